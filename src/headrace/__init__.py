@@ -1,0 +1,1 @@
+"""Headrace: streams of financial events become decisions that are fast, explained and provable."""

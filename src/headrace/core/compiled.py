@@ -1,0 +1,133 @@
+"""Compiled kernels: one way to compile them, where they are kept, and how they reach memory.
+
+Every kernel is compiled by `kernel`: no fast-math and no fused multiply-add (LLVM fuses only where
+it is allowed to, and it is not), so the same bits come out of every processor; the GIL is released;
+the machine code is cached on disk and is loaded, not compiled, from the second start on.
+
+The cache lies in `HEADRACE_CACHE`, else in the user's cache folder (`~/.cache/headrace`). Where
+neither can be written, kernels live in memory for this process alone, and `cache_folder()` is None.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _writable_cache() -> Path | None:
+    """The folder for compiled kernels, made if need be; None where nothing can be written."""
+    named = os.environ.get("HEADRACE_CACHE")
+    base = Path(named) if named else Path.home() / ".cache" / "headrace"
+    folder = base / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return None
+    return folder
+
+
+_CACHE = _writable_cache()
+if _CACHE is not None and "NUMBA_CACHE_DIR" not in os.environ:
+    # numba reads this once, when it is first imported
+    os.environ["NUMBA_CACHE_DIR"] = str(_CACHE)
+    if "numba" in sys.modules:
+        from numba.core import config
+
+        config.CACHE_DIR = str(_CACHE)
+
+import llvmlite.ir as ir  # noqa: E402 - after the cache is set
+import numba  # noqa: E402 - after the cache is set
+from numba.core import types  # noqa: E402 - after the cache is set
+from numba.extending import intrinsic  # noqa: E402 - after the cache is set
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept; None when they live in this process alone."""
+    return _CACHE
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` with the settings that every kernel shares.
+
+    A function typed at a prompt has no file to be cached by; it is compiled in memory.
+
+    >>> @kernel
+    ... def double(x):
+    ...     return x + x
+    >>> double(21)
+    42
+    """
+    has_file = Path(function.__code__.co_filename).is_file()
+    compiled: Function = numba.njit(
+        nogil=True,
+        cache=_CACHE is not None and has_file,
+        error_model="numpy",
+        fastmath=False,
+        boundscheck=False,
+    )(function)
+    return compiled
+
+
+def _loader(bits: int, result: Any, *, floating: bool = False) -> Any:
+    """An intrinsic that reads one number at an address."""
+
+    @intrinsic
+    def load(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            kind = ir.DoubleType() if floating else ir.IntType(bits)
+            pointer = builder.inttoptr(arguments[0], kind.as_pointer())
+            return builder.load(pointer, align=1)
+
+        return result(types.intp), generate
+
+    return load
+
+
+#: Read one number at an address (`array.ctypes.data` plus an offset in bytes), of any alignment.
+#: They let one compiled kernel walk any number of columns: a table of addresses is an array.
+load_u8 = _loader(8, types.uint8)
+load_i32 = _loader(32, types.int32)
+load_i64 = _loader(64, types.int64)
+load_u64 = _loader(64, types.uint64)
+load_f64 = _loader(64, types.float64, floating=True)
+
+
+def float_bits(value: float) -> int:
+    """The 64 bits of a float as a signed integer, as `Fixed` carries it.
+
+    >>> float_bits(1.0) == 0x3FF0000000000000
+    True
+    """
+    import struct  # noqa: PLC0415 - not needed by kernels
+
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+@intrinsic
+def as_bits(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: the 64 bits of a float as an integer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@intrinsic
+def as_float(typing_context: Any, bits: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: the float whose 64 bits are this integer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate

@@ -1,0 +1,1 @@
+"""Events: schemas, codecs, validation, quarantine, and the ports they come and go by."""

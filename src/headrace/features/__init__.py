@@ -1,0 +1,1 @@
+"""Features: what a user declares, and the plan that it compiles to."""

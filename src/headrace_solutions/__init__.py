@@ -1,0 +1,1 @@
+"""Ready-made use cases, each built on the public API of Headrace alone."""
