@@ -1,0 +1,85 @@
+"""Rules that keep the house in order, as tests with a ratchet."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 500
+#: How many functions and files may be over the limit; these numbers only go down.
+LONG_FUNCTIONS_MAX = 0
+LONG_FILES_MAX = 0
+SAY_NOTHING = {"utils", "helpers", "common", "manager", "misc", "util"}
+DRIVERS = {"confluent_kafka", "boto3", "pyspark", "psycopg", "redis"}
+
+
+def names_in(path: Path) -> list[str]:
+    return [part.lower() for part in path.relative_to(ROOT).with_suffix("").parts]
+
+
+def imported(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_names_say_something() -> None:
+    vague = [str(path) for path in SOURCES if SAY_NOTHING & set(names_in(path))]
+    assert not vague
+
+
+def test_functions_stay_short() -> None:
+    over = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES_MAX:
+                    over.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length} lines")
+    assert len(over) <= LONG_FUNCTIONS_MAX, "split:\n" + "\n".join(over)
+
+
+def test_files_stay_short() -> None:
+    over = [
+        f"{path.relative_to(ROOT)}: {lines} lines"
+        for path in SOURCES
+        if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
+    ]
+    assert len(over) <= LONG_FILES_MAX, "split:\n" + "\n".join(over)
+
+
+def test_drivers_stay_in_adapters() -> None:
+    astray = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if "adapters" not in names_in(path) and imported(ast.parse(path.read_text())) & DRIVERS
+    ]
+    assert not astray
+
+
+@pytest.mark.parametrize("package", ["core", "events", "features", "engine", "pipeline"])
+def test_step_has_no_clock_and_no_dice(package: str) -> None:
+    """Time, randomness and ids come in by a seam, so that a replay sees the same."""
+    forbidden = {"time", "random", "secrets", "uuid"}
+    astray = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "src" / "headrace" / package).rglob("*.py")
+        if imported(ast.parse(path.read_text())) & forbidden
+    ]
+    assert not astray
+
+
+def test_every_public_module_says_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not silent
