@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.column_kernels import gather_bytes, gathered_offsets
 from headrace.core.errors import invariant
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ class Text:
 
     def take(self, rows: NDArray[np.integer]) -> Text:
         """The same column at `rows`, in that order."""
-        lengths = np.diff(self.offsets)[rows]
-        offsets = np.zeros(len(rows) + 1, dtype=np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
-        return Text(offsets, self.data[np.arange(offsets[-1]) + shift], self.valid[rows])
+        index = np.ascontiguousarray(rows, dtype=np.int64)
+        offsets = np.empty(len(index) + 1, dtype=np.int32)
+        gathered_offsets(self.offsets, index, offsets)
+        data = np.empty(offsets[-1], dtype=np.uint8)
+        gather_bytes(self.offsets, self.data, index, offsets, data)
+        return Text(offsets, data, self.valid[index])
 
     def strings(self) -> list[str | None]:
         """The rows as Python strings; for people and tests, not for the hot path."""
@@ -113,7 +115,8 @@ class Text:
         offsets = np.zeros(len(values) + 1, dtype=np.int32)
         np.cumsum([len(item) for item in encoded], out=offsets[1:])
         valid = np.array([value is not None for value in values], dtype=np.uint8)
-        return Text(offsets, np.frombuffer(b"".join(encoded), dtype=np.uint8), valid)
+        # a copy, because a view of bytes is read-only, and kernels are compiled for what is not
+        return Text(offsets, np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(), valid)
 
 
 Column: TypeAlias = Fixed | Text

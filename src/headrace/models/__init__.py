@@ -1,0 +1,1 @@
+"""Models: training by the field's libraries, and a scorer of our own with exact reasons."""

@@ -1,0 +1,174 @@
+"""A trained model as a file that says what it is: the library's own format, and a manifest.
+
+An artefact is its hash. The manifest names the model file by SHA-256, the definition it was
+trained for, its data, settings, metrics and library versions; the artefact's id is the SHA-256 of
+the manifest's canonical bytes. On disk it is a folder called by that id:
+
+    model.json | model.txt    the library's format, which the library opens without Headrace
+    manifest.json             what is said above, keys sorted
+    card.md                   the same for people: the model card (Mitchell and others, 2019)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.core.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILE_NAMES = {"xgboost-json": "model.json", "xgboost-ubj": "model.ubj", "lightgbm-text": "model.txt"}
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All that is said of a model.
+
+    Attributes:
+        model_sha256: Of the model file.
+        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        definition: Digest of the plan that its features come from.
+        features: Their names, in the model's order.
+        vocabulary: The categories of each categorical feature.
+        specification: The settings it was fitted with.
+        trees: How many it has.
+        data: Range of event times, counts of rows, positives, and those not yet mature.
+        arrival: "known" where every event said when it was known; else "assumed", and equality
+            with live scores is not claimed.
+        label: How labels were made.
+        split: Times that part training, validation and test.
+        metrics: On the validation and test parts.
+        libraries: Names and versions.
+    """
+
+    model_sha256: str
+    form: str
+    definition: str
+    features: tuple[str, ...]
+    vocabulary: dict[str, tuple[str, ...]]
+    specification: dict[str, Any]
+    trees: int
+    data: dict[str, Any]
+    arrival: str
+    label: dict[str, Any]
+    split: dict[str, Any]
+    metrics: dict[str, Any]
+    libraries: dict[str, str]
+
+    def canonical(self) -> bytes:
+        """JSON with sorted keys and no spaces."""
+        return msgspec.json.encode(self, order="sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A model file and its manifest."""
+
+    content: bytes
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the manifest's canonical bytes, in hexadecimal."""
+        return hashlib.sha256(b"headrace/model/v1\0" + self.manifest.canonical()).hexdigest()
+
+    def save(self, folder: Path) -> Path:
+        """Write the artefact below `folder`, in a folder called by its id, and return that.
+
+        It is written beside its place and moved there whole, so no reader sees half of it.
+        """
+        home = folder / self.id
+        if home.exists():
+            return home
+        draft = folder / f".{self.id}.draft"
+        draft.mkdir(parents=True, exist_ok=True)
+        (draft / _FILE_NAMES[self.manifest.form]).write_bytes(self.content)
+        (draft / "manifest.json").write_bytes(
+            msgspec.json.format(self.manifest.canonical(), indent=2)
+        )
+        (draft / "card.md").write_text(model_card(self))
+        draft.rename(home)
+        return home
+
+    @staticmethod
+    def load(home: Path) -> Artefact:
+        """Read an artefact and check that it is what its name says.
+
+        Raises:
+            ArtefactError: When a file is missing or was changed.
+        """
+        try:
+            manifest = msgspec.json.decode((home / "manifest.json").read_bytes(), type=Manifest)
+            content = (home / _FILE_NAMES[manifest.form]).read_bytes()
+        except (OSError, KeyError, msgspec.DecodeError) as broken:
+            raise ArtefactError(
+                f"the model in {home} cannot be read: {broken}; train it again, or restore the folder"
+            ) from broken
+        artefact = Artefact(content, manifest)
+        found = hashlib.sha256(content).hexdigest()
+        if found != manifest.model_sha256:
+            raise ArtefactError(
+                f"the model file in {home} has SHA-256 {found}, its manifest says"
+                f" {manifest.model_sha256}: it was changed; restore it, or train again"
+            )
+        if artefact.id != home.name:
+            raise ArtefactError(
+                f"the manifest in {home} makes the id {artefact.id}: it was changed; restore it"
+            )
+        return artefact
+
+
+def model_card(artefact: Artefact) -> str:
+    """The manifest for people, as Markdown."""
+    manifest = artefact.manifest
+    lines = [
+        "# Model card",
+        "",
+        f"Artefact `{artefact.id}`, trained for definition `{manifest.definition}`.",
+        "",
+        "## Intended use",
+        "",
+        "Scores events of the use case it was trained for, with the features named below, as one"
+        " input of a policy. It is not meant for events of another definition.",
+        "",
+        "## Data",
+        "",
+        *_table(manifest.data),
+        "",
+        f"Arrival of the events is **{manifest.arrival}**."
+        + (
+            ""
+            if manifest.arrival == "known"
+            else " History said only when events happened, so equality with live scores is not claimed."
+        ),
+        "",
+        "## Labels and split",
+        "",
+        *_table({**manifest.label, **manifest.split}),
+        "",
+        "## Metrics",
+        "",
+        *_table(manifest.metrics),
+        "",
+        "## Settings",
+        "",
+        *_table({"trees kept": manifest.trees, **manifest.specification, **manifest.libraries}),
+        "",
+        "## Features",
+        "",
+        *[f"- `{name}`" for name in manifest.features],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(rows: dict[str, Any]) -> list[str]:
+    return ["| | |", "|---|---|", *[f"| {name} | {_shown(value)} |" for name, value in rows.items()]]
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

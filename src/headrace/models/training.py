@@ -1,0 +1,236 @@
+"""Fitting a model with the field's libraries, in one process, from a seed.
+
+The result is the library's own open format (XGBoost JSON, LightGBM text), never a pickle. Training
+sees a matrix and labels; where they come from, and how time is respected, is the business of
+`headrace.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headrace.core.errors import DataError, DefinitionError, invariant
+from headrace.models.specification import LightGBM, XGBoost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headrace.core.columns import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a model is fitted to, or validated on.
+
+    Attributes:
+        X: Features, one row per example; categories as codes of the vocabulary, NaN missing.
+        y: 1.0 for a positive, 0.0 for a negative.
+    """
+
+    X: Floats
+    y: Floats
+
+    def __post_init__(self) -> None:
+        invariant(len(self.X) == len(self.y), f"{len(self.X)} rows have {len(self.y)} labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fitted model in its library's open format.
+
+    Attributes:
+        content: XGBoost's JSON or LightGBM's text.
+        form: "xgboost-json" or "lightgbm-text".
+        trees: How many were kept.
+        library: Name and version of what fitted it.
+    """
+
+    content: bytes
+    form: str
+    trees: int
+    library: str
+
+
+def positive_weight(y: Floats, class_weight: object) -> float:
+    """The weight of a positive: the given one, or the one that balances the classes.
+
+    >>> positive_weight(np.array([0.0, 0.0, 0.0, 1.0]), "balanced")
+    3.0
+    """
+    if class_weight is None:
+        return 1.0
+    if class_weight == "balanced":
+        positives = float(y.sum())
+        return (len(y) - positives) / positives
+    return float(class_weight)  # type: ignore[arg-type]  # a number, by the specification
+
+
+def fit(
+    specification: XGBoost | LightGBM,
+    train: Examples,
+    validation: Examples | None,
+    *,
+    names: Sequence[str],
+    categorical: Sequence[bool],
+    progress: Callable[[int, int], None] | None = None,
+) -> Fitted:
+    """Fit `specification` to `train`, stopping early on `validation` where it is given.
+
+    Args:
+        specification: What to fit.
+        train: Examples; both classes must be there.
+        validation: Later examples that decide when to stop; None grows all trees.
+        names: Of the features, in the order of the columns.
+        categorical: Which of them are categories.
+        progress: Called with (trees grown, trees at most).
+
+    Raises:
+        DataError: When a class is missing from `train`.
+    """
+    positives = int(train.y.sum())
+    if positives in (0, len(train.y)):
+        raise DataError(
+            f"{positives} of {len(train.y)} training examples are positive: both classes are needed;"
+            " give a longer history, or check that labels refer to its events"
+        )
+    grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
+    return grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+
+
+def _fit_xgboost(
+    specification: XGBoost,
+    train: Examples,
+    validation: Examples | None,
+    names: list[str],
+    categorical: list[bool],
+    progress: Callable[[int, int], None] | None,
+) -> Fitted:
+    import xgboost  # noqa: PLC0415 - heavy, and needed in training only
+
+    kinds = ["c" if flag else "float" for flag in categorical]
+
+    def matrix(examples: Examples, reference: Any = None) -> Any:
+        return xgboost.QuantileDMatrix(
+            examples.X,
+            examples.y,
+            feature_names=names,
+            feature_types=kinds,
+            enable_categorical=True,
+            ref=reference,
+        )
+
+    class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the library's form
+            if progress:
+                progress(epoch + 1, specification.trees)
+            return False
+
+    extra = dict(specification.extra)
+    exact = extra.get("tree_method") == "exact"
+    settings = {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "tree_method": "hist",
+        "max_depth": specification.max_depth,
+        "learning_rate": specification.learning_rate,
+        "min_child_weight": specification.min_child_weight,
+        "subsample": specification.subsample,
+        "colsample_bytree": specification.colsample,
+        "reg_lambda": specification.l2,
+        "scale_pos_weight": positive_weight(train.y, specification.class_weight),
+        "seed": specification.seed,
+        **extra,
+    }
+
+    def plain_matrix(examples: Examples) -> Any:
+        return xgboost.DMatrix(
+            examples.X, examples.y, feature_names=names, feature_types=kinds, enable_categorical=True
+        )
+
+    fitted_on = plain_matrix(train) if exact else matrix(train)
+    watched = []
+    if validation is not None:
+        held_out = plain_matrix(validation) if exact else matrix(validation, fitted_on)
+        watched = [(held_out, "validation")]
+    stopping = specification.early_stopping if watched else None
+    booster = xgboost.train(
+        settings,
+        fitted_on,
+        specification.trees,
+        evals=watched,
+        verbose_eval=False,
+        early_stopping_rounds=stopping,
+        callbacks=[Progress()],
+    )
+    if stopping is not None:
+        booster = booster[: booster.best_iteration + 1]
+    return Fitted(
+        bytes(booster.save_raw(raw_format="json")),
+        "xgboost-json",
+        booster.num_boosted_rounds(),
+        f"xgboost {xgboost.__version__}",
+    )
+
+
+def _fit_lightgbm(
+    specification: LightGBM,
+    train: Examples,
+    validation: Examples | None,
+    names: list[str],
+    categorical: list[bool],
+    progress: Callable[[int, int], None] | None,
+) -> Fitted:
+    try:
+        import lightgbm  # noqa: PLC0415 - an extra
+    except ImportError as missing:
+        raise DefinitionError(
+            "the model is LightGBM, which is not installed", fix="pip install 'headrace[lightgbm]'"
+        ) from missing
+
+    places = [i for i, flag in enumerate(categorical) if flag]
+    options = {"feature_name": names, "categorical_feature": places, "free_raw_data": False}
+    data = lightgbm.Dataset(train.X, train.y, params={"verbose": -1}, **options)
+    callbacks: list[Any] = [
+        lambda state: progress(state.iteration + 1, specification.trees) if progress else None
+    ]
+    watched = []
+    if validation is not None:
+        watched = [lightgbm.Dataset(validation.X, validation.y, reference=data, **options)]
+        if specification.early_stopping is not None:
+            callbacks.append(lightgbm.early_stopping(specification.early_stopping, verbose=False))
+    settings = {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "max_depth": specification.max_depth,
+        "num_leaves": specification.leaves or max(2**specification.max_depth - 1, 2),
+        "learning_rate": specification.learning_rate,
+        "min_sum_hessian_in_leaf": specification.min_child_weight,
+        "bagging_fraction": specification.subsample,
+        "bagging_freq": 1 if specification.subsample < 1.0 else 0,
+        "feature_fraction": specification.colsample,
+        "lambda_l2": specification.l2,
+        "scale_pos_weight": positive_weight(train.y, specification.class_weight),
+        "seed": specification.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbose": -1,
+        **specification.extra,
+    }
+    booster = lightgbm.train(
+        settings, data, specification.trees, valid_sets=watched, callbacks=callbacks
+    )
+    kept = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+    return Fitted(
+        booster.model_to_string(num_iteration=kept).encode(),
+        "lightgbm-text",
+        kept,
+        f"lightgbm {lightgbm.__version__}",
+    )
+
+
+def model_matrix(values: Floats) -> Floats:
+    """Features by rows as rows by features, contiguous, as the libraries take them."""
+    return np.ascontiguousarray(values.T)
