@@ -1,0 +1,90 @@
+"""What reading gives: the rows that are valid, as columns, and for each other row why it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.errors import invariant
+from headrace.events.reasons import Reason, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.columns import Batch, Int32s
+
+ReasonCodes: TypeAlias = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejections:
+    """The rejected rows of one reading, ascending, with the first thing that was wrong in each.
+
+    Attributes:
+        rows: Which rows of what was read, int32, strictly ascending.
+        reasons: A `Reason` for each, uint16.
+        fields: The bad field; "" when the event is bad as a whole.
+        values: The bad value as people read it, in clear: mask personal data before it is kept.
+        expected: What would have been accepted.
+    """
+
+    rows: Int32s
+    reasons: ReasonCodes
+    fields: list[str]
+    values: list[str]
+    expected: list[str]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.reasons), len(self.fields), len(self.values), len(self.expected)}
+        invariant(lengths == {len(self.rows)}, "every rejected row says what was wrong")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Rejected:
+        return Rejected(
+            Reason(int(self.reasons[index])),
+            self.fields[index],
+            self.values[index],
+            self.expected[index],
+        )
+
+    @staticmethod
+    def of(rows: Sequence[int], rejected: Sequence[Rejected]) -> Rejections:
+        """Rejections row by row; `rows` ascending.
+
+        >>> found = Rejections.of([3], [Rejected(Reason.MISSING, "card", "null", "text")])
+        >>> len(found), found[0].reason.text
+        (1, 'missing')
+        """
+        return Rejections(
+            np.array(rows, dtype=np.int32),
+            np.array([item.reason for item in rejected], dtype=np.uint16),
+            [item.field for item in rejected],
+            [item.value for item in rejected],
+            [item.expected for item in rejected],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One reading: valid rows and rejections; together they are all that was received.
+
+    Attributes:
+        batch: The valid rows, in the order in which they came.
+        rows: For each row of `batch`, which row of what was read it is; int32, ascending.
+        rejections: The other rows.
+        received: How many rows were read.
+    """
+
+    batch: Batch
+    rows: Int32s
+    rejections: Rejections
+    received: int
+
+    def __post_init__(self) -> None:
+        invariant(len(self.batch) == len(self.rows), "every valid row has its place")
+        invariant(len(self.rows) + len(self.rejections) == self.received, "no row is lost")
