@@ -1,0 +1,74 @@
+"""Memory that is reserved at once and taken page by page, as it is first written.
+
+A table that grows by copying stalls whoever waits for it. Reserved memory need not be copied: its
+addresses are all there from the start, and the operating system gives real pages only where
+something is written. So a reservation may be far larger than the machine's memory; what bounds a
+state is its own count of bytes, never the size of its reservation.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from headrace.core.errors import LimitReached
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+#: `MAP_NORESERVE`: Python names it from 3.13 on.
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x40 if sys.platform == "darwin" else 0x4000)
+
+#: `MADV_POPULATE_WRITE` of Linux 5.14 and later: pages are made ready in one call.
+_POPULATE_WRITE = 23
+
+
+def reserve(count: int, kind: type[Scalar]) -> NDArray[Scalar]:
+    """An array of `count` zeros whose memory is taken as it is first written.
+
+    The memory goes back when the array (and every view of it) is gone.
+
+    Raises:
+        LimitReached: If the system refuses so many addresses (a limit on address space).
+
+    >>> words = reserve(2**30, np.int64)
+    >>> words[123_456_789] = 7
+    >>> int(words[123_456_789]), int(words[0])
+    (7, 0)
+    """
+    size = max(count * np.dtype(kind).itemsize, mmap.PAGESIZE)
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    except (OSError, OverflowError) as error:
+        raise LimitReached(
+            f"the system refused to reserve {size:,} bytes of addresses ({error}); "
+            "raise the limit on address space (ulimit -v) or lower the state's byte budget"
+        ) from error
+    return np.frombuffer(memory, dtype=kind, count=count)
+
+
+def touch(array: NDArray[Scalar], start: int, stop: int) -> None:
+    """Take the memory of `array[start:stop]` now, so that no writer waits for it later.
+
+    What is already written stays as it is. `array` is one that `reserve` gave.
+    """
+    size = array.itemsize
+    low = start * size // mmap.PAGESIZE * mmap.PAGESIZE
+    high = min(-(-stop * size // mmap.PAGESIZE) * mmap.PAGESIZE, array.nbytes)
+    memory = array.base
+    if isinstance(memory, memoryview):
+        memory = memory.obj
+    if sys.platform == "linux" and isinstance(memory, mmap.mmap) and high > low:
+        try:
+            memory.madvise(_POPULATE_WRITE, low, high - low)
+        except OSError:  # a kernel older than 5.14
+            pass
+        else:
+            return
+    pages = array.view(np.uint8)[low : high : mmap.PAGESIZE]
+    pages |= np.uint8(0)
