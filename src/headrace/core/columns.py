@@ -131,7 +131,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
-            invariant(len(column) == self.rows, f"column {name} has {len(column)} of {self.rows} rows")
+            invariant(len(column) == self.rows, f"column {name}: {len(column)} of {self.rows} rows")
 
     def __len__(self) -> int:
         return self.rows

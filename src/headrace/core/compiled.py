@@ -39,12 +39,10 @@ if _CACHE is not None and "NUMBA_CACHE_DIR" not in os.environ:
     # numba reads this once, when it is first imported
     os.environ["NUMBA_CACHE_DIR"] = str(_CACHE)
     if "numba" in sys.modules:
-        from numba.core import config
+        sys.modules["numba"].config.CACHE_DIR = str(_CACHE)
 
-        config.CACHE_DIR = str(_CACHE)
-
-import llvmlite.ir as ir  # noqa: E402 - after the cache is set
 import numba  # noqa: E402 - after the cache is set
+from llvmlite import ir  # noqa: E402 - after the cache is set
 from numba.core import types  # noqa: E402 - after the cache is set
 from numba.extending import intrinsic  # noqa: E402 - after the cache is set
 
@@ -68,13 +66,14 @@ def kernel(function: Function) -> Function:
     42
     """
     has_file = Path(function.__code__.co_filename).is_file()
-    compiled: Function = numba.njit(
+    compile_it: Any = numba.njit(
         nogil=True,
         cache=_CACHE is not None and has_file,
         error_model="numpy",
         fastmath=False,
         boundscheck=False,
-    )(function)
+    )
+    compiled: Function = compile_it(function)
     return compiled
 
 

@@ -6,7 +6,7 @@ Headrace itself: it is never caught on the way, because a wrong decision is wors
 
     HeadraceError
     ├── DefinitionError        a use case, feature, policy or schema that cannot be meant
-    ├── DataError              input that cannot be read at all (one bad event is quarantined instead)
+    ├── DataError              input that cannot be read at all (one bad event is quarantined)
     ├── ArtefactError          a model, table or snapshot that does not fit, or was changed
     ├── JournalError           a journal that cannot be opened, written or believed
     │   └── VerificationFailed what was recorded is not what is there
@@ -36,13 +36,15 @@ class HeadraceError(Exception):
 
 
 class DefinitionError(HeadraceError):
-    """A definition that cannot be meant, with the line it stands on and the fix.
+    r"""A definition that cannot be meant, with the line it stands on and the fix.
 
     >>> str(DefinitionError("unlike currencies", at=SourceLine("case.py", 7), fix="convert them"))
-    'case.py:7: unlike currencies\\n  fix: convert them'
+    'case.py:7: unlike currencies\n  fix: convert them'
     """
 
-    def __init__(self, message: str, *, at: SourceLine | None = None, fix: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, at: SourceLine | None = None, fix: str | None = None
+    ) -> None:
         self.at = at
         self.fix = fix
         where = f"{at}: " if at else ""
@@ -78,7 +80,7 @@ class NotFound(HeadraceError):
     """A name or id that is not there; the message lists what is."""
 
 
-class InvariantBroken(Exception):  # noqa: N818 - not an error of the user's, so not named like one
+class InvariantBroken(Exception):
     """A fault of Headrace itself; it stops the lane before a wrong decision leaves it."""
 
 

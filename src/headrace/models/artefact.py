@@ -22,7 +22,11 @@ from headrace.core.errors import ArtefactError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FILE_NAMES = {"xgboost-json": "model.json", "xgboost-ubj": "model.ubj", "lightgbm-text": "model.txt"}
+_FILE_NAMES = {
+    "xgboost-json": "model.json",
+    "xgboost-ubj": "model.ubj",
+    "lightgbm-text": "model.txt",
+}
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -106,7 +110,7 @@ class Artefact:
             content = (home / _FILE_NAMES[manifest.form]).read_bytes()
         except (OSError, KeyError, msgspec.DecodeError) as broken:
             raise ArtefactError(
-                f"the model in {home} cannot be read: {broken}; train it again, or restore the folder"
+                f"the model in {home} cannot be read: {broken}; train it again or restore it"
             ) from broken
         artefact = Artefact(content, manifest)
         found = hashlib.sha256(content).hexdigest()
@@ -125,6 +129,13 @@ class Artefact:
 def model_card(artefact: Artefact) -> str:
     """The manifest for people, as Markdown."""
     manifest = artefact.manifest
+    assumed = (
+        " History said only when events happened, so equality with live scores is not claimed."
+    )
+    use = (
+        "Scores events of the use case it was trained for, with the features named below, as one"
+        " input of a policy. It is not meant for events of another definition."
+    )
     lines = [
         "# Model card",
         "",
@@ -132,19 +143,13 @@ def model_card(artefact: Artefact) -> str:
         "",
         "## Intended use",
         "",
-        "Scores events of the use case it was trained for, with the features named below, as one"
-        " input of a policy. It is not meant for events of another definition.",
+        use,
         "",
         "## Data",
         "",
         *_table(manifest.data),
         "",
-        f"Arrival of the events is **{manifest.arrival}**."
-        + (
-            ""
-            if manifest.arrival == "known"
-            else " History said only when events happened, so equality with live scores is not claimed."
-        ),
+        f"Arrival is **{manifest.arrival}**.{'' if manifest.arrival == 'known' else assumed}",
         "",
         "## Labels and split",
         "",
@@ -167,7 +172,11 @@ def model_card(artefact: Artefact) -> str:
 
 
 def _table(rows: dict[str, Any]) -> list[str]:
-    return ["| | |", "|---|---|", *[f"| {name} | {_shown(value)} |" for name, value in rows.items()]]
+    return [
+        "| | |",
+        "|---|---|",
+        *[f"| {name} | {_shown(value)} |" for name, value in rows.items()],
+    ]
 
 
 def _shown(value: object) -> str:

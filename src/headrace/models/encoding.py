@@ -58,7 +58,7 @@ class CategoryEncoder:
     _known: int = -1
 
     def encode(self, values: Floats, dictionary: Sequence[str]) -> Floats:
-        """`values` (features by rows) as the model takes them; the same array if none is a category.
+        """`values` (features by rows) as the model takes them; itself if none is a category.
 
         The look-up tables are made again when the dictionary has grown.
         """

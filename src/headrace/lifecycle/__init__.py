@@ -1,0 +1,1 @@
+"""From history to a model: training sets, splits, metrics, the registry, back-tests."""
