@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Bytes, Int32s
 
+#: An integer as kernels hold it: a literal, or the item of an array.
+Index: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
 State: TypeAlias = tuple[Word, Word, Word, Word]
 
@@ -96,7 +98,7 @@ def sip_end128(v0: Word, v1: Word, v2: Word, v3: Word) -> tuple[Word, Word]:
 
 
 @kernel
-def tail_word(address: int, length: int) -> Word:
+def tail_word(address: Index, length: Index) -> Word:
     """The last 0 to 7 bytes of `length` at `address`, the rest of the word zero."""
     word = np.uint64(0)
     whole = length & ~7
@@ -106,9 +108,7 @@ def tail_word(address: int, length: int) -> Word:
 
 
 @kernel
-def sip_bytes(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    v0: Word, v1: Word, v2: Word, v3: Word, address: int, length: int
-) -> State:
+def sip_bytes(v0: Word, v1: Word, v2: Word, v3: Word, address: Index, length: Index) -> State:
     """Take `length` bytes at `address` and the closing word, which holds the length's last byte."""
     for place in range(0, length & ~7, 8):
         v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, load_u64(address + place))
@@ -117,7 +117,7 @@ def sip_bytes(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @kernel
-def sip128_at(address: int, length: int, key0: Word, key1: Word) -> tuple[Word, Word]:
+def sip128_at(address: Index, length: Index, key0: Word, key1: Word) -> tuple[Word, Word]:
     """SipHash-2-4-128 of `length` bytes at `address`: the low and the high half."""
     v0, v1, v2, v3 = sip_start(key0, key1)
     v0, v1, v2, v3 = sip_bytes(v0, v1, v2, v3, address, length)
@@ -125,7 +125,7 @@ def sip128_at(address: int, length: int, key0: Word, key1: Word) -> tuple[Word, 
 
 
 @kernel
-def sip64_at(address: int, length: int, key0: Word, key1: Word) -> Word:
+def sip64_at(address: Index, length: Index, key0: Word, key1: Word) -> Word:
     """SipHash-2-4 of `length` bytes at `address`, 64 bits."""
     v0, v1, v2, v3 = _C0 ^ key0, _C1 ^ key1, _C2 ^ key0, _C3 ^ key1
     v0, v1, v2, v3 = sip_bytes(v0, v1, v2, v3, address, length)
@@ -136,7 +136,7 @@ def sip64_at(address: int, length: int, key0: Word, key1: Word) -> Word:
 
 
 @kernel
-def _hash64_rows(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _hash64_rows(
     offsets: Int32s, data: int, rows: int, key0: Word, key1: Word, out: NDArray[np.uint64]
 ) -> None:
     for row in range(rows):
@@ -145,7 +145,7 @@ def _hash64_rows(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by on
 
 
 @kernel
-def _hash128_rows(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _hash128_rows(
     offsets: Int32s, data: int, rows: int, key0: Word, key1: Word, out: NDArray[np.uint64]
 ) -> None:
     for row in range(rows):
