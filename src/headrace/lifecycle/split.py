@@ -6,7 +6,7 @@
 A model that goes to work at the *cut* can only have learned from labels known then. An event
 whose label had not matured by the cut (its time plus the label's maturity lies after it) is not a
 negative, it is not known: the gap is as long as the maturity, and events in it are left out.
-Validation, which decides when to stop growing trees, is the latest part of what may be learned from.
+Validation, which decides when to stop growing trees, is the latest part of what may be learned.
 """
 
 from __future__ import annotations
