@@ -44,7 +44,10 @@ if _CACHE is not None and "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 - after the cache is set
 from llvmlite import ir  # noqa: E402 - after the cache is set
 from numba.core import types  # noqa: E402 - after the cache is set
-from numba.extending import intrinsic  # noqa: E402 - after the cache is set
+from numba.extending import intrinsic as _intrinsic  # noqa: E402 - after the cache is set
+
+#: As numba has it, less its types, which know nothing of how a kernel calls an intrinsic.
+intrinsic: Any = _intrinsic
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
