@@ -47,7 +47,7 @@ from numba.core import types  # noqa: E402 - after the cache is set
 from numba.extending import intrinsic as _intrinsic  # noqa: E402 - after the cache is set
 
 #: As numba has it, less its types, which know nothing of how a kernel calls an intrinsic.
-intrinsic: Any = _intrinsic
+intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = _intrinsic
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 

@@ -100,11 +100,15 @@ def _sum(a: float, b: float) -> tuple[float, float]:
 @kernel
 def _scaled(value: float, exponent: int) -> float:
     """`value * 2 ** exponent`, rounded once; value is near 1."""
+    extra = 1.0
     if exponent > 1023:
-        return value * 2.0 * as_float((exponent - 1 + 1023) << 52)
-    if exponent < -1021:
-        return value * as_float((exponent + 54 + 1023) << 52) * 5.551115123125783e-17
-    return value * as_float((exponent + 1023) << 52)
+        exponent -= 1
+        extra = 2.0
+    elif exponent < -1021:
+        exponent += 54
+        extra = 5.551115123125783e-17
+    scale: float = as_float((exponent + 1023) << 52)
+    return value * extra * scale if extra > 1.0 else value * scale * extra
 
 
 @kernel
