@@ -41,7 +41,7 @@ from headrace.events.times import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Value: TypeAlias = int | float | str | None
 
@@ -347,7 +347,7 @@ def _read_country(field: Field, value: object, currency: str, reading: Reading) 
     return pack_letters(value)
 
 
-_READERS = {
+_READERS: dict[Kind, Callable[[Field, object, str, Reading], Value]] = {
     Kind.BOOL: _read_bool,
     Kind.INT: _read_int,
     Kind.DECIMAL: _read_decimal,
