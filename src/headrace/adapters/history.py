@@ -1,0 +1,230 @@
+"""Finished files as history: each source says when its rows were known, and reads any of them.
+
+Known order is worked out over all sources of a run together (`headrace.events.order`), and rows
+are then read in that order, a batch at a time. A file of lines is mapped into memory and indexed
+once: 32 bytes a line, however long the lines are. Tables (CSV, Parquet, Arrow) are read whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from headrace.adapters.line_kernels import gather_lines, line_starts
+from headrace.core.errors import DataError, invariant
+from headrace.events.parsed import Parsed, Rejections
+from headrace.events.schema import Role, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headrace.core.columns import Batch, Bytes, Int64s
+    from headrace.events.json_lines import JsonLines
+
+_CHUNK = 16 * 1024 * 1024
+
+
+class HistoricSource(Protocol):
+    """Rows of one stream that are all there, in the order in which the source holds them."""
+
+    @property
+    def name(self) -> str:
+        """How the journal calls the source."""
+
+    @property
+    def stream(self) -> str:
+        """Which stream or table its rows are of."""
+
+    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+        """When each row happened, and when it was known (nanoseconds since 1970).
+
+        A row that can't be read carries the times of the one before it. Where the schema has no
+        `KnownAt`, both are the same. `progress` is called with the rows done so far.
+        """
+
+    def read(self, rows: Int64s) -> Parsed:
+        """The rows of those ordinals, in that order."""
+
+    def raw(self, row: int) -> bytes:
+        """What stands in the source for that row, as it came."""
+
+
+def carried_times(
+    batch: Batch, rows: Int64s, received: int, schema: Schema
+) -> tuple[Int64s, Int64s]:
+    """Times of all `received` rows; `batch` holds those at `rows`, gaps take the one before."""
+    at_field = schema.having(Role.EVENT_TIME)
+    known_field = schema.having(Role.KNOWN_AT)
+    invariant(at_field is not None, "every schema has an event time")
+    at = batch.fixed(at_field.name).values  # type: ignore[union-attr]  # the invariant above has looked
+    known = at
+    if known_field is not None:
+        column = batch.fixed(known_field.name)
+        known = np.where(column.valid != 0, column.values, at)
+    if len(rows) == received:
+        return at, known
+    before = np.searchsorted(rows, np.arange(received), side="right") - 1
+    held = np.maximum(before, 0)
+    if len(rows) == 0:
+        nothing = np.full(received, np.iinfo(np.int64).min)
+        return nothing, nothing
+    return at[held], known[held]
+
+
+def times_schema(schema: Schema) -> Schema:
+    """The part of a schema that says when a row happened and when it was known."""
+    wanted = (Role.EVENT_TIME, Role.KNOWN_AT)
+    return Schema(schema.name, tuple(f for f in schema.fields if f.role in wanted), schema.at)
+
+
+class JsonLinesHistory:
+    """A finished file of JSON lines.
+
+    Args:
+        path: The file.
+        stream: Which stream its events are of.
+        schema: Of the stream.
+        codec: Makes a parser of a schema.
+
+    Raises:
+        DataError: When the file cannot be opened.
+    """
+
+    def __init__(
+        self, path: Path, stream: str, schema: Schema, codec: Callable[[Schema], JsonLines]
+    ) -> None:
+        self.name = str(path)
+        self.stream = stream
+        self._schema = schema
+        self._parser = codec(schema)
+        self._times_parser = codec(times_schema(schema))
+        self._data = _mapped(path)
+        self._starts, self._ends = _lines(self._data)
+
+    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+        """See `HistoricSource.times`."""
+        total = len(self._starts)
+        at = np.empty(total, dtype=np.int64)
+        known = np.empty(total, dtype=np.int64)
+        done = 0
+        while done < total:
+            stop = int(np.searchsorted(self._starts, self._starts[done] + _CHUNK))
+            rows = np.arange(done, max(stop, done + 1))
+            parsed = self._times_parser.parse(self._gathered(rows))
+            invariant(parsed.received == len(rows), "the parser counts lines as the index does")
+            part = carried_times(
+                parsed.batch, parsed.rows.astype(np.int64), parsed.received, self._schema
+            )
+            at[done : done + len(rows)], known[done : done + len(rows)] = part
+            done += len(rows)
+            progress(done)
+        return at, known
+
+    def read(self, rows: Int64s) -> Parsed:
+        """See `HistoricSource.read`."""
+        return self._parser.parse(self._gathered(rows))
+
+    def raw(self, row: int) -> bytes:
+        """The line, without its newline."""
+        return self._data[self._starts[row] : self._ends[row]].tobytes()
+
+    def _gathered(self, rows: Int64s) -> Bytes:
+        size = int((self._ends[rows] - self._starts[rows]).sum()) + len(rows)
+        out = np.empty(size, dtype=np.uint8)
+        gather_lines(self._data, self._starts, self._ends, rows, out)
+        return out
+
+
+def _mapped(path: Path) -> Bytes:
+    """The bytes of a file, mapped into memory, read only as far as they are touched."""
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                return np.zeros(0, dtype=np.uint8)
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the name") from error
+    return np.frombuffer(mapping, dtype=np.uint8)
+
+
+def _lines(data: Bytes) -> tuple[Int64s, Int64s]:
+    """Where every line that is not blank starts and ends."""
+    starts: list[Int64s] = []
+    ends: list[Int64s] = []
+    begin = 0
+    while begin < len(data):
+        end = min(begin + _CHUNK, len(data))
+        while end < len(data) and data[end - 1] != ord("\n"):
+            step = data[end : end + 65_536]
+            found = np.flatnonzero(step == ord("\n"))
+            end += int(found[0]) + 1 if len(found) else len(step)
+        most = end - begin
+        first = np.empty(most // 2 + 1, dtype=np.int64)
+        last = np.empty(most // 2 + 1, dtype=np.int64)
+        count = line_starts(data, begin, end, first, last)
+        starts.append(first[:count].copy())
+        ends.append(last[:count].copy())
+        begin = end
+    none = np.zeros(0, dtype=np.int64)
+    return np.concatenate([none, *starts]), np.concatenate([none, *ends])
+
+
+class TableHistory:
+    """A finished table that was read and validated whole.
+
+    Args:
+        name: How the journal calls the source.
+        stream: Which stream or table its rows are of.
+        schema: Of the stream.
+        parsed: What validation made of the rows.
+        show: The raw row of an ordinal, as bytes, for those that were refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stream: str,
+        schema: Schema,
+        parsed: Parsed,
+        show: Callable[[int], bytes],
+    ) -> None:
+        self.name = name
+        self.stream = stream
+        self._schema = schema
+        self._parsed = parsed
+        self._show = show
+        # the place of every row among the valid ones, or below zero among the refused
+        self._place = np.empty(parsed.received, dtype=np.int64)
+        self._place[parsed.rows] = np.arange(len(parsed.rows))
+        self._place[parsed.rejections.rows] = -1 - np.arange(len(parsed.rejections))
+
+    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+        """See `HistoricSource.times`."""
+        parsed = self._parsed
+        times = carried_times(
+            parsed.batch, parsed.rows.astype(np.int64), parsed.received, self._schema
+        )
+        progress(parsed.received)
+        return times
+
+    def read(self, rows: Int64s) -> Parsed:
+        """See `HistoricSource.read`."""
+        place = self._place[rows]
+        valid = np.flatnonzero(place >= 0)
+        refused = np.flatnonzero(place < 0)
+        whole = self._parsed.rejections
+        return Parsed(
+            batch=self._parsed.batch.take(place[valid]),
+            rows=valid.astype(np.int32),
+            rejections=Rejections.of(
+                refused.tolist(), [whole[-1 - int(place[i])] for i in refused]
+            ),
+            received=len(rows),
+        )
+
+    def raw(self, row: int) -> bytes:
+        """The row as its source shows it."""
+        return self._show(row)
