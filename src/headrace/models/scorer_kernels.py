@@ -1,0 +1,170 @@
+"""Kernels that score tree ensembles, block by block or row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headrace.core.compiled import kernel
+from headrace.models.vector_kernels import STRIDE, run_selections
+
+#: Trees whose leaf numbers are found before their values are added.
+TREES_AT_ONCE = 8
+
+#: Up to so many rows, walking every tree is faster than filling columns.
+WALK_ROWS = 12
+
+
+@kernel
+def encode(X, rows, take_rows, low, high, settings, sources, thresholds, codes, width):
+    """Write the codes of rows `low` to `high` of every source, `width` apart.
+
+    A source is a feature with its sorted thresholds (padded with NaN to one less than a power of
+    two). The code of a number is how many thresholds it is not below, that of a missing value one
+    more than there are, that of a zero, where a split asks for it, two more. The code of a category
+    is the category, one that no split names the count of codes, a missing one yet one more.
+    """
+    single, zero_max = settings[0] != 0.0, settings[1]
+    for source in range(sources.shape[0]):
+        feature, kind, steps = sources[source, 0], sources[source, 1], sources[source, 2]
+        start, count = sources[source, 3], sources[source, 4]
+        to = source * width
+        for index in range(low, high):
+            row = rows[index] if take_rows else index
+            x = X[feature, row]
+            if single:
+                x = np.float64(np.float32(x))
+            elif -zero_max <= x <= zero_max:
+                x = 0.0
+            if kind == 2:
+                code = count
+                if x != x:
+                    code = count + 1
+                elif (0.0 <= x if single else -1.0 < x) and x < count:
+                    code = np.int64(x)
+            else:
+                code = np.int64(0)
+                for step in range(steps - 1, -1, -1):
+                    half = np.int64(1) << step
+                    code += np.int64(thresholds[start + code + half - 1] <= x) << step
+                if x != x:
+                    code = count + 1
+                elif kind == 1 and x == 0.0:
+                    code = count + 2
+            codes[to + index - low] = code
+
+
+@kernel
+def fill_columns(first, last, columns, tables, codes, width, count, arena, block):
+    """Write the byte columns `first` to `last` of a chunk from the codes of `count` rows."""
+    for column in range(first, last):
+        source, table = columns[column, 0] * width, columns[column, 1]
+        to = 256 * STRIDE + (column - first) * block
+        for index in range(count):
+            arena[to + index] = tables[table + codes[source + index]]
+
+
+@kernel
+def walk_tree(root, depth, nodes, ranks, at, count, leaves):
+    """Write the leaf number that each of `count` rows reaches; `ranks` lie row by row.
+
+    A leaf is its own child, so all rows take the same number of steps and none branches.
+    """
+    for index in range(count):
+        leaves[index] = root
+    for _ in range(depth):
+        for index in range(count):
+            node = leaves[index]
+            right = ranks[index * at + nodes[node, 0]] >= nodes[node, 1]
+            leaves[index] = nodes[node, 2] + np.int32(right)
+
+
+@kernel
+def add_leaves(total, count, trees, first, arena, results, block, values, sums):
+    """Add the leaf values of `count` trees to the sums of `total` rows, tree after tree.
+
+    Four trees are added in one pass, one after the other, so that a sum is read and written once.
+    """
+    tree = 0
+    while tree + 4 <= count:
+        value0, value1 = trees[first + tree, 2], trees[first + tree + 1, 2]
+        value2, value3 = trees[first + tree + 2, 2], trees[first + tree + 3, 2]
+        leaf = results + tree * block
+        for row in range(total):
+            total_row = sums[row] + values[value0 + np.int64(arena[leaf + row])]
+            total_row += values[value1 + np.int64(arena[leaf + block + row])]
+            total_row += values[value2 + np.int64(arena[leaf + 2 * block + row])]
+            sums[row] = total_row + values[value3 + np.int64(arena[leaf + 3 * block + row])]
+        tree += 4
+    while tree < count:
+        value = trees[first + tree, 2]
+        leaf = results + tree * block
+        for row in range(total):
+            sums[row] += values[value + np.int64(arena[leaf + row])]
+        tree += 1
+
+
+@kernel
+def score(  # noqa: PLR0913 - a kernel takes its tables one by one
+    X, rows, take_rows, low, high, settings, layout, sources, thresholds, chunks,
+    columns, tables, trees, selections, walk_columns, walk_tables, nodes,
+    values, values_single, node_values, node_values_single, out,
+):  # fmt: skip
+    """Write the margins of rows `low` to `high` to `out`; see `TreeScorer` for the tables."""
+    single, base_margin, divisor = settings[0] != 0.0, settings[2], settings[3]
+    block, arena_bytes, results = layout[0], layout[1], layout[2]
+    width = min(block, high - low)
+    few = high - low <= WALK_ROWS
+    codes = np.empty(sources.shape[0] * width, np.int32)
+    arena = np.empty(STRIDE if few else arena_bytes, np.uint8)
+    if not few:
+        for byte in range(256):
+            arena[byte * STRIDE : (byte + 1) * STRIDE] = byte
+    at = walk_columns.shape[0]
+    ranks = np.empty(at * width if few or layout[3] != 0 else 0, np.int32)
+    reached = np.empty(width, np.int32)
+    sums = np.empty(width, np.float64)
+    sums_single = np.empty(width, np.float32)
+    for begin in range(low, high, block):
+        count = min(block, high - begin)
+        padded = (count + STRIDE - 1) // STRIDE * STRIDE
+        encode(
+            X, rows, take_rows, begin, begin + count,
+            settings, sources, thresholds, codes, width,
+        )  # fmt: skip
+        if few or layout[3] != 0:
+            for column in range(at):
+                source, table = walk_columns[column, 0] * width, walk_columns[column, 1]
+                for index in range(count):
+                    ranks[index * at + column] = walk_tables[table + codes[source + index]]
+        for index in range(count):
+            sums[index] = base_margin
+            sums_single[index] = np.float32(base_margin)
+        for chunk in range(chunks.shape[0]):
+            first, last = chunks[chunk, 2], chunks[chunk, 3]
+            if few or chunks[chunk, 4] != 0:
+                for tree in range(first, last):
+                    walk_tree(trees[tree, 3], trees[tree, 4], nodes, ranks, at, count, reached)
+                    if single:
+                        for index in range(count):
+                            sums_single[index] += node_values_single[reached[index]]
+                    else:
+                        for index in range(count):
+                            sums[index] += node_values[reached[index]]
+                continue
+            fill_columns(
+                chunks[chunk, 0], chunks[chunk, 1], columns, tables, codes, width, count,
+                arena, block,
+            )  # fmt: skip
+            for tree in range(first, last, TREES_AT_ONCE):
+                group = min(TREES_AT_ONCE, last - tree)
+                run_selections(
+                    arena.ctypes.data, selections.ctypes.data,
+                    trees[tree, 0], trees[tree + group - 1, 1], padded,
+                )  # fmt: skip
+                if single:
+                    add_leaves(count, group, trees, tree, arena, results, block, values_single, sums_single)
+                else:
+                    add_leaves(count, group, trees, tree, arena, results, block, values, sums)
+        for index in range(count):
+            margin = np.float64(sums_single[index]) if single else sums[index]
+            out[begin - low + index] = margin / divisor

@@ -1,0 +1,137 @@
+"""Loops over vectors of bytes and floats that the kernels of tree models are made of.
+
+They are written as LLVM vectors of a fixed length instead of being left to the vectoriser, so
+every processor runs the same plan: AVX2 takes 32 bytes an instruction, plain x86-64 and ARM 16.
+Comparisons, selections and lane-wise additions round alike everywhere, so the bits are the same.
+
+Memory is named by address; reads and writes may be unaligned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import llvmlite.ir as ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Rows that one step of a byte loop takes; columns of bytes are padded to a multiple of it.
+STRIDE: Final = 64
+
+#: Words (int32) of one selection, see `run_selections`.
+SELECTION_WORDS: Final = 16
+
+#: Words (int32) of one unit's splits, see `answer_units`.
+ANSWER_WORDS: Final = 24
+
+_BYTES = ir.VectorType(ir.IntType(8), STRIDE)
+_WORD = ir.IntType(32)
+_LONG = ir.IntType(64)
+
+
+def _splat(builder: Any, byte: Any, vector: Any) -> Any:
+    """A vector with the same value in every lane."""
+    lone = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, _WORD(0))
+    lanes = ir.Constant(ir.VectorType(_WORD, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(lone, ir.Constant(vector, ir.Undefined), lanes)
+
+
+def _load(builder: Any, address: Any, kind: Any) -> Any:
+    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=1)
+
+
+def _store(builder: Any, address: Any, value: Any) -> None:
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=1)
+
+
+def _word(builder: Any, address: Any, number: int) -> Any:
+    """Word `number` of the table at an address, as a 64-bit integer."""
+    at = builder.add(address, _LONG(4 * number))
+    return builder.sext(_load(builder, at, _WORD), _LONG)
+
+
+def _byte(builder: Any, word: Any) -> Any:
+    return builder.trunc(word, ir.IntType(8))
+
+
+def _walk(builder: Any, count: Any, step: int, body: Callable[[Any], None]) -> None:
+    """Call `body` with 0, step, 2 x step, ... below `count`."""
+    with cgutils.for_range_slice(builder, _LONG(0), count, _LONG(step), intp=_LONG) as (index, _):
+        body(index)
+
+
+def _at_least(builder: Any, values: Any, threshold: Any) -> Any:
+    return builder.icmp_unsigned(">=", values, threshold)
+
+
+def _select_tree(builder: Any, arena: Any, entry: Any, rows: Any, *, constant: bool | None) -> None:
+    """One selection over all rows; `constant` says what the four results are, None for mixed."""
+    columns = [builder.add(arena, _word(builder, entry, number)) for number in (1, 2, 3)]
+    thresholds = [
+        _splat(builder, _byte(builder, _word(builder, entry, number)), _BYTES)
+        for number in (4, 5, 6)
+    ]
+    sources = [_word(builder, entry, number) for number in (7, 8, 9, 10)]
+    masks = [_word(builder, entry, number) for number in (11, 12, 13, 14)]
+    out = builder.add(arena, _word(builder, entry, 15))
+    if constant:
+        held = [_splat(builder, _byte(builder, source), _BYTES) for source in sources]
+    else:
+        bases = [builder.add(arena, source) for source in sources]
+
+    def body(index: Any) -> None:
+        if constant:
+            results = held
+        else:
+            offsets = [index if constant is False else builder.and_(index, mask) for mask in masks]
+            results = [
+                _load(builder, builder.add(base, offset), _BYTES)
+                for base, offset in zip(bases, offsets, strict=True)
+            ]
+        first, left, right = (
+            _at_least(builder, _load(builder, builder.add(column, index), _BYTES), threshold)
+            for column, threshold in zip(columns, thresholds, strict=True)
+        )
+        below = builder.select(left, results[1], results[0])
+        above = builder.select(right, results[3], results[2])
+        _store(builder, builder.add(out, index), builder.select(first, above, below))
+
+    _walk(builder, rows, STRIDE, body)
+
+
+@intrinsic
+def run_selections(
+    typing_context: Any, arena: Any, table: Any, first: Any, last: Any, rows: Any
+) -> Any:
+    """In a kernel: run selections `first` to `last` of a table over blocks of byte columns.
+
+    A selection is a split with the two splits below it. Row by row it takes one of four results:
+    `x0 >= t0 ? (x2 >= t2 ? d : c) : (x1 >= t1 ? b : a)`, all bytes. Its 16 words are: the kind
+    (0: results are constant bytes, 1: columns, 2: mixed); the offsets of the columns x0, x1, x2 in
+    the arena; t0, t1, t2; a, b, c, d (a byte, or the offset of a column); a mask for each result
+    (-1 for a column, 0 for a constant's place in the arena, which is read without moving on); the
+    offset of the column to write. `rows` is a multiple of `STRIDE`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        base, words, start, end, count = arguments
+        with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
+            entry = builder.add(words, builder.mul(number, _LONG(4 * SELECTION_WORDS)))
+            kind = _word(builder, entry, 0)
+            with builder.if_else(builder.icmp_signed("==", kind, _LONG(0))) as (then, otherwise):
+                with then:
+                    _select_tree(builder, base, entry, count, constant=True)
+                with otherwise:
+                    columns = builder.icmp_signed("==", kind, _LONG(1))
+                    with builder.if_else(columns) as (all_columns, mixed):
+                        with all_columns:
+                            _select_tree(builder, base, entry, count, constant=False)
+                        with mixed:
+                            _select_tree(builder, base, entry, count, constant=None)
+        return context.get_dummy_value()
+
+    signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64)
+    return signature, generate
