@@ -1,0 +1,89 @@
+"""In a kernel: writing to, copying to and calling at an address.
+
+`headrace.core.compiled` reads numbers at an address; these are the other half. A kernel that takes
+addresses as integers stays cacheable, which one that names a foreign function does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from headrace.core.compiled import kernel, load_i64, load_u8
+
+
+def _storer(bits: int, kind: Any, *, floating: bool = False) -> Any:
+    """An intrinsic that writes one number at an address, in the machine's byte order."""
+
+    @intrinsic
+    def store(typing_context: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            word = ir.DoubleType() if floating else ir.IntType(bits)
+            pointer = builder.inttoptr(arguments[0], word.as_pointer())
+            builder.store(arguments[1], pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, kind), generate
+
+    return store
+
+
+#: Write one number at an address, of any alignment; the value is converted to that type first.
+store_u8 = _storer(8, types.uint8)
+store_i16 = _storer(16, types.int16)
+store_i32 = _storer(32, types.int32)
+store_u32 = _storer(32, types.uint32)
+store_i64 = _storer(64, types.int64)
+store_u64 = _storer(64, types.uint64)
+store_f64 = _storer(64, types.float64, floating=True)
+
+
+@intrinsic
+def swap_u32(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: a 32-bit word with its bytes in the opposite order."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        return builder.bswap(arguments[0])
+
+    return types.uint32(types.uint32), generate
+
+
+@intrinsic
+def call_2(typing_context: Any, function: Any, first: Any, second: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: call the C function at an address with two words; its result is dropped."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        word = ir.IntType(64)
+        shape = ir.FunctionType(ir.VoidType(), [word, word])
+        builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def call_3(typing_context: Any, function: Any, first: Any, second: Any, third: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: call the C function at an address with three words; its result is dropped."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        word = ir.IntType(64)
+        shape = ir.FunctionType(ir.VoidType(), [word, word, word])
+        builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@kernel
+def copy_bytes(target: int, source: int, length: int) -> None:
+    """In a kernel: copy `length` bytes; texts are short, so words first and then what is left."""
+    at = 0
+    while at + 8 <= length:
+        store_i64(target + at, load_i64(source + at))
+        at += 8
+    while at < length:
+        store_u8(target + at, load_u8(source + at))
+        at += 1

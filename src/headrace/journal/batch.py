@@ -1,0 +1,319 @@
+"""What is appended to the journal: a batch of inputs in known order, and the decisions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotation
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.columns import Batch, Bytes, Fixed, Floats, Int32s, Int64s, Text
+from headrace.core.errors import invariant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.journal.header import JournalHeader
+
+UInt16s: TypeAlias = NDArray[np.uint16]
+UInt64s: TypeAlias = NDArray[np.uint64]
+Int16s: TypeAlias = NDArray[np.int16]
+NarrowFloats: TypeAlias = NDArray[np.float32]
+
+#: The rank that control records carry in place of a stream's.
+CONTROL_STREAM = 255
+
+#: Bit of `Decisions.marks`: the event was retried from quarantine and entered as a backfill.
+MARK_BACKFILLED = 1
+
+
+class InputKind(IntEnum):
+    """What became of an input; the numbers are part of the canonical bytes."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1
+    QUARANTINED = 2
+    BACKFILL = 3
+    CONTROL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Every input of a batch in known order, one entry each.
+
+    Attributes:
+        stream: Rank of its stream (tables rank after streams), `CONTROL_STREAM` for a control
+            record; uint8.
+        kind: An `InputKind`; uint8.
+        row: Its row among the batch's events of that stream, which are in the same order; -1 where
+            its fields could not be read, and for a control record; int32.
+        source: Which source it came from; uint16.
+        position: Its ordinal in that source; int64.
+        received_ns: When it was received, nanoseconds since 1970 in UTC; int64.
+        reason: Why it was quarantined (0: it was not); uint16.
+        original_seq: Of a duplicate, the sequence number of the event that it repeats, else -1; int64.
+        read_ns: When its bytes were read by the process, by its clock: the record's measured part,
+            which nothing is compared on; int64.
+    """
+
+    stream: Bytes
+    kind: Bytes
+    row: Int32s
+    source: UInt16s
+    position: Int64s
+    received_ns: Int64s
+    reason: UInt16s
+    original_seq: Int64s
+    read_ns: Int64s
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    @staticmethod
+    def empty() -> Inputs:
+        """No inputs."""
+        return Inputs(**{name: np.zeros(0, dtype) for name, dtype in INPUT_TYPES.items()})
+
+
+#: The columns of `Inputs`, in order.
+INPUT_TYPES: dict[str, type[np.integer]] = {
+    "stream": np.uint8,
+    "kind": np.uint8,
+    "row": np.int32,
+    "source": np.uint16,
+    "position": np.int64,
+    "received_ns": np.int64,
+    "reason": np.uint16,
+    "original_seq": np.int64,
+    "read_ns": np.int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decisions of a batch, one entry for each decided input, in known order.
+
+    Attributes:
+        seq: Sequence number of the input, ascending; int64 [m].
+        features: Feature values, NaN where missing; float64 [F, m].
+        margin: The model's margin; float64 [m].
+        score: What the policy read; float64 [m].
+        reason_feature: Which features made the score, the strongest first, -1 from where there are
+            no more; int16 [k, m].
+        reason_contribution: How much each added to the margin; float64 [k, m].
+        rules: Which rules matched, bit `i` for rule `i`; uint64 [m].
+        rule: The first rule that matched, -1 if none did; int16 [m].
+        outcome: Index of the outcome; uint8 [m].
+        arm: Which model answered: 0 champion, 1 challenger, 2 shadow; uint8 [m].
+        marks: Bits, `MARK_BACKFILLED`; uint8 [m].
+    """
+
+    seq: Int64s
+    features: Floats
+    margin: Floats
+    score: Floats
+    reason_feature: Int16s
+    reason_contribution: Floats
+    rules: UInt64s
+    rule: Int16s
+    outcome: Bytes
+    arm: Bytes
+    marks: Bytes
+
+    def __len__(self) -> int:
+        return len(self.seq)
+
+    @staticmethod
+    def empty(features: int = 0) -> Decisions:
+        """No decisions over that many features."""
+        none = {name: np.zeros(0, dtype) for name, dtype in DECISION_TYPES.items()}
+        return Decisions(
+            features=np.zeros((features, 0)),
+            reason_feature=np.zeros((0, 0), np.int16),
+            reason_contribution=np.zeros((0, 0)),
+            **none,
+        )
+
+
+#: The columns of `Decisions` that hold one value for each, in order.
+DECISION_TYPES: dict[str, type[np.generic]] = {
+    "seq": np.int64,
+    "margin": np.float64,
+    "score": np.float64,
+    "rules": np.uint64,
+    "rule": np.int16,
+    "outcome": np.uint8,
+    "arm": np.uint8,
+    "marks": np.uint8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What was wrong with the quarantined inputs of a batch, in known order.
+
+    Attributes:
+        seq: Sequence number of the input, ascending; int64 [q].
+        field: The field that was refused; missing where the bytes could not be told apart.
+        value: What stood there (personal data masked).
+        expected: What was expected.
+        vault: Reference of the sealed bytes in the vault; missing where nothing was sealed.
+        length: Length of the input in bytes; int64 [q].
+    """
+
+    seq: Int64s
+    field: Text
+    value: Text
+    expected: Text
+    vault: Text
+    length: Int64s
+
+    def __len__(self) -> int:
+        return len(self.seq)
+
+    @staticmethod
+    def empty() -> Quarantined:
+        """Nothing was quarantined."""
+        none = np.zeros(0, np.int64)
+        return Quarantined(none, Text.of([]), Text.of([]), Text.of([]), Text.of([]), none)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a source goes on: everything before it is in the journal.
+
+    Attributes:
+        ordinal: Of the next input in the source.
+        offset: Its offset in bytes.
+    """
+
+    ordinal: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """When a batch was gathered and how long its stages took: never compared, but bound.
+
+    Attributes:
+        opened_ns: When the first input of the batch was taken.
+        closed_ns: When its decisions were made.
+        stages: Name of a stage to its duration in nanoseconds.
+    """
+
+    opened_ns: int = 0
+    closed_ns: int = 0
+    stages: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalBatch:
+    """Inputs with consecutive sequence numbers, and all that was decided on them.
+
+    Attributes:
+        first_seq: Sequence number of the first input; input `i` has `first_seq + i`.
+        inputs: Every input, in known order.
+        events: For each stream (and table) by name, its inputs whose fields could be read.
+        decisions: For each decided input.
+        quarantined: For the quarantined ones, as far as there is more to say than the reason.
+        controls: Sequence number and JSON of each control record, ascending.
+        measured: Times of the batch.
+        positions: For each source by name, where it goes on.
+    """
+
+    first_seq: int
+    inputs: Inputs
+    events: Mapping[str, Batch] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=Decisions.empty)
+    quarantined: Quarantined = field(default_factory=Quarantined.empty)
+    controls: Sequence[tuple[int, bytes]] = ()
+    measured: Measured = field(default_factory=Measured)
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number after the last input."""
+        return self.first_seq + len(self.inputs)
+
+    def checked(self, header: JournalHeader) -> JournalBatch:
+        """The batch itself, once its parts are known to fit each other and the header.
+
+        Raises:
+            InvariantBroken: They do not; the batch is not journaled.
+        """
+        _check_columns(self)
+        _check_rows(self, header)
+        last = self.next_seq
+        for name, seqs in (
+            ("decisions", self.decisions.seq),
+            ("quarantined inputs", self.quarantined.seq),
+            ("controls", np.array([seq for seq, _ in self.controls], dtype=np.int64)),
+        ):
+            inside = len(seqs) == 0 or (seqs[0] >= self.first_seq and seqs[-1] < last)
+            ascending = bool((seqs[1:] > seqs[:-1]).all())
+            invariant(inside and ascending, f"{name} ascend within {self.first_seq}..{last - 1}")
+        controls = np.flatnonzero(self.inputs.kind == InputKind.CONTROL) + self.first_seq
+        invariant(controls.tolist() == [seq for seq, _ in self.controls], "every control input has its record")
+        return self
+
+
+def _check_columns(batch: JournalBatch) -> None:
+    """Types and lengths: the kernels take the columns as they are."""
+    inputs, decisions = batch.inputs, batch.decisions
+    invariant(0 <= batch.first_seq < 2**62, f"first sequence number {batch.first_seq} is in range")
+    for name, dtype in INPUT_TYPES.items():
+        column = getattr(inputs, name)
+        invariant(column.dtype == dtype and column.shape == (len(inputs),), f"inputs.{name} is {dtype.__name__} [n]")
+    for name, kind in DECISION_TYPES.items():
+        column = getattr(decisions, name)
+        invariant(column.dtype == kind and column.shape == (len(decisions),), f"decisions.{name} is {kind.__name__} [m]")
+    for name, kind in (("features", np.float64), ("reason_feature", np.int16), ("reason_contribution", np.float64)):
+        column = getattr(decisions, name)
+        fits = column.ndim == 2 and column.shape[1] == len(decisions) and column.dtype == kind
+        invariant(fits, f"decisions.{name} is {kind.__name__} [., m]")
+    same = decisions.reason_feature.shape == decisions.reason_contribution.shape
+    invariant(same, "every reason has a contribution")
+    told = batch.quarantined
+    for column in (told.field, told.value, told.expected, told.vault, told.length):
+        invariant(len(column) == len(told), "every quarantined input has all its columns")
+
+
+def _check_rows(batch: JournalBatch, header: JournalHeader) -> None:
+    """The events of every stream are all the rows that inputs name, each once and in order."""
+    inputs = batch.inputs
+    names = header.stream_names
+    typed = inputs.row >= 0
+    ranks = inputs.stream[typed]
+    invariant(len(ranks) == 0 or int(ranks.max()) < len(names), "every typed input names a stream of the header")
+    for rank, name in enumerate(names):
+        events = batch.events.get(name)
+        rows = inputs.row[typed & (inputs.stream == rank)]
+        count = 0 if events is None else events.rows
+        fits = len(rows) == count and bool((rows == np.arange(count)).all())
+        invariant(fits, f"the inputs of {name} name its {count} rows, each once and in order")
+        if events is not None:
+            _check_fields(name, events, header)
+    unknown = set(batch.events) - set(names)
+    invariant(not unknown, f"events of {sorted(unknown)} are of streams of the header")
+    invariant(
+        len(batch.decisions) == 0 or len(batch.decisions.features) == len(header.features),
+        "decisions carry every feature of the header",
+    )
+
+
+def _check_fields(name: str, events: Batch, header: JournalHeader) -> None:
+    """The columns are those of the schema, in the layouts that the kernels read."""
+    schema = header.schema(name)
+    invariant(set(events.columns) == set(schema.names), f"the columns of {name} are those of its schema")
+    for column in events.columns.values():
+        if isinstance(column, Fixed):
+            fits = column.values.dtype == np.int64 and column.values.flags.c_contiguous
+        else:
+            fits = column.offsets.dtype == np.int32 and column.data.flags.c_contiguous
+        invariant(fits and column.valid.dtype == np.uint8, f"the columns of {name} are int64 or UTF-8")

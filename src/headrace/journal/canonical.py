@@ -1,0 +1,150 @@
+"""Canonical bytes of records and their digests: what two runs are compared by.
+
+The layout is specified in docs/reference/journal-format.md. A record's canonical bytes are its
+decision part; its digest is their SHA-256; its leaf binds the digest and the measured part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.columns import Fixed, Kind, Text
+from headrace.core.errors import invariant
+from headrace.core.sha256 import digest_rows
+from headrace.journal.batch import DECISION_TYPES, INPUT_TYPES
+from headrace.journal.canonical_kernels import write_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from headrace.core.columns import Bytes, Column, Int64s
+    from headrace.journal.batch import Decisions, JournalBatch
+    from headrace.journal.header import JournalHeader
+
+#: Records are written and hashed in chunks that stay in the second-level cache.
+_CHUNK_BYTES = 1 << 19
+_CHUNK_RECORDS = 2048
+
+
+class RecordWriter:
+    """The columns of one batch as tables of addresses, from which records are written.
+
+    Args:
+        batch: What is journaled, or was read back.
+        header: Whose schemas its events are in.
+    """
+
+    def __init__(self, batch: JournalBatch, header: JournalHeader) -> None:
+        self._alive: list[object] = []
+        self._batch = batch
+        told = batch.quarantined
+        controls = Text.of([record.decode() for _, record in batch.controls])
+        control_seq = np.array([seq for seq, _ in batch.controls], dtype=np.int64)
+        self._seqs = (batch.decisions.seq, told.seq, control_seq)
+        columns = [getattr(batch.inputs, name) for name in INPUT_TYPES if name != "read_ns"]
+        self._inputs = np.array(
+            [self._address(column) for column in (*columns, told.seq, control_seq)], dtype=np.int64
+        )
+        self._fields, self._streams = self._field_tables(header, controls)
+        self._decisions = np.array(self._decision_addresses(batch.decisions), dtype=np.int64)
+        self._sizes = np.array(
+            [
+                len(batch.decisions),
+                len(told),
+                len(control_seq),
+                len(batch.decisions.features),
+                len(batch.decisions.reason_feature),
+            ],
+            dtype=np.int64,
+        )
+
+    def _address(self, column: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> int:
+        """Where a column's bytes are; the column is kept as long as this object is."""
+        contiguous = np.ascontiguousarray(column)
+        self._alive.append(contiguous)
+        return int(contiguous.ctypes.data)
+
+    def _field(self, kind: Kind, column: Column) -> tuple[int, int, int, int]:
+        valid = self._address(column.valid)
+        if isinstance(column, Fixed):
+            return int(kind), self._address(column.values), 0, valid
+        return int(kind), self._address(column.offsets), self._address(column.data), valid
+
+    def _field_tables(self, header: JournalHeader, controls: Text) -> tuple[Int64s, Int64s]:
+        """Every field of every stream, and where each stream's begin."""
+        fields: list[tuple[int, int, int, int]] = []
+        starts = np.zeros(260, dtype=np.int64)
+        for rank, stream in enumerate(header.streams):
+            starts[rank] = len(fields)
+            events = self._batch.events.get(stream.name)
+            for field in stream.schema.fields if events is not None else ():
+                column = events.columns[field.name]  # type: ignore[union-attr]  # looked at in the line above
+                invariant(isinstance(column, Text) == (field.kind is Kind.TEXT), f"{field.name} is {field.kind.name}")
+                fields.append(self._field(field.kind, column))
+        starts[len(header.streams) : 258] = len(fields)
+        told = self._batch.quarantined
+        fields += [self._field(Kind.TEXT, text) for text in (told.field, told.value, told.expected, told.vault)]
+        fields.append(self._field(Kind.INT, Fixed(told.length, np.ones(len(told), dtype=np.uint8))))
+        starts[258] = len(fields)
+        fields.append(self._field(Kind.TEXT, controls))
+        starts[259] = len(fields)
+        return np.array(fields, dtype=np.int64).reshape(-1), starts
+
+    def _decision_addresses(self, decisions: Decisions) -> Iterator[int]:
+        columns = [self._address(getattr(decisions, name)) for name in DECISION_TYPES]
+        columns += [self._address(column) for column in decisions.features]
+        for feature, contribution in zip(
+            decisions.reason_feature, decisions.reason_contribution, strict=True
+        ):
+            columns += [self._address(feature), self._address(contribution)]
+        return columns  # type: ignore[return-value]  # a list is iterated
+
+    def chunks(self, first: int, last: int) -> Iterator[tuple[Bytes, Int64s]]:
+        """The canonical bytes of inputs `first` to `last`: buffers and offsets, chunk by chunk.
+
+        A buffer is used again for the next chunk.
+        """
+        seq = self._batch.first_seq + first
+        rows = np.array([np.searchsorted(seqs, seq) for seqs in self._seqs], dtype=np.int64)
+        out = np.empty(_CHUNK_BYTES, dtype=np.uint8)
+        offsets = np.empty(_CHUNK_RECORDS + 1, dtype=np.int64)
+        while first < last:
+            end = min(first + _CHUNK_RECORDS, last)
+            reached = write_records(
+                self._inputs, self._streams, self._fields, self._decisions, self._sizes, rows,
+                first, end, self._batch.first_seq, out, offsets,
+            )  # fmt: skip
+            if reached == first:
+                out = np.empty(4 * len(out), dtype=np.uint8)
+                continue
+            yield out, offsets[: reached - first + 1]
+            first = reached
+
+    def digests(self) -> Bytes:
+        """SHA-256 of the canonical bytes of every input, uint8 [n, 32]."""
+        count = len(self._batch)
+        digests = np.empty((count, 32), dtype=np.uint8)
+        done = 0
+        for data, offsets in self.chunks(0, count):
+            size = len(offsets) - 1
+            digests[done : done + size] = digest_rows(data, offsets)
+            done += size
+        return digests
+
+    def record(self, seq: int) -> bytes:
+        """The canonical bytes of the input with that sequence number."""
+        index = seq - self._batch.first_seq
+        invariant(0 <= index < len(self._batch), f"input {seq} is in the batch")
+        data, offsets = next(self.chunks(index, index + 1))
+        return data[: offsets[1]].tobytes()
+
+
+def records(batch: JournalBatch, header: JournalHeader) -> Sequence[bytes]:
+    """The canonical bytes of every input of a batch; for comparing runs, not for the hot path."""
+    return [
+        data[offsets[i] : offsets[i + 1]].tobytes()
+        for data, offsets in RecordWriter(batch, header).chunks(0, len(batch))
+        for i in range(len(offsets) - 1)
+    ]

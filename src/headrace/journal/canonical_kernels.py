@@ -1,0 +1,225 @@
+"""The kernel that writes the canonical bytes of records, for any schema.
+
+Columns reach it as tables of addresses, so one compiled kernel serves every use case. The layout
+is the specification's (docs/reference/journal-format.md); integers are little-endian.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headrace.core.columns import Bytes, Int64s
+from headrace.core.compiled import as_bits, kernel, load_f64, load_i32, load_i64, load_u8
+from headrace.core.memory import copy_bytes, store_i16, store_i32, store_i64, store_u8
+
+TEXT = 9
+_NAN = np.int64(0x7FF8000000000000)
+
+#: Columns of the table of inputs.
+STREAM, KIND, ROW, SOURCE, POSITION, RECEIVED, REASON, ORIGINAL = range(8)
+
+#: Columns of the table of decisions; from `FEATURES` on one address for each feature, then the
+#: reasons' features and contributions in turn.
+D_SEQ, D_MARGIN, D_SCORE, D_RULES, D_RULE, D_OUTCOME, D_ARM, D_MARKS, D_FEATURES = range(9)
+
+#: Rows of a table of fields: what kind, where its 64-bit values or 32-bit offsets are, where its
+#: text is, where its validity is.
+F_KIND, F_VALUES, F_DATA, F_VALID = range(4)
+
+#: Bytes before the sections of a record, and of a decision without features and reasons.
+FIXED_BYTES = 42
+DECISION_BYTES = 32
+
+
+@kernel
+def _fields_size(fields: Int64s, first: int, last: int, row: int) -> int:
+    """Bytes of the fields `first` to `last` of a row."""
+    size = 0
+    for field in range(first, last):
+        size += 1
+        if load_u8(fields[4 * field + 3] + row) != 0:
+            if fields[4 * field] == TEXT:
+                offsets = fields[4 * field + 1] + 4 * row
+                size += 4 + load_i32(offsets + 4) - load_i32(offsets)
+            else:
+                size += 8
+    return size
+
+
+@kernel
+def _write_fields(fields: Int64s, first: int, last: int, row: int, out: int) -> int:
+    """Write the fields `first` to `last` of a row at `out`; returns where they end."""
+    for field in range(first, last):
+        kind = fields[4 * field]
+        if load_u8(fields[4 * field + 3] + row) == 0:
+            store_u8(out, 0)
+            out += 1
+            continue
+        store_u8(out, kind)
+        if kind == TEXT:
+            offsets = fields[4 * field + 1] + 4 * row
+            start = np.int64(load_i32(offsets))
+            length = np.int64(load_i32(offsets + 4)) - start
+            store_i32(out + 1, length)
+            copy_bytes(out + 5, fields[4 * field + 2] + start, length)
+            out += 5 + length
+        else:
+            store_i64(out + 1, load_i64(fields[4 * field + 1] + 8 * row))
+            out += 9
+    return out
+
+
+@kernel
+def _float_word(address: int) -> int:
+    """The bits of a float, with the one canonical NaN."""
+    value = load_f64(address)
+    return as_bits(value) if value == value else _NAN  # noqa: PLR0124 - only NaN differs from itself
+
+
+@kernel
+def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out: int) -> int:
+    """Write one decision at `out`; returns where it ends."""
+    store_i64(out, _float_word(columns[D_MARGIN] + 8 * row))
+    store_i64(out + 8, _float_word(columns[D_SCORE] + 8 * row))
+    store_i64(out + 16, load_i64(columns[D_RULES] + 8 * row))
+    copy_bytes(out + 24, columns[D_RULE] + 2 * row, 2)
+    store_u8(out + 26, load_u8(columns[D_OUTCOME] + row))
+    store_u8(out + 27, load_u8(columns[D_ARM] + row))
+    store_u8(out + 28, load_u8(columns[D_MARKS] + row))
+    store_i16(out + 29, features)
+    out += 31
+    for feature in range(features):
+        store_i64(out, _float_word(columns[D_FEATURES + feature] + 8 * row))
+        out += 8
+    count = out
+    out += 1
+    told = 0
+    for reason in range(reasons):
+        pair = D_FEATURES + features + 2 * reason
+        high = load_u8(columns[pair] + 2 * row + 1)
+        if high >= 0x80:
+            break
+        copy_bytes(out, columns[pair] + 2 * row, 2)
+        store_i64(out + 2, _float_word(columns[pair + 1] + 8 * row))
+        out += 10
+        told += 1
+    store_u8(count, told)
+    return out
+
+
+@kernel
+def _record_at(  # noqa: PLR0913 - a kernel takes its columns one by one
+    inputs: Int64s,
+    streams: Int64s,
+    fields: Int64s,
+    decisions: Int64s,
+    sizes: Int64s,
+    rows: Int64s,
+    row: int,
+    seq: int,
+    out: int,
+) -> int:
+    """Write the record of input `row` at `out`; returns where it ends. See `write_records`."""
+    store_i32(out, 0x31525248)
+    store_i64(out + 4, seq)
+    store_u8(out + 12, load_u8(inputs[STREAM] + row))
+    store_u8(out + 13, load_u8(inputs[KIND] + row))
+    copy_bytes(out + 14, inputs[SOURCE] + 2 * row, 2)
+    store_i64(out + 16, load_i64(inputs[POSITION] + 8 * row))
+    store_i64(out + 24, load_i64(inputs[RECEIVED] + 8 * row))
+    copy_bytes(out + 32, inputs[REASON] + 2 * row, 2)
+    store_i64(out + 34, load_i64(inputs[ORIGINAL] + 8 * row))
+    flags = out + FIXED_BYTES
+    out = flags + 1
+    present = 0
+    event = np.int64(load_i32(inputs[ROW] + 4 * row))
+    if event >= 0:
+        present |= 1
+        stream = load_u8(inputs[STREAM] + row)
+        end = _write_fields(fields, streams[stream], streams[stream + 1], event, out + 4)
+        store_i32(out, end - out - 4)
+        out = end
+    if rows[0] < sizes[0] and load_i64(decisions[D_SEQ] + 8 * rows[0]) == seq:
+        present |= 2
+        end = _write_decision(decisions, sizes[3], sizes[4], rows[0], out + 4)
+        store_i32(out, end - out - 4)
+        out = end
+        rows[0] += 1
+    for part in range(1, 3):
+        # quarantined inputs, then control records: tables of fields after those of the streams
+        table = 256 + part
+        if rows[part] < sizes[part] and load_i64(inputs[ORIGINAL + part] + 8 * rows[part]) == seq:
+            present |= 2 << part
+            end = _write_fields(fields, streams[table], streams[table + 1], rows[part], out + 4)
+            store_i32(out, end - out - 4)
+            out = end
+            rows[part] += 1
+    store_u8(flags, present)
+    return out
+
+
+@kernel
+def record_bound(  # noqa: PLR0913 - a kernel takes its columns one by one
+    inputs: Int64s,
+    streams: Int64s,
+    fields: Int64s,
+    sizes: Int64s,
+    rows: Int64s,
+    row: int,
+) -> int:
+    """An upper bound on the bytes of a record, exact in its texts."""
+    bound = FIXED_BYTES + 1 + 16 + DECISION_BYTES + 8 * sizes[3] + 10 * sizes[4]
+    event = np.int64(load_i32(inputs[ROW] + 4 * row))
+    if event >= 0:
+        stream = load_u8(inputs[STREAM] + row)
+        bound += _fields_size(fields, streams[stream], streams[stream + 1], event)
+    for part in range(1, 3):
+        table = 256 + part
+        if rows[part] < sizes[part]:
+            bound += _fields_size(fields, streams[table], streams[table + 1], rows[part])
+    return bound
+
+
+@kernel
+def write_records(  # noqa: PLR0913 - a kernel takes its columns one by one
+    inputs: Int64s,
+    streams: Int64s,
+    fields: Int64s,
+    decisions: Int64s,
+    sizes: Int64s,
+    rows: Int64s,
+    first: int,
+    last: int,
+    first_seq: int,
+    out: Bytes,
+    offsets: Int64s,
+) -> int:
+    """Write the canonical bytes of inputs `first` to `last`, as many as fit in `out`.
+
+    Args:
+        inputs: Addresses of the input columns (`STREAM` to `ORIGINAL`), then of the sequence
+            numbers of the quarantined and of the controls.
+        streams: For each rank, the first of its fields in `fields`; at 257 and 258 those of the
+            quarantined and of the controls, with the end after them.
+        fields: For each field `F_KIND`, `F_VALUES`, `F_DATA`, `F_VALID`.
+        decisions: Addresses of the decision columns.
+        sizes: How many decisions, quarantined, controls, features, reasons.
+        rows: The next row of decisions, quarantined and controls; moved on.
+        first: Index of the first input.
+        last: Index after the last.
+        first_seq: Sequence number of input 0.
+        out: The buffer.
+        offsets: Where each record starts in `out`, and where the last ends.
+
+    Returns:
+        The index after the last record that was written; `first` if not even one fits.
+    """
+    at = 0
+    offsets[0] = 0
+    for row in range(first, last):
+        if at + record_bound(inputs, streams, fields, sizes, rows, row) > len(out):
+            return row
+        start = out.ctypes.data + at
+        at += _record_at(inputs, streams, fields, decisions, sizes, rows, row, first_seq + row, start) - start
+        offsets[row - first + 1] = at
+    return last

@@ -1,0 +1,228 @@
+"""How columns of numbers and text are stored: as Arrow arrays, as small as is cheap.
+
+Integers that go up evenly are not stored at all; those that are nearly all alike leave only the
+exceptions; others are stored as the distance from their least value, in as few bytes as it needs.
+Floats that a 32-bit float holds exactly are stored as such. What comes back is what went in, bit
+for bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from headrace.core.columns import Fixed, Text
+from headrace.core.errors import JournalError
+
+if TYPE_CHECKING:
+    from headrace.core.columns import Bytes
+
+#: One exception is told where at least this many rows are alike.
+_ALIKE = 32
+_WIDTHS = (np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.int32))
+
+
+class Sparse(msgspec.Struct, frozen=True, array_like=True):
+    """A column that holds one value, but for some rows."""
+
+    value: int
+    rows: list[int]
+    values: list[int]
+
+
+class Section(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One record batch of a payload, and what was left out of it.
+
+    Attributes:
+        name: Which columns these are.
+        rows: How many rows.
+        size: Bytes of the Arrow message.
+        ramps: Column to (first value, step).
+        sparse: Column to its value and exceptions.
+        bases: Column to (least value, bytes of a stored distance).
+        narrow: Columns of 32-bit floats.
+        nulls: Columns with a validity bitmap.
+    """
+
+    name: str
+    rows: int
+    size: int = 0
+    ramps: dict[str, tuple[int, int]] = {}
+    sparse: dict[str, Sparse] = {}
+    bases: dict[str, tuple[int, int]] = {}
+    narrow: list[str] = []
+    nulls: list[str] = []
+
+
+class Packer:
+    """Gathers the columns of one section.
+
+    Args:
+        name: Of the section.
+        rows: How many rows every column has.
+    """
+
+    def __init__(self, name: str, rows: int) -> None:
+        self.section = Section(name, rows, ramps={}, sparse={}, bases={}, narrow=[], nulls=[])
+        self._names: list[str] = []
+        self._arrays: list[Any] = []
+
+    def _put(self, name: str, kind: Any, buffers: list[Any], valid: Bytes | None) -> None:
+        bitmap = None
+        if valid is not None and not valid.all():
+            bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+            self.section.nulls.append(name)
+        self._names.append(name)
+        self._arrays.append(pa.Array.from_buffers(kind, self.section.rows, [bitmap, *buffers]))
+
+    def integers(self, name: str, values: np.ndarray[Any, Any], valid: Bytes | None = None) -> None:
+        """A column of integers of any width."""
+        rows = self.section.rows
+        if rows == 0:
+            return
+        if valid is None or valid.all():
+            if (ramp := _ramp(values)) is not None:
+                self.section.ramps[name] = ramp
+                return
+            usual = values[rows // 2]
+            others = np.flatnonzero(values != usual)
+            if len(others) * _ALIKE <= rows:
+                self.section.sparse[name] = Sparse(int(usual), others.tolist(), values[others].tolist())
+                return
+        if values.itemsize > 1 and values.dtype != np.uint64:
+            least, most = int(values.min()), int(values.max())
+            for width in _WIDTHS[: values.itemsize.bit_length() - 1]:
+                if most - least <= np.iinfo(width).max:
+                    values = (values - values.dtype.type(least)).astype(width)
+                    self.section.bases[name] = (least, width.itemsize)
+                    break
+        data = pa.py_buffer(np.ascontiguousarray(values))
+        self._put(name, pa.from_numpy_dtype(values.dtype), [data], valid)
+
+    def floats(self, name: str, values: np.ndarray[Any, Any], valid: Bytes | None = None) -> None:
+        """A column of 64-bit floats."""
+        if self.section.rows == 0:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            narrow = values.astype(np.float32)
+        if np.array_equal(narrow.astype(np.float64).view(np.int64), values.view(np.int64)):
+            values = narrow
+            self.section.narrow.append(name)
+        data = pa.py_buffer(np.ascontiguousarray(values))
+        self._put(name, pa.from_numpy_dtype(values.dtype), [data], valid)
+
+    def column(self, name: str, column: Fixed | Text, *, floating: bool = False) -> None:
+        """A column of events, with its validity."""
+        if self.section.rows == 0:
+            return
+        if isinstance(column, Text):
+            offsets, data = pa.py_buffer(np.ascontiguousarray(column.offsets)), pa.py_buffer(column.data)
+            self._put(name, pa.string(), [offsets, data], column.valid)
+        elif floating:
+            self.floats(name, column.values.view(np.float64), column.valid)
+        else:
+            self.integers(name, column.values, column.valid)
+
+    def message(self) -> tuple[Section, Any]:
+        """The section and its Arrow message; None when every column was left out."""
+        if not self._arrays:
+            return self.section, None
+        batch = pa.RecordBatch.from_arrays(self._arrays, names=self._names)
+        message = batch.serialize()
+        return msgspec.structs.replace(self.section, size=message.size), message
+
+
+class Unpacker:
+    """Gives back the columns of a section, in the order in which they were packed.
+
+    Args:
+        section: What was left out.
+        message: The Arrow message.
+        types: Each column that was packed, in order, with its type: a NumPy dtype or `Text`.
+    """
+
+    def __init__(self, section: Section, message: Any, types: list[tuple[str, Any]]) -> None:
+        self._section = section
+        self._types = dict(types)
+        stored = [
+            pa.field(name, self._stored_type(name, kind))
+            for name, kind in types
+            if section.rows and name not in section.ramps and name not in section.sparse
+        ]
+        self._batch = None
+        if stored:
+            batch = pa.ipc.read_record_batch(message, pa.schema(stored))
+            batch.validate(full=True)
+            if batch.num_rows != section.rows:
+                raise JournalError(f"section {section.name} has {batch.num_rows} rows, not {section.rows}")
+            self._batch = batch
+
+    def _stored_type(self, name: str, kind: Any) -> Any:
+        if kind is Text:
+            return pa.string()
+        if name in self._section.bases:
+            return pa.from_numpy_dtype(np.dtype(f"i{self._section.bases[name][1]}"))
+        if name in self._section.narrow:
+            return pa.float32()
+        return pa.from_numpy_dtype(np.dtype(kind))
+
+    def _array(self, name: str) -> Any:
+        return self._batch.column(name)  # type: ignore[union-attr]  # asked for stored columns only
+
+    def numbers(self, name: str) -> np.ndarray[Any, Any]:
+        """The column as a NumPy array of its own type."""
+        section, dtype = self._section, np.dtype(self._types[name])
+        if section.rows == 0:
+            return np.zeros(0, dtype)
+        if name in section.ramps:
+            first, step = section.ramps[name]
+            return (first + step * np.arange(section.rows, dtype=np.int64)).astype(dtype)
+        if name in section.sparse:
+            sparse = section.sparse[name]
+            values = np.full(section.rows, sparse.value, dtype)
+            values[sparse.rows] = sparse.values
+            return values
+        _, data = self._array(name).buffers()
+        stored = np.frombuffer(data, dtype=self._stored_type(name, dtype).to_pandas_dtype())
+        stored = stored[: section.rows].astype(dtype)
+        if name in section.bases:
+            stored += dtype.type(section.bases[name][0])
+        return stored
+
+    def _valid(self, name: str) -> Bytes:
+        rows = self._section.rows
+        if name not in self._section.nulls:
+            return np.ones(rows, dtype=np.uint8)
+        bitmap = self._array(name).buffers()[0]
+        if bitmap is None:
+            raise JournalError(f"column {name} of {self._section.name} lacks its validity")
+        return np.unpackbits(np.frombuffer(bitmap, np.uint8), count=rows, bitorder="little")
+
+    def fixed(self, name: str) -> Fixed:
+        """A column of events of fixed width."""
+        return Fixed(self.numbers(name).view(np.int64), self._valid(name))
+
+    def text(self, name: str) -> Text:
+        """A column of text."""
+        rows = self._section.rows
+        if rows == 0:
+            return Text.of([])
+        _, offsets, data = self._array(name).buffers()
+        starts = np.frombuffer(offsets, np.int32)[: rows + 1].copy()
+        raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+        return Text(starts, raw[: starts[-1]].copy(), self._valid(name))
+
+
+def _ramp(values: np.ndarray[Any, Any]) -> tuple[int, int] | None:
+    """First value and step of integers that go up evenly; None if they do not."""
+    rows = len(values)
+    first, last = int(values[0]), int(values[-1])
+    step = int(values[1]) - first if rows > 1 else 0
+    if last != first + step * (rows - 1) or not -(2**63) <= min(first, step) or max(first, last, step) >= 2**63:
+        return None
+    if step < 0 and values.dtype.kind == "u":
+        return None
+    return (first, step) if rows <= 2 or bool((values[1:] - values[:-1] == step).all()) else None

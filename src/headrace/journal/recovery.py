@@ -1,0 +1,183 @@
+"""Finding the last good head when a journal is opened, and moving aside what lies past it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import JournalError
+from headrace.journal.chain import Chain
+from headrace.journal.frames import (
+    FrameDamaged,
+    SegmentStart,
+    SignedHead,
+    frames_of,
+    segment_path,
+    segment_paths,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from headrace.journal.keys import PublicKey
+
+#: The folder that unvouched tails are moved to.
+UNVOUCHED = "unvouched"
+
+
+@dataclass(frozen=True, slots=True)
+class UnvouchedTail:
+    """Bytes past the last good head: of a write that was cut off, or of damage.
+
+    Attributes:
+        segment: Number of the segment that they lay in.
+        offset: Where they began.
+        size: How many.
+        kept: The file that they were moved to.
+        why: What is wrong with the first frame of them.
+    """
+
+    segment: int
+    offset: int
+    size: int
+    kept: Path
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.size} bytes past the last good head (segment {self.segment}, byte {self.offset}; "
+            f"{self.why}) were moved to {self.kept}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Where a journal goes on.
+
+    Attributes:
+        segment: Number of the last segment, -1 if there is none.
+        size: Its bytes.
+        chain: The chain after its last good head.
+        tails: What was moved aside.
+    """
+
+    segment: int
+    size: int
+    chain: Chain
+    tails: tuple[UnvouchedTail, ...]
+
+
+def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
+    """Find the last good head; what lies past it is moved to `unvouched/`, never deleted.
+
+    Only the last segment is read: those before it were closed by a signed head, and `verify`
+    reads them all.
+
+    Raises:
+        JournalError: Segments are missing or do not join: that is damage, not a write cut off.
+    """
+    paths = segment_paths(folder)
+    for number, path in enumerate(paths):
+        if path != segment_path(folder, number):
+            raise JournalError(
+                f"{path} is not segment {number}: a segment is missing or was added; run headrace verify"
+            )
+    tails: list[UnvouchedTail] = []
+    while paths:
+        segment = len(paths) - 1
+        good, chain, why = _last_good(paths[-1], segment, keys)
+        size = paths[-1].stat().st_size
+        if good < size:
+            tails.append(_move_aside(folder, paths[-1], segment, good, why))
+        if good:
+            _check_joint(folder, segment)
+            return Recovered(segment, good, chain, tuple(tails))
+        paths.pop()
+    return Recovered(-1, 0, Chain(keys), tuple(tails))
+
+
+def _last_good(path: Path, segment: int, keys: Sequence[PublicKey]) -> tuple[int, Chain, str]:
+    """Where the last good head of a segment ends (0: it has none), the chain there, what follows."""
+    good, why = 0, "no signed head follows"
+    best = chain = Chain(keys)
+    try:
+        for frame in frames_of(path):
+            if frame.offset == 0:
+                start = SegmentStart.decoded(frame)
+                chain = Chain(keys, start.previous, start.first_seq)
+                chain.start(frame, segment)
+            elif isinstance(chain.follow(frame), SignedHead):
+                good = frame.end
+    except (FrameDamaged, JournalError) as error:
+        why = str(error)
+    if good:
+        best = _chain_until(path, good, segment)
+    return good, best, why
+
+
+def _chain_until(path: Path, end: int, segment: int) -> Chain:
+    """The chain of a segment whose frames up to `end` were found good."""
+    chain = Chain(None)
+    for frame in frames_of(path):
+        if frame.offset == 0:
+            start = SegmentStart.decoded(frame)
+            chain = Chain(None, start.previous, start.first_seq)
+            chain.start(frame, segment)
+        else:
+            chain.follow(frame)
+        if frame.end == end:
+            break
+    return chain
+
+
+def _check_joint(folder: Path, segment: int) -> None:
+    """The segment goes on from the signed head that the one before it ends with."""
+    if segment == 0:
+        return
+    start = SegmentStart.decoded(next(frames_of(segment_path(folder, segment))))
+    before = segment_path(folder, segment - 1)
+    closing = SignedHead.encoded(SignedHead(bytes(32), 0, bytes(32), 0))
+    try:
+        last = next(frames_of(before, max(0, before.stat().st_size - len(closing) - 16)))
+        signed = SignedHead.decoded(last)
+    except (FrameDamaged, StopIteration) as error:
+        raise JournalError(f"{before} does not end with a signed head; run headrace verify") from error
+    if (signed.head, signed.next_seq) != (start.previous, start.first_seq):
+        raise JournalError(f"segment {segment} does not go on from {before}; run headrace verify")
+
+
+def _move_aside(folder: Path, path: Path, segment: int, good: int, why: str) -> UnvouchedTail:
+    """Move the bytes of a segment from `good` on to a file of their own, durably and then only once."""
+    kept_in = folder / UNVOUCHED
+    kept_in.mkdir(exist_ok=True)
+    attempt = 0
+    while (kept := kept_in / f"{segment:010d}-at-{good}-{attempt}.tail").exists():
+        attempt += 1
+    size = path.stat().st_size - good
+    with path.open("rb") as source, kept.open("xb") as target:
+        source.seek(good)
+        while block := source.read(1 << 20):
+            target.write(block)
+        target.flush()
+        os.fsync(target.fileno())
+    sync_folder(kept_in)
+    sync_folder(folder)
+    if good:
+        with path.open("r+b") as file:
+            file.truncate(good)
+            os.fsync(file.fileno())
+    else:
+        path.unlink()
+        sync_folder(folder)
+    return UnvouchedTail(segment, good, size, kept, why)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
