@@ -1,0 +1,341 @@
+"""Acceptance: whether an input counts, decided one after the other in known order.
+
+For each event of a stream, by the first rule that holds:
+
+1. **Seen.** Its id was accepted before, within the dedupe horizon: with the same content it is a
+   duplicate (and gets the decision of the first), with another it is quarantined (`ID_CONFLICT`).
+2. **Early.** Its time is more than `max_ahead` after its receive time: quarantined.
+3. **Late.** Its time is more than `lateness` before the stream's watermark: quarantined. What is
+   retried from quarantine is accepted all the same.
+4. Else it is **accepted**, and the watermark becomes the greater of itself and the event's time.
+
+Content is all fields but `KnownAt`, as they are after surrogates took the place of personal data.
+
+**The horizon.** An accepted event bears the watermark just after it as its mark, and counts as
+seen while the watermark is at most `dedupe` past the mark. The mark is never before the event's
+own time. So with `dedupe >= lateness` an event that comes again after it was forgotten lies more
+than `lateness` behind the watermark, and is late: nothing is counted twice. (What is retried from
+quarantine a second time, beyond the horizon, is the exception: retrying is a deliberate act.)
+
+The rule says when an id is forgotten; when its memory goes back is another matter and changes no
+verdict. No verdict depends on how inputs are cut into batches, or on the key of the hashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.columns import Fixed, Text
+from headrace.core.errors import ArtefactError, DefinitionError, LimitReached, invariant
+from headrace.core.mapping import reserve
+from headrace.core.siphash import sip128
+from headrace.core.slot_kernels import TOP, slots_begin
+from headrace.events.schema import Role
+from headrace.pipeline import acceptance_kernels as kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from headrace.core.columns import Batch, Bytes, Column, Int64s
+    from headrace.events.schema import Field
+    from headrace.features.plan import StreamPlan
+    from headrace.pipeline.inputs import Inputs
+
+_MAGIC = b"headrace/acceptance/v1\0\0"
+_MOST_SLOTS = 2**31
+
+#: The most that one held id costs: its record, and slots at their emptiest, grown out of once.
+BYTES_PER_ID = 96
+
+#: The watermark of a stream that has accepted nothing.
+NO_WATERMARK = int(kernels.NONE)
+
+
+class Verdict(IntEnum):
+    """What became of an input; the numbers are written to the journal."""
+
+    ACCEPTED = kernels.ACCEPTED
+    DUPLICATE = kernels.DUPLICATE
+    QUARANTINED = kernels.QUARANTINED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Verdicts of a batch of inputs, in known order.
+
+    Attributes:
+        verdict: `Verdict` of each.
+        reason: `headrace.events.reasons.Reason` of each that is quarantined, else 0.
+        original: Sequence number of the accepted event with the same id, of a duplicate or a
+            conflict; else -1.
+        watermark: The decided stream's watermark just after the input (ns); `NO_WATERMARK` before
+            it accepts its first event.
+        backfill: Whether these were retried from quarantine: what is accepted is marked.
+    """
+
+    verdict: Bytes
+    reason: NDArray[np.uint16]
+    original: Int64s
+    watermark: Int64s
+    backfill: bool
+
+    def __len__(self) -> int:
+        return len(self.verdict)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many inputs got that verdict."""
+        return int(np.count_nonzero(self.verdict == verdict))
+
+
+class Acceptance:
+    """The part of a lane's state that decides which inputs count.
+
+    Args:
+        streams: In the order of their ranks.
+        on: Name of the decided stream.
+        key: Of the hashes of ids and contents: two secret 64-bit halves. Keep it with the state:
+            a snapshot is restored under the same key.
+        budget_bytes: The most memory that ids may take; above it, intake stops.
+
+    Raises:
+        DefinitionError: If a stream has no id or no event time.
+    """
+
+    def __init__(
+        self, streams: tuple[StreamPlan, ...], on: str, key: tuple[int, int], budget_bytes: int
+    ) -> None:
+        self._plans = streams
+        self._decided = [stream.name for stream in streams].index(on)
+        self._budget = budget_bytes
+        self._fields = tuple(_Layout.of(stream) for stream in streams)
+        self._keys = np.array(
+            [
+                sip128(b"id of " + stream.name.encode(), *key)
+                + sip128(b"content of " + stream.name.encode(), *key)
+                for stream in streams
+            ],
+            dtype=np.uint64,
+        )
+        self._fingerprint = np.array(sip128(b"key of acceptance", *key), "<u8").tobytes()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Begin with nothing seen."""
+        most = max(self._budget // BYTES_PER_ID, 1)
+        # a stream's first and last segments may be part empty
+        segments = most // kernels.SEGMENT + 2 * len(self._plans) + 1
+        self._records = reserve(segments * kernels.SEGMENT * kernels.RECORD, np.int64)
+        self._following = reserve(segments, np.int64)
+        self._pool = reserve(_MOST_SLOTS, np.uint64)
+        self._parts = np.zeros(TOP + 1, dtype=np.int64)
+        slots_begin(self._parts)
+        self._counts = np.array([0, most, 0, -1], dtype=np.int64)
+        self._streams = np.zeros((len(self._plans), kernels.STREAM_WORDS), dtype=np.int64)
+        for rank, stream in enumerate(self._plans):
+            self._streams[rank, : kernels.WATERMARK + 1] = (
+                stream.lateness_ns,
+                stream.max_ahead_ns,
+                stream.dedupe_ns,
+                0,
+                NO_WATERMARK,
+            )
+        self._streams[:, kernels.HEAD] = self._streams[:, kernels.TAIL] = -1
+        self._streams[:, kernels.TAIL_AT] = kernels.SEGMENT
+
+    def watermark(self, stream: str) -> int | None:
+        """The watermark of a stream (ns); None before it has accepted anything."""
+        rank = [plan.name for plan in self._plans].index(stream)
+        begun, watermark = self._streams[rank, kernels.BEGUN : kernels.WATERMARK + 1]
+        return int(watermark) if begun else None
+
+    def memory(self) -> int:
+        """Bytes in use."""
+        segments = int(self._counts[kernels.SEGMENTS]) * kernels.SEGMENT * kernels.RECORD
+        return 8 * (segments + int(self._parts[TOP])) + self._parts.nbytes
+
+    def judge(self, inputs: Inputs, first_sequence: int) -> Verdicts:
+        """The verdict on each input; the state moves on.
+
+        A row of a reference table is accepted; what was refused at the door is quarantined for the
+        reason that it was refused for.
+
+        Args:
+            inputs: In known order.
+            first_sequence: The lane's sequence number of the first of them.
+
+        Raises:
+            LimitReached: If the ids within the horizon no longer fit the budget.
+        """
+        size = len(inputs)
+        spans, columns, held = self._addresses(inputs.batches)
+        hashes = np.zeros((size, 4), dtype=np.uint64)
+        times = np.zeros(size, dtype=np.int64)
+        kernels.hash_inputs(inputs.stream, inputs.row, spans, columns, self._keys, hashes, times)
+        verdict = np.zeros(size, dtype=np.uint8)
+        reason = np.zeros(size, dtype=np.uint16)
+        original = np.empty(size, dtype=np.int64)
+        watermark = np.empty(size, dtype=np.int64)
+        judged = kernels.judge_inputs(
+            inputs.stream,
+            inputs.row,
+            inputs.received_ns,
+            inputs.retried,
+            first_sequence,
+            self._decided,
+            hashes,
+            times,
+            self._streams,
+            self._pool,
+            self._parts,
+            self._records,
+            self._following,
+            self._counts,
+            verdict,
+            reason,
+            original,
+            watermark,
+        )
+        del held
+        if judged < size:
+            raise self._full(first_sequence + int(judged))
+        reason[inputs.refused.index] = inputs.refused.reasons
+        return Verdicts(verdict, reason, original, watermark, inputs.retried)
+
+    def _full(self, sequence: int) -> LimitReached:
+        most = int(self._counts[kernels.MOST])
+        return LimitReached(
+            f"input {sequence} would be id {most + 1:,} within the dedupe horizon, and "
+            f"{self._budget:,} bytes hold {most:,}; raise the budget for ids or shorten `dedupe`"
+        )
+
+    def _addresses(self, batches: Mapping[str, Batch]) -> tuple[Int64s, Int64s, list[Column]]:
+        """`spans` and `columns` for the kernels, and the columns that must live meanwhile."""
+        spans = np.zeros((len(self._plans), 4), dtype=np.int64)
+        table: list[tuple[int, int, int, int]] = []
+        held: list[Column] = []
+        for rank, (stream, layout) in enumerate(zip(self._plans, self._fields, strict=True)):
+            if stream.name not in batches:
+                continue
+            batch = batches[stream.name]
+            first = len(table)
+            for name in layout.content:
+                column = batch.columns[name]
+                held.append(column)
+                table.append(_address(column))
+            spans[rank] = (first, len(table), first + layout.identity, first + layout.time)
+        columns = np.array(table, dtype=np.int64).reshape(-1, 4)
+        return spans, columns, held
+
+    def snapshot(self) -> bytes:
+        """Watermarks and seen ids; the same logical state gives the same bytes."""
+        pieces = [_MAGIC, self._fingerprint]
+        for rank in range(len(self._plans)):
+            row = self._streams[rank]
+            out = np.empty((int(row[kernels.QUEUED]), kernels.RECORD), dtype=np.int64)
+            live = kernels.live_records(self._streams, rank, self._records, self._following, out)
+            head = [int(row[kernels.BEGUN]), int(row[kernels.WATERMARK]), live]
+            pieces.append(np.array(head, dtype="<i8").tobytes())
+            pieces.append(out[:live].astype("<i8").tobytes())
+        return b"".join(pieces)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take the state of a snapshot in place of this one.
+
+        Raises:
+            ArtefactError: If it is not a whole snapshot, was made under another key, or does not
+                fit the streams.
+            LimitReached: If its ids do not fit the budget.
+        """
+        parts = self._parse(snapshot)
+        self._clear()
+        for rank, (begun, watermark, records) in enumerate(parts):
+            self._streams[rank, kernels.BEGUN] = begun
+            self._streams[rank, kernels.WATERMARK] = watermark
+            hashes = records.view(np.uint64)
+            for index, record in enumerate(records):
+                if not kernels.remember(
+                    self._streams,
+                    rank,
+                    self._pool,
+                    self._parts,
+                    self._records,
+                    self._following,
+                    self._counts,
+                    -1,
+                    hashes[index],
+                    record[kernels.SEQUENCE],
+                    record[kernels.MARK],
+                ):
+                    raise self._full(int(record[kernels.SEQUENCE]))
+
+    def _parse(self, snapshot: bytes) -> list[tuple[int, int, Int64s]]:
+        """For each stream whether it has begun, its watermark, and its records."""
+        start = len(_MAGIC) + len(self._fingerprint)
+        words = np.frombuffer(snapshot[start:][: len(snapshot[start:]) // 8 * 8], "<i8")
+        found: list[tuple[int, int, Int64s]] = []
+        at = 0
+        for _ in self._plans:
+            if not snapshot.startswith(_MAGIC) or at + 3 > len(words):
+                break
+            begun, watermark, live = (int(word) for word in words[at : at + 3])
+            end = at + 3 + live * kernels.RECORD
+            if live < 0 or end > len(words):
+                break
+            records = words[at + 3 : end].reshape(-1, kernels.RECORD)
+            found.append((begun, watermark, np.ascontiguousarray(records, dtype=np.int64)))
+            at = end
+        if len(found) != len(self._plans) or start + 8 * at != len(snapshot):
+            raise ArtefactError(
+                f"these {len(snapshot)} bytes are not a whole snapshot of acceptance (version 1) "
+                f"for {len(self._plans)} streams; restore an older one, or replay the journal"
+            )
+        if snapshot[len(_MAGIC) : start] != self._fingerprint:
+            raise ArtefactError(
+                "the snapshot of acceptance was made under another key, so no id in it would be "
+                "known again; restore it with the key it was made with, or replay the journal"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which fields of a stream are hashed, and where among them id and event time are."""
+
+    content: tuple[str, ...]
+    identity: int
+    time: int
+
+    @staticmethod
+    def of(stream: StreamPlan) -> _Layout:
+        content = tuple(
+            field.name for field in stream.schema.fields if field.role is not Role.KNOWN_AT
+        )
+        identity = _needed(stream, Role.ID, "an Id: without one, duplicates cannot be told")
+        time = _needed(stream, Role.EVENT_TIME, "an EventTime: without one, it has no order")
+        return _Layout(content, content.index(identity.name), content.index(time.name))
+
+
+def _needed(stream: StreamPlan, role: Role, what: str) -> Field:
+    field = stream.schema.having(role)
+    if field is None:
+        raise DefinitionError(
+            f"{stream.schema.name} has no field of role {role.value}",
+            at=stream.schema.at,
+            fix=f"give it {what}",
+        )
+    return field
+
+
+def _address(column: Column) -> tuple[int, int, int, int]:
+    """A column as the kernels read it."""
+    valid = column.valid.ctypes.data
+    if isinstance(column, Fixed):
+        return (0, column.values.ctypes.data, 0, valid)
+    invariant(isinstance(column, Text), "a column is of fixed width or text")
+    return (1, column.offsets.ctypes.data, column.data.ctypes.data, valid)
