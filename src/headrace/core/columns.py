@@ -153,6 +153,31 @@ class Batch:
         return Batch({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
 
 
+def concatenated(batches: Sequence[Batch]) -> Batch:
+    """The rows of several batches with the same columns, one batch after the other.
+
+    >>> one = Batch({"x": Text.of(["a", None])}, 2)
+    >>> concatenated([one, one.take(np.array([0]))]).text("x").strings()
+    ['a', None, 'a']
+    """
+    if len(batches) == 1:
+        return batches[0]
+    columns: dict[str, Column] = {}
+    for name, first in batches[0].columns.items():
+        valid = np.concatenate([batch.columns[name].valid for batch in batches])
+        if isinstance(first, Fixed):
+            values = np.concatenate([batch.fixed(name).values for batch in batches])
+            columns[name] = Fixed(values, valid)
+            continue
+        texts = [batch.text(name) for batch in batches]
+        lengths = np.concatenate([np.diff(text.offsets) for text in texts])
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        data = np.concatenate([text.data[text.offsets[0] : text.offsets[-1]] for text in texts])
+        columns[name] = Text(offsets, data, valid)
+    return Batch(columns, sum(len(batch) for batch in batches))
+
+
 def pack_letters(code: str) -> int:
     """A currency (3 letters) or country (2 letters) as a small integer, base 26.
 
