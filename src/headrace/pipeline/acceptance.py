@@ -123,6 +123,8 @@ class Acceptance:
             dtype=np.uint64,
         )
         self._fingerprint = np.array(sip128(b"key of acceptance", *key), "<u8").tobytes()
+        self._hashes = np.zeros((4_096, 4), dtype=np.uint64)
+        self._times = np.zeros(4_096, dtype=np.int64)
         self._clear()
 
     def _clear(self) -> None:
@@ -174,8 +176,11 @@ class Acceptance:
         """
         size = len(inputs)
         spans, columns, held = self._addresses(inputs.batches)
-        hashes = np.zeros((size, 4), dtype=np.uint64)
-        times = np.zeros(size, dtype=np.int64)
+        if size > len(self._times):
+            # kept between batches: memory fresh from the system costs more than the hashing
+            self._hashes = np.zeros((size, 4), dtype=np.uint64)
+            self._times = np.zeros(size, dtype=np.int64)
+        hashes, times = self._hashes, self._times
         kernels.hash_inputs(inputs.stream, inputs.row, spans, columns, self._keys, hashes, times)
         verdict = np.zeros(size, dtype=np.uint8)
         reason = np.zeros(size, dtype=np.uint16)
@@ -224,11 +229,11 @@ class Acceptance:
                 continue
             batch = batches[stream.name]
             first = len(table)
-            for name in layout.content:
+            for name in (*layout.content, layout.identity):
                 column = batch.columns[name]
                 held.append(column)
                 table.append(_address(column))
-            spans[rank] = (first, len(table), first + layout.identity, first + layout.time)
+            spans[rank] = (first, len(table) - 1, len(table) - 1, first + layout.time)
         columns = np.array(table, dtype=np.int64).reshape(-1, 4)
         return spans, columns, held
 
@@ -305,20 +310,25 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which fields of a stream are hashed, and where among them id and event time are."""
+    """Which fields of a stream are its content, where event time is among them, and the id.
+
+    The id is no part of what is compared: two contents are compared where the ids are the same.
+    """
 
     content: tuple[str, ...]
-    identity: int
     time: int
+    identity: str
 
     @staticmethod
     def of(stream: StreamPlan) -> _Layout:
+        identity = _needed(stream, Role.ID, "an Id: without one, duplicates cannot be told").name
+        time = _needed(stream, Role.EVENT_TIME, "an EventTime: without one, it has no order").name
         content = tuple(
-            field.name for field in stream.schema.fields if field.role is not Role.KNOWN_AT
+            field.name
+            for field in stream.schema.fields
+            if field.role is not Role.KNOWN_AT and field.name != identity
         )
-        identity = _needed(stream, Role.ID, "an Id: without one, duplicates cannot be told")
-        time = _needed(stream, Role.EVENT_TIME, "an EventTime: without one, it has no order")
-        return _Layout(content, content.index(identity.name), content.index(time.name))
+        return _Layout(content, content.index(time), identity)
 
 
 def _needed(stream: StreamPlan, role: Role, what: str) -> Field:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_i32, load_i64, load_u8
-from headrace.core.siphash import sip128_at, sip_bytes, sip_end128, sip_start, sip_word
+from headrace.core.compiled import kernel, load_i32, load_i64, load_u8, load_u64
+from headrace.core.siphash import sip128_at, sip_end128, sip_start, sip_word, tail_word
 from headrace.core.slot_kernels import (
     prefetch,
     slot_put,
@@ -47,7 +47,7 @@ STREAM_WORDS = 10
 #: In `counts`: ids held, the most of them, segments ever begun, the first of those given back.
 HELD, MOST, SEGMENTS, FREE = range(4)
 
-#: Columns of `spans`, one row for each stream: its columns in `columns`, its id, its event time.
+#: Columns of `spans`, one row for each stream: its content in `columns`, its id, its event time.
 FIRST, LAST, ID, AT = range(4)
 
 #: Columns of `columns`, addresses but for the first: whether it is text, values or offsets, bytes
@@ -77,8 +77,12 @@ def _content(
         else:
             begin = np.int64(load_i32(columns[place, VALUES] + 4 * row))
             length = np.int64(load_i32(columns[place, VALUES] + 4 * (row + 1))) - begin
+            address = columns[place, DATA] + begin
             v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, np.uint64(length))
-            v0, v1, v2, v3 = sip_bytes(v0, v1, v2, v3, columns[place, DATA] + begin, length)
+            for step in range(0, length & ~7, 8):
+                v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, load_u64(address + step))
+            if length & 7:
+                v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, tail_word(address, length))
         if (place - first) % 63 == 62:
             v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, present)
             present = np.uint64(1)

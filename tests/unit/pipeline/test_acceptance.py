@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,9 +52,10 @@ class Event:
 def gathered(events: list[Event], *, retried: bool = False) -> Inputs:
     rows: list[int] = []
     batches: dict[str, Batch] = {}
+    so_far: Counter[int] = Counter()
     for event in events:
-        before = sum(e.rank == event.rank and not e.refused for e in events[: len(rows)])
-        rows.append(-1 if event.refused else before)
+        rows.append(-1 if event.refused else so_far[event.rank])
+        so_far[event.rank] += not event.refused
     for rank, plan in enumerate(STREAMS):
         mine = [event for event in events if event.rank == rank and not event.refused]
         if mine:
@@ -73,6 +75,7 @@ def gathered(events: list[Event], *, retried: bool = False) -> Inputs:
         source=np.zeros(len(events), dtype=np.uint16),
         position=np.arange(len(events), dtype=np.int64),
         received_ns=np.array([e.received for e in events], dtype=np.int64),
+        read_ns=np.zeros(len(events), dtype=np.int64),
         batches=batches,
         refused=Refused(
             np.array(refused, dtype=np.int64),
