@@ -52,7 +52,13 @@ class Chain:
         self._keys = keys
         self._header_digest = b""
         self._header_unused = False
+        self._header_at = 0
         self._open = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something follows the last signed head."""
+        return self._open > 0 or self._header_unused
 
     def start(self, frame: Frame, segment: int) -> None:
         """The first frame of segment number `segment`.
@@ -62,7 +68,7 @@ class Chain:
         """
         if frame.kind is not FrameKind.START or frame.offset != 0:
             raise FrameDamaged(frame.offset, f"a segment starts with START, not {frame.kind.name}")
-        if self._open:
+        if self.is_open:
             raise FrameDamaged(0, "the segment before it ends without a signed head")
         start = SegmentStart.decoded(frame)
         if start != SegmentStart(segment, self.next_seq, self.head):
@@ -90,7 +96,8 @@ class Chain:
         if self._header_unused or digest == self._header_digest:
             raise FrameDamaged(frame.offset, "a header stands here that no batch is recorded under")
         self.header = JournalHeader.decoded(encoded)
-        self.header_encoded, self._header_digest, self._header_unused = encoded, digest, True
+        self.header_encoded, self._header_digest = encoded, digest
+        self._header_unused, self._header_at = True, frame.offset
 
     def _follow_batch(self, frame: Frame) -> BatchHeader:
         batch, payload = BatchHeader.decoded(frame)
@@ -98,7 +105,8 @@ class Chain:
         if batch.previous != self.head or batch.first_seq != self.next_seq:
             raise FrameDamaged(frame.offset, f"{span} does not follow input {self.next_seq - 1}")
         if batch.header != self._header_digest:
-            raise FrameDamaged(frame.offset, f"{span} was recorded under another header")
+            at = self._header_at if self._header_unused else frame.offset
+            raise FrameDamaged(at, f"{span} was recorded under another header than the one here")
         if hashlib.sha256(payload).digest() != batch.payload:
             raise FrameDamaged(frame.offset, f"{span} was changed: its payload is not what was hashed")
         self.head, self.next_seq, self.payload = batch.head(), batch.next_seq, payload

@@ -124,7 +124,7 @@ class JournalHeader:
                 tables=tables,
                 **named,  # type: ignore[arg-type]  # a name that is not the class's is refused below
             )
-        except (msgspec.MsgspecError, TypeError, KeyError) as error:
+        except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
             raise JournalError(f"a journal header of {len(encoded)} bytes cannot be read: {error}") from error
 
 

@@ -45,6 +45,10 @@ _DECISION_INTEGERS = [(name, DECISION_TYPES[name]) for name in ("rules", "rule",
 _TOLD_TEXTS = ("field", "value", "expected", "vault")
 
 
+#: What damaged bytes make the readers of JSON and Arrow raise.
+_UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, OSError, pa.ArrowException)
+
+
 class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands before the Arrow messages of a payload."""
 
@@ -171,7 +175,7 @@ def decode_payload(
     """
     try:
         return _decoded(payload, header, first_seq)
-    except (ValueError, LookupError, TypeError, OverflowError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise JournalError(f"a payload of {len(payload)} bytes cannot be read: {error}") from error
 
 
