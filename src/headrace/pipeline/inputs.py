@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Int32s, Int64s
+    from headrace.journal.batch import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Inputs:
         source: Which source it came from, by number.
         position: Its ordinal there.
         received_ns: When we learned it: the clock at the door, or `KnownAt` in history.
+        read_ns: When its bytes were read, by the clock of the process: measured, never compared.
         batches: Typed rows by name of stream or table, each in known order.
         refused: Those that could not be read.
         retried: Whether these inputs come back from quarantine.
@@ -68,10 +70,11 @@ class Inputs:
     source: NDArray[np.uint16]
     position: Int64s
     received_ns: Int64s
+    read_ns: Int64s
     batches: Mapping[str, Batch]
     refused: Refused = field(default_factory=Refused.none)
     retried: bool = False
-    next_positions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    next_positions: Mapping[str, Position] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.stream)

@@ -1,12 +1,12 @@
 """The home of a working copy: one folder for journal, snapshots, models, vault and keys.
 
-    <home>/
-      journal/<use case>/       segments of the lane's journal, and a lock
-      snapshots/<use case>/     states, each named by the sequence number it stands before
-      models/                   artefacts, and which one each use case runs
-      vault/                    surrogates and what they stand for, encrypted
-      keys/                     the signing key and the master key, readable by the owner alone
-      witness/                  checkpoints, where no other place for them is named
+<home>/
+journal/<use case>/       segments of the lane's journal, and a lock
+snapshots/<use case>/     states, each named by the sequence number it stands before
+models/                   artefacts, and which one each use case runs
+vault/                    surrogates and what they stand for, encrypted
+keys/                     the signing key and the master key, readable by the owner alone
+witness/                  checkpoints, where no other place for them is named
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Home:
         named = folder or os.environ.get("HEADRACE_HOME") or DEFAULT_HOME
         home = Path(named).expanduser()
         if home.exists() and not home.is_dir():
-            raise DataError(f"the home {home} is a file; name a folder with --home or HEADRACE_HOME")
+            raise DataError(f"the home {home} is a file; name a folder (--home, HEADRACE_HOME)")
         return Home(home)
 
     def journal(self, use_case: str) -> Path:

@@ -1,0 +1,95 @@
+"""A model as a lane uses it: features in, margins, probabilities and reason codes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.errors import ArtefactError
+from headrace.models import lightgbm_format, xgboost_format
+from headrace.models.contributions import TreeContributions
+from headrace.models.encoding import CategoryEncoder
+from headrace.models.reasons import strongest_reasons
+from headrace.models.scorer import TreeScorer, probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from headrace.core.columns import Floats, Int64s
+    from headrace.features.plan import Feature
+    from headrace.models.artefact import Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model says of rows.
+
+    Attributes:
+        margin: Raw score, as the model's library computes it.
+        probability: The margin through the logistic function.
+    """
+
+    margin: Floats
+    probability: Floats
+
+
+class ServedModel:
+    """An artefact made ready to score the features of a plan.
+
+    Args:
+        artefact: The model.
+        features: Of the plan, in its order.
+
+    Raises:
+        ArtefactError: When the model needs a feature that the plan does not have.
+    """
+
+    def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
+        self.artefact = artefact
+        manifest = artefact.manifest
+        names = [feature.name for feature in features]
+        missing = [name for name in manifest.features if name not in names]
+        if missing:
+            raise ArtefactError(
+                f"model {artefact.id[:12]} needs the features {missing}, which the use case does"
+                f" not have; it has {names}. Train again, or name the model's features"
+            )
+        self._places = np.array([names.index(name) for name in manifest.features], dtype=np.int64)
+        self._as_they_are = manifest.features == tuple(names)
+        self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
+        read = lightgbm_format if manifest.form == "lightgbm-text" else xgboost_format
+        self.ensemble = read.read(artefact.content)
+        self._scorer = TreeScorer(self.ensemble)
+        self._contributions: TreeContributions | None = None
+
+    @property
+    def contributions(self) -> TreeContributions:
+        """Exact contributions; their tables are made when they are first asked for."""
+        if self._contributions is None:
+            self._contributions = TreeContributions(self.ensemble)
+        return self._contributions
+
+    def taken(self, values: Floats, dictionary: Sequence[str]) -> Floats:
+        """Features of the plan (features by rows) as the model takes them."""
+        chosen = values if self._as_they_are else np.ascontiguousarray(values[self._places])
+        return self._encoder.encode(chosen, dictionary)
+
+    def score(self, taken: Floats) -> Scores:
+        """Margins and probabilities of rows that `taken` gave."""
+        margin = self._scorer.margins(taken)
+        return Scores(margin, probabilities(margin))
+
+    def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
+        """The strongest reasons of the rows numbered `rows`: places among the plan's features.
+
+        Returns:
+            Feature (-1: none) and contribution to the margin, each `[count, len(rows)]`.
+        """
+        contributions = self.contributions.contributions(taken, rows=rows)
+        feature, contribution = strongest_reasons(contributions, count)
+        named = np.where(feature >= 0, self._places[np.maximum(feature, 0)], -1)
+        return named.astype(np.int16), contribution

@@ -1,0 +1,113 @@
+"""A lane: one sequence of inputs, with the one state that their decisions depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import ArtefactError
+from headrace.engine.engine import Engine
+from headrace.pipeline.acceptance import Acceptance
+
+if TYPE_CHECKING:
+    from headrace.features.plan import Plan
+    from headrace.models.serving import ServedModel
+    from headrace.policy.evaluate import CompiledPolicy
+
+_MAGIC = b"headrace/lane/v1\0\0\0\0\0\0\0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """All that decides, apart from the state: what a use case compiles to.
+
+    Attributes:
+        name: Of the use case.
+        plan: Its features.
+        model: What scores them; None decides by rules alone.
+        policy: What makes an outcome of them; None leaves every outcome at the mildest.
+        reasons: How many reason codes a decision carries at most.
+        explain_all: Whether every decision carries reason codes, or those only that are not the
+            policy's mildest outcome.
+    """
+
+    name: str
+    plan: Plan
+    model: ServedModel | None
+    policy: CompiledPolicy | None
+    reasons: int = 3
+    explain_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """The most that a lane may hold, and how many threads it may use.
+
+    Attributes:
+        state_bytes: Of windows, keys and tables; at the limit intake stops.
+        dedupe_bytes: Of ids seen.
+        threads: For the engine and the scorer; None takes what the machine has.
+    """
+
+    state_bytes: int = 8 * 1024**3
+    dedupe_bytes: int = 2 * 1024**3
+    threads: int | None = None
+
+
+class Lane:
+    """The state of one lane, and the number of its next input.
+
+    Args:
+        definition: What decides.
+        dedupe_key: Of the hashes of ids: two secret 64-bit halves; they change no verdict.
+        limits: See `LaneLimits`.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        dedupe_key: tuple[int, int],
+        limits: LaneLimits | None = None,
+    ) -> None:
+        self.definition = definition
+        self.limits = limits or LaneLimits()
+        plan = definition.plan
+        self.acceptance = Acceptance(plan.streams, plan.on, dedupe_key, self.limits.dedupe_bytes)
+        self.engine = Engine(
+            plan, threads=self.limits.threads, memory_limit_bytes=self.limits.state_bytes
+        )
+        self.next_seq = 0
+
+    def snapshot(self) -> bytes:
+        """The whole state, as bytes that depend on nothing but the inputs so far."""
+        parts = [self.acceptance.snapshot(), self.engine.snapshot()]
+        head = [self.next_seq, *(len(part) for part in parts)]
+        return b"".join([_MAGIC, *(number.to_bytes(8, "little") for number in head), *parts])
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take the state of a snapshot in place of this one.
+
+        Raises:
+            ArtefactError: When it is not whole, or was made by another definition.
+        """
+        start = len(_MAGIC) + 24
+        if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
+            raise ArtefactError(
+                f"these {len(snapshot)} bytes are not a snapshot of a lane; replay the journal"
+            )
+        next_seq, first, second = (
+            int.from_bytes(snapshot[at : at + 8], "little") for at in range(len(_MAGIC), start, 8)
+        )
+        if start + first + second != len(snapshot):
+            raise ArtefactError(
+                f"the snapshot has {len(snapshot)} of {start + first + second} bytes;"
+                " use an older one, or replay the journal"
+            )
+        self.acceptance.restore(snapshot[start : start + first])
+        self.engine = Engine.restore(
+            self.definition.plan,
+            snapshot[start + first :],
+            threads=self.limits.threads,
+            memory_limit_bytes=self.limits.state_bytes,
+        )
+        self.next_seq = next_seq

@@ -1,0 +1,130 @@
+"""Replay: the journaled inputs go through `step` again, and the records must come out the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.errors import invariant
+from headrace.journal.batch import InputKind
+from headrace.journal.canonical import RecordWriter
+from headrace.pipeline.inputs import Inputs, Refused
+from headrace.pipeline.step import step
+
+if TYPE_CHECKING:
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+    from headrace.pipeline.lane import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first record that did not come out the same.
+
+    Attributes:
+        seq: Sequence number of the input.
+        what: What differs: the names of the parts, with the recorded and the rebuilt value.
+    """
+
+    seq: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"input {self.seq} differs: {self.what}"
+
+
+def inputs_of(batch: JournalBatch) -> Inputs:
+    """The inputs of a journaled batch as `step` took them, control records left out."""
+    kept = np.flatnonzero(batch.inputs.kind != InputKind.CONTROL)
+    inputs = batch.inputs
+    untyped = np.flatnonzero(inputs.row[kept] < 0)
+    told = batch.quarantined
+    place = np.searchsorted(told.seq, kept[untyped] + batch.first_seq)
+
+    def texts(column: list[str | None]) -> tuple[str, ...]:
+        return tuple(column[at] or "" for at in place)
+
+    return Inputs(
+        stream=inputs.stream[kept],
+        row=inputs.row[kept],
+        source=inputs.source[kept],
+        position=inputs.position[kept],
+        received_ns=inputs.received_ns[kept],
+        read_ns=inputs.read_ns[kept],
+        batches=batch.events,
+        refused=Refused(
+            index=untyped,
+            reasons=inputs.reason[kept[untyped]],
+            fields=texts(told.field.strings()),
+            values=texts(told.value.strings()),
+            expected=texts(told.expected.strings()),
+            references=texts(told.vault.strings()),
+            lengths=told.length[place] if len(place) else np.zeros(0, dtype=np.int64),
+        ),
+        retried=bool((inputs.kind == InputKind.BACKFILL).any()),
+        next_positions=batch.positions,
+    )
+
+
+def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:
+    """Put a journaled batch through `step` again; None when it held control records alone.
+
+    The lane must stand right before the batch; it stands right after it then.
+    """
+    invariant(
+        lane.next_seq == batch.first_seq,
+        f"a lane at input {lane.next_seq} goes on with the batch from {batch.first_seq}",
+    )
+    if batch.controls:
+        invariant(len(batch.controls) == len(batch), "control records have batches of their own")
+        lane.next_seq = batch.next_seq
+        return None
+    return step(lane, inputs_of(batch))
+
+
+def first_difference(
+    recorded: JournalBatch, rebuilt: JournalBatch, header: JournalHeader
+) -> Difference | None:
+    """The first record whose decision part did not come out the same, byte for byte."""
+    old = RecordWriter(recorded, header).digests()
+    new = RecordWriter(rebuilt, header).digests()
+    differs = np.flatnonzero((old != new).any(axis=1))
+    if len(differs) == 0:
+        return None
+    index = int(differs[0])
+    return Difference(recorded.first_seq + index, _what(recorded, rebuilt, header, index))
+
+
+def _what(recorded: JournalBatch, rebuilt: JournalBatch, header: JournalHeader, index: int) -> str:
+    parts: list[str] = []
+    for name in ("kind", "reason", "original_seq"):
+        old = int(getattr(recorded.inputs, name)[index])
+        new = int(getattr(rebuilt.inputs, name)[index])
+        if old != new:
+            parts.append(f"{name} was {old}, is {new}")
+    seq = recorded.first_seq + index
+    places = [int(np.searchsorted(batch.decisions.seq, seq)) for batch in (recorded, rebuilt)]
+    decided = [
+        place < len(batch.decisions) and batch.decisions.seq[place] == seq
+        for place, batch in zip(places, (recorded, rebuilt), strict=True)
+    ]
+    if all(decided):
+        for number, name in enumerate(header.features):
+            old, new = (
+                float(batch.decisions.features[number, place])
+                for place, batch in zip(places, (recorded, rebuilt), strict=True)
+            )
+            if old != new and not (np.isnan(old) and np.isnan(new)):
+                parts.append(f"feature {name} was {old!r}, is {new!r}")
+        for name in ("margin", "score", "rule", "rules", "outcome", "arm", "marks"):
+            old, new = (
+                getattr(batch.decisions, name)[place].item()
+                for place, batch in zip(places, (recorded, rebuilt), strict=True)
+            )
+            if old != new and not (old != old and new != new):  # noqa: PLR0124 - NaN is not itself
+                parts.append(f"{name} was {old!r}, is {new!r}")
+    elif any(decided):
+        parts.append("a decision was made" if decided[0] else "no decision was made")
+    return "; ".join(parts) or "its reason codes"

@@ -1,0 +1,199 @@
+"""`step`: the one function that decides.
+
+    accept -> features -> score -> policy -> record
+
+Everything that drives Headrace calls it: runs over files and streams, services, training,
+back-tests, replay. It reads no clock, draws nothing at random, and knows nothing of where inputs
+come from or where records go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.columns import Text
+from headrace.core.errors import invariant
+from headrace.engine.engine import StreamRows
+from headrace.journal.batch import (
+    MARK_BACKFILLED,
+    Decisions,
+    InputKind,
+    JournalBatch,
+    Quarantined,
+)
+from headrace.journal.batch import (
+    Inputs as JournaledInputs,
+)
+from headrace.pipeline.acceptance import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.core.columns import Floats, Int64s
+    from headrace.engine.engine import Features
+    from headrace.pipeline.acceptance import Verdicts
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.lane import Definition, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was accepted of a batch of inputs.
+
+    Attributes:
+        verdicts: Of every input.
+        seq: Sequence numbers of the decided stream's accepted events, ascending.
+        features: Of those events.
+    """
+
+    verdicts: Verdicts
+    seq: Int64s
+    features: Features
+
+
+def accept(lane: Lane, inputs: Inputs) -> Accepted:
+    """The first half of `step`: judge inputs and compute the features of the decided events.
+
+    This half is all that training needs. The lane's state moves on, and its next sequence number.
+    """
+    plan = lane.definition.plan
+    first_seq = lane.next_seq
+    verdicts = lane.acceptance.judge(inputs, first_seq)
+    accepted = verdicts.verdict == Verdict.ACCEPTED
+    names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
+    rows: dict[str, StreamRows] = {}
+    for rank, name in enumerate(names):
+        batch = inputs.batches.get(name)
+        if batch is None or len(batch) == 0:
+            continue
+        chosen = np.flatnonzero(accepted & (inputs.stream == rank) & (inputs.row >= 0))
+        whole = len(chosen) == len(batch)
+        rows[name] = StreamRows(
+            batch if whole else batch.take(inputs.row[chosen]),
+            chosen + first_seq,
+            verdicts.watermark[chosen],
+        )
+    streams = {stream.name: rows[stream.name] for stream in plan.streams if stream.name in rows}
+    tables = {table.name: rows[table.name] for table in plan.tables if table.name in rows}
+    features = lane.engine.compute(streams, tables)
+    lane.next_seq = first_seq + len(inputs)
+    decided = rows.get(plan.on)
+    seq = decided.sequence if decided is not None else np.zeros(0, dtype=np.int64)
+    return Accepted(verdicts, seq, features)
+
+
+def step(lane: Lane, inputs: Inputs) -> JournalBatch:
+    """Decide a batch of inputs, in known order, and move the lane's state on.
+
+    Returns:
+        What the journal keeps: every input with what became of it, and the decisions.
+
+    Raises:
+        LimitReached: When the state would pass its limit; nothing of the batch is decided.
+    """
+    first_seq = lane.next_seq
+    accepted = accept(lane, inputs)
+    decisions = _decide(lane.definition, inputs, accepted, first_seq)
+    verdicts = accepted.verdicts
+    kind = verdicts.verdict.copy()
+    if verdicts.backfill:
+        kind[kind == InputKind.ACCEPTED] = InputKind.BACKFILL
+    duplicate = verdicts.verdict == Verdict.DUPLICATE
+    return JournalBatch(
+        first_seq=first_seq,
+        inputs=JournaledInputs(
+            stream=inputs.stream,
+            kind=kind,
+            row=inputs.row,
+            source=inputs.source,
+            position=inputs.position,
+            received_ns=inputs.received_ns,
+            reason=verdicts.reason,
+            original_seq=np.where(duplicate, verdicts.original, -1),
+            read_ns=inputs.read_ns,
+        ),
+        events=inputs.batches,
+        decisions=decisions,
+        quarantined=_quarantined(inputs, verdicts, first_seq),
+        positions=inputs.next_positions,
+    )
+
+
+def _decide(
+    definition: Definition, inputs: Inputs, accepted: Accepted, first_seq: int
+) -> Decisions:
+    """Score, policy and reasons of the accepted events of the decided stream."""
+    values = accepted.features.values
+    count = len(accepted.seq)
+    if count == 0:
+        return Decisions.empty(len(definition.plan.features), definition.reasons)
+    invariant(values.shape[1] == count, "every accepted event has features")
+    missing = np.full(count, np.nan)
+    margin, score, taken = missing, missing, values
+    if definition.model is not None:
+        taken = definition.model.taken(values, accepted.features.categories)
+        scores = definition.model.score(taken)
+        margin, score = scores.margin, scores.probability
+    outcome = np.zeros(count, dtype=np.uint8)
+    rule = np.full(count, -1, dtype=np.int16)
+    rules = np.zeros(count, dtype=np.uint64)
+    if definition.policy is not None:
+        batch = inputs.batches[definition.plan.on]
+        rows = inputs.row[accepted.seq - first_seq]
+        events = batch if len(rows) == len(batch) else batch.take(rows)
+        decided = definition.policy.evaluate(values, score, events)
+        outcome, rule, rules = decided.outcome, decided.rule, decided.rules
+    feature, contribution = _reasons(definition, taken, outcome)
+    return Decisions(
+        seq=accepted.seq,
+        features=values,
+        margin=margin,
+        score=score,
+        reason_feature=feature,
+        reason_contribution=contribution,
+        rules=rules,
+        rule=rule,
+        outcome=outcome,
+        arm=np.zeros(count, dtype=np.uint8),
+        marks=np.full(count, MARK_BACKFILLED if accepted.verdicts.backfill else 0, dtype=np.uint8),
+    )
+
+
+def _reasons(definition: Definition, taken: Floats, outcome: object) -> tuple[object, Floats]:
+    count = taken.shape[1]
+    feature = np.full((definition.reasons, count), -1, dtype=np.int16)
+    contribution = np.zeros((definition.reasons, count))
+    if definition.model is None or definition.reasons == 0:
+        return feature, contribution
+    everyone = definition.explain_all or definition.policy is None
+    rows = np.arange(count) if everyone else np.flatnonzero(outcome)
+    if len(rows):
+        found, added = definition.model.reasons(taken, rows, definition.reasons)
+        feature[:, rows] = found
+        contribution[:, rows] = added
+    return feature, contribution
+
+
+def _quarantined(inputs: Inputs, verdicts: Verdicts, first_seq: int) -> Quarantined:
+    """What is said of each quarantined input: by the door, or by acceptance."""
+    index = np.flatnonzero(verdicts.verdict == Verdict.QUARANTINED)
+    if len(index) == 0:
+        return Quarantined.empty()
+    refused = inputs.refused
+    place: Mapping[int, int] = {int(row): at for at, row in enumerate(refused.index)}
+    at = [place.get(int(row), -1) for row in index]
+
+    def told(items: tuple[str, ...]) -> Text:
+        return Text.of([items[k] or None if k >= 0 else None for k in at])
+
+    return Quarantined(
+        seq=index + first_seq,
+        field=told(refused.fields),
+        value=told(refused.values),
+        expected=told(refused.expected),
+        vault=told(refused.references),
+        length=np.array([refused.lengths[k] if k >= 0 else 0 for k in at], dtype=np.int64),
+    )

@@ -1,0 +1,309 @@
+"""Intake: rows of several sources become batches of inputs in known order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.adapters.live import ArrivedLines
+from headrace.core.columns import concatenated
+from headrace.core.errors import DataError, invariant
+from headrace.events.schema import Role
+from headrace.journal.batch import Position
+from headrace.pipeline.inputs import Inputs, Refused
+from headrace.runtime.door import Door, RefusedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from headrace.adapters.history import HistoricSource
+    from headrace.adapters.live import LiveLines
+    from headrace.core.columns import Batch, Int64s
+    from headrace.events.json_lines import JsonLines
+    from headrace.events.parsed import Parsed
+    from headrace.events.schema import Schema
+    from headrace.features.plan import Plan
+    from headrace.security.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one source gives to a batch of inputs.
+
+    Attributes:
+        source: Its number.
+        rank: Of its stream.
+        places: Where in the batch its rows go, ascending.
+        positions: Their ordinals in the source.
+        parsed: What was read.
+        raw: The bytes of a row of `parsed`.
+    """
+
+    source: int
+    rank: int
+    places: Int64s
+    positions: Int64s
+    parsed: Parsed
+    raw: Callable[[int], bytes]
+
+
+class Assembly:
+    """Makes inputs of the parts that sources give, through the doors of their streams.
+
+    Args:
+        plan: Whose streams and tables the sources are of.
+        vault: Behind the doors.
+    """
+
+    def __init__(self, plan: Plan, vault: Vault) -> None:
+        schemas = [*((s.name, s.schema) for s in plan.streams)]
+        schemas += [(table.name, table.schema) for table in plan.tables]
+        self.names = [name for name, _ in schemas]
+        self.schemas: Mapping[str, Schema] = dict(schemas)
+        self._doors = [Door(schema, vault) for _, schema in schemas]
+
+    def rank(self, stream: str) -> int:
+        """The rank of a stream or table.
+
+        Raises:
+            DataError: When the use case has none of that name.
+        """
+        if stream not in self.names:
+            raise DataError(
+                f"the use case has no stream {stream!r}; it has {', '.join(self.names)}:"
+                " write --source STREAM=FILE"
+            )
+        return self.names.index(stream)
+
+    def inputs(
+        self,
+        parts: Sequence[Part],
+        received_ns: Int64s,
+        read_ns: int,
+        next_positions: Mapping[str, Position],
+        *,
+        retried: bool = False,
+    ) -> Inputs:
+        """One batch of inputs; the places of all parts together are 0, 1, 2, ..."""
+        size = len(received_ns)
+        stream = np.empty(size, dtype=np.uint8)
+        row = np.full(size, -1, dtype=np.int32)
+        source = np.empty(size, dtype=np.uint16)
+        position = np.empty(size, dtype=np.int64)
+        refused: list[tuple[int, RefusedRow]] = []
+        typed: dict[int, list[tuple[Int64s, Batch]]] = {}
+        for part in parts:
+            stream[part.places] = part.rank
+            source[part.places] = part.source
+            position[part.places] = part.positions
+            door = self._doors[part.rank]
+            batch = door.typed(part.parsed)
+            if len(batch):
+                typed.setdefault(part.rank, []).append((part.places[part.parsed.rows], batch))
+            if len(part.parsed.rejections):
+                at = part.places[part.parsed.rejections.rows].tolist()
+                refused += zip(at, door.refused(part.parsed, part.raw), strict=True)
+        batches: dict[str, Batch] = {}
+        for rank, pieces in typed.items():
+            places = np.concatenate([places for places, _ in pieces])
+            batch = concatenated([batch for _, batch in pieces])
+            if len(pieces) > 1:
+                order = np.argsort(places, kind="stable")
+                places, batch = places[order], batch.take(order)
+            row[places] = np.arange(len(places))
+            batches[self.names[rank]] = batch
+        refused.sort(key=lambda item: item[0])
+        return Inputs(
+            stream=stream,
+            row=row,
+            source=source,
+            position=position,
+            received_ns=received_ns,
+            read_ns=np.full(size, read_ns, dtype=np.int64),
+            batches=batches,
+            refused=_refused(refused),
+            retried=retried,
+            next_positions=next_positions,
+        )
+
+
+def _refused(rows: Sequence[tuple[int, RefusedRow]]) -> Refused:
+    return Refused(
+        index=np.array([at for at, _ in rows], dtype=np.int64),
+        reasons=np.array([row.reason for _, row in rows], dtype=np.uint16),
+        fields=tuple(row.field for _, row in rows),
+        values=tuple(row.value for _, row in rows),
+        expected=tuple(row.expected for _, row in rows),
+        references=tuple(row.reference for _, row in rows),
+        lengths=np.array([row.length for _, row in rows], dtype=np.int64),
+    )
+
+
+class HistoryIntake:
+    """Finished sources, merged in known order (the design's contract of time, point 2).
+
+    Args:
+        assembly: Makes inputs.
+        sources: Each with its number in the journal's header.
+        arrives_after_ns: For each stream by name, how long after it happens an event is assumed to
+            be known, where its schema does not say.
+        clock: For the measured part alone.
+        progress: Called with the rows looked through while the order is worked out.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        sources: Sequence[tuple[int, HistoricSource]],
+        arrives_after_ns: Mapping[str, int],
+        clock: Callable[[], int],
+        progress: Callable[[int], None] = lambda _rows: None,
+    ) -> None:
+        self._assembly = assembly
+        self._sources = list(sources)
+        self._clock = clock
+        self._ranks = [assembly.rank(source.stream) for _, source in self._sources]
+        times = [source.times(progress) for _, source in self._sources]
+        known: list[Int64s] = []
+        for (_, source), (_, known_ns) in zip(self._sources, times, strict=True):
+            declared = assembly.schemas[source.stream].having(Role.KNOWN_AT) is not None
+            known.append(
+                known_ns if declared else known_ns + arrives_after_ns.get(source.stream, 0)
+            )
+        self._order, self._from = _merged(known, [at for at, _ in times], self._ranks)
+        self._known = known
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def batches(self, begin: int, size: int) -> Iterator[Inputs]:
+        """Inputs from place `begin` of the known order on, `size` at a time.
+
+        The first batches are smaller, so that the first decisions come at once.
+        """
+        width = min(size, 1_024)
+        while begin < len(self._order):
+            end = min(begin + width, len(self._order))
+            yield self._batch(begin, end)
+            begin = end
+            width = min(size, width * 4)
+
+    def _batch(self, begin: int, end: int) -> Inputs:
+        rows = self._order[begin:end]
+        of = self._from[begin:end]
+        received = np.empty(end - begin, dtype=np.int64)
+        parts: list[Part] = []
+        for index, (number, source) in enumerate(self._sources):
+            places = np.flatnonzero(of == index) if len(self._sources) > 1 else np.arange(len(rows))
+            if len(places) == 0:
+                continue
+            mine = rows[places]
+            received[places] = self._known[index][mine]
+            parsed = source.read(mine)
+            invariant(parsed.received == len(mine), f"{source.name} gives the rows asked for")
+            parts.append(
+                Part(number, self._ranks[index], places, mine, parsed, _raw_of(source, mine))
+            )
+        positions = {source.name: Position(end) for _, source in self._sources}
+        return self._assembly.inputs(parts, received, self._clock(), positions)
+
+
+def _raw_of(source: HistoricSource, rows: Int64s) -> Callable[[int], bytes]:
+    return lambda row: source.raw(int(rows[row]))
+
+
+def _merged(
+    known: Sequence[Int64s], at: Sequence[Int64s], ranks: Sequence[int]
+) -> tuple[Int64s, Int64s]:
+    """The known order over all sources: for each place, the row, and which source it is of."""
+    of = np.repeat(np.arange(len(known), dtype=np.int64), [len(times) for times in known])
+    rows = np.concatenate([np.arange(len(times), dtype=np.int64) for times in known])
+    known_ns = np.concatenate(known)
+    at_ns = np.concatenate(at)
+    if len(known) == 1:
+        later = (known_ns[1:] > known_ns[:-1]) | (
+            (known_ns[1:] == known_ns[:-1]) & (at_ns[1:] >= at_ns[:-1])
+        )
+        if later.all():
+            return rows, of
+    rank = np.array(ranks, dtype=np.int64)[of]
+    order = np.lexsort((rows, rank, at_ns, known_ns))
+    return rows[order], of[order]
+
+
+class LiveIntake:
+    """Lines of one stream as they arrive: the order of arrival is the known order.
+
+    Where an event says when it was received (`KnownAt`), that is its receive time; else the clock
+    at the door is.
+
+    Args:
+        assembly: Makes inputs.
+        name: Of the source, with its number in the journal's header.
+        stream: Which stream the lines are of.
+        parser: Of its schema.
+        lines: As they arrive.
+        clock: At the door.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        name: tuple[int, str],
+        stream: str,
+        parser: JsonLines,
+        lines: LiveLines,
+        clock: Callable[[], int],
+    ) -> None:
+        self._assembly = assembly
+        self._number, self._name = name
+        self._rank = assembly.rank(stream)
+        self._known = assembly.schemas[stream].having(Role.KNOWN_AT)
+        self._parser = parser
+        self._lines = lines
+        self._clock = clock
+
+    def batches(
+        self, begin: int, room: Callable[[], bool], stopped: Callable[[], bool]
+    ) -> Iterator[Inputs]:
+        """Inputs from line `begin` on; the lines before it were decided by an earlier run."""
+        seen = 0
+        for arrived in self._lines.batches(room, stopped):
+            parsed = self._parser.parse(arrived.data)
+            first, seen = seen, seen + parsed.received
+            if seen <= begin:
+                continue
+            if first >= begin:
+                yield self._inputs(arrived, parsed, first)
+            else:
+                rest = ArrivedLines(
+                    b"\n".join(_lines_of(arrived.data)[begin - first :]) + b"\n", arrived.read_ns
+                )
+                yield self._inputs(rest, self._parser.parse(rest.data), begin)
+
+    def _inputs(self, arrived: ArrivedLines, parsed: Parsed, first: int) -> Inputs:
+        size = parsed.received
+        received = np.full(size, arrived.read_ns, dtype=np.int64)
+        if self._known is not None and len(parsed.rows):
+            column = parsed.batch.fixed(self._known.name)
+            said = column.valid != 0
+            received[parsed.rows[said]] = column.values[said]
+        lines: list[bytes] = []
+
+        def raw(row: int) -> bytes:
+            if not lines:
+                lines.extend(_lines_of(arrived.data))
+            return lines[row]
+
+        places = np.arange(size)
+        part = Part(self._number, self._rank, places, first + places, parsed, raw)
+        position = {self._name: Position(first + size)}
+        return self._assembly.inputs([part], received, arrived.read_ns, position)
+
+
+def _lines_of(data: bytes) -> list[bytes]:
+    """The lines that are not blank, without their ends."""
+    stripped = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    return [line for line in stripped if line]
