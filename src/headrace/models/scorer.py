@@ -397,7 +397,7 @@ class TreeScorer:
         slots = 0
         words: list[list[int]] = []
         trees = np.zeros((ensemble.trees, 5), np.int64)
-        values: list[float] = []
+        values = [-0.0] * 256
         for chunk in chunks:
             writer = _Selections(ensemble, sources, chunk, slots_at, words)
             for tree in range(chunk.first, chunk.last):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.core.compiled import kernel
-from headrace.models.vector_kernels import STRIDE, run_selections
+from headrace.models.vector_kernels import (
+    STRIDE,
+    add_leaves_double,
+    add_leaves_single,
+    count_thresholds,
+    run_selections,
+)
 
 #: Trees whose leaf numbers are found before their values are added.
 TREES_AT_ONCE = 8
@@ -15,7 +21,9 @@ WALK_ROWS = 12
 
 
 @kernel
-def encode(X, rows, take_rows, low, high, settings, sources, thresholds, codes, width):
+def encode(  # noqa: PLR0913 - a kernel takes its tables one by one
+    X, rows, take_rows, low, high, settings, sources, thresholds, numbers, codes, width,
+):  # fmt: skip
     """Write the codes of rows `low` to `high` of every source, `width` apart.
 
     A source is a feature with its sorted thresholds (padded with NaN to one less than a power of
@@ -24,33 +32,44 @@ def encode(X, rows, take_rows, low, high, settings, sources, thresholds, codes, 
     is the category, one that no split names the count of codes, a missing one yet one more.
     """
     single, zero_max = settings[0] != 0.0, settings[1]
+    total = high - low
     for source in range(sources.shape[0]):
         feature, kind, steps = sources[source, 0], sources[source, 1], sources[source, 2]
         start, count = sources[source, 3], sources[source, 4]
-        to = source * width
-        for index in range(low, high):
-            row = rows[index] if take_rows else index
-            x = X[feature, row]
-            if single:
-                x = np.float64(np.float32(x))
-            elif -zero_max <= x <= zero_max:
-                x = 0.0
-            if kind == 2:
+        held = codes[source * width : source * width + total]
+        if take_rows:
+            for index in range(total):
+                numbers[index] = X[feature, rows[low + index]]
+        else:
+            for index in range(total):
+                numbers[index] = X[feature, low + index]
+        if single:
+            for index in range(total):
+                numbers[index] = np.float64(np.float32(numbers[index]))
+        else:
+            for index in range(total):
+                x = numbers[index]
+                numbers[index] = 0.0 if -zero_max <= x <= zero_max else x
+        if kind == 2:
+            for index in range(total):
+                x = numbers[index]
                 code = count
                 if x != x:
                     code = count + 1
                 elif (0.0 <= x if single else -1.0 < x) and x < count:
                     code = np.int64(x)
-            else:
-                code = np.int64(0)
-                for step in range(steps - 1, -1, -1):
-                    half = np.int64(1) << step
-                    code += np.int64(thresholds[start + code + half - 1] <= x) << step
-                if x != x:
-                    code = count + 1
-                elif kind == 1 and x == 0.0:
-                    code = count + 2
-            codes[to + index - low] = code
+                held[index] = code
+            continue
+        count_thresholds(
+            numbers.ctypes.data, thresholds.ctypes.data + 8 * start, steps,
+            codes.ctypes.data + 4 * source * width, total,
+        )  # fmt: skip
+        missing, zero = np.int32(count + 1), np.int32(count + 2)
+        for index in range(total):
+            x = numbers[index]
+            code = held[index]
+            code = zero if kind == 1 and x == 0.0 else code
+            held[index] = missing if x != x else code
 
 
 @kernel
@@ -79,31 +98,6 @@ def walk_tree(root, depth, nodes, ranks, at, count, leaves):
 
 
 @kernel
-def add_leaves(total, count, trees, first, arena, results, block, values, sums):
-    """Add the leaf values of `count` trees to the sums of `total` rows, tree after tree.
-
-    Four trees are added in one pass, one after the other, so that a sum is read and written once.
-    """
-    tree = 0
-    while tree + 4 <= count:
-        value0, value1 = trees[first + tree, 2], trees[first + tree + 1, 2]
-        value2, value3 = trees[first + tree + 2, 2], trees[first + tree + 3, 2]
-        leaf = results + tree * block
-        for row in range(total):
-            total_row = sums[row] + values[value0 + np.int64(arena[leaf + row])]
-            total_row += values[value1 + np.int64(arena[leaf + block + row])]
-            total_row += values[value2 + np.int64(arena[leaf + 2 * block + row])]
-            sums[row] = total_row + values[value3 + np.int64(arena[leaf + 3 * block + row])]
-        tree += 4
-    while tree < count:
-        value = trees[first + tree, 2]
-        leaf = results + tree * block
-        for row in range(total):
-            sums[row] += values[value + np.int64(arena[leaf + row])]
-        tree += 1
-
-
-@kernel
 def score(  # noqa: PLR0913 - a kernel takes its tables one by one
     X, rows, take_rows, low, high, settings, layout, sources, thresholds, chunks,
     columns, tables, trees, selections, walk_columns, walk_tables, nodes,
@@ -114,6 +108,8 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
     block, arena_bytes, results = layout[0], layout[1], layout[2]
     width = min(block, high - low)
     few = high - low <= WALK_ROWS
+    width = (width + 7) // 8 * 8
+    numbers = np.empty(width, np.float64)
     codes = np.empty(sources.shape[0] * width, np.int32)
     arena = np.empty(STRIDE if few else arena_bytes, np.uint8)
     if not few:
@@ -129,7 +125,7 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
         padded = (count + STRIDE - 1) // STRIDE * STRIDE
         encode(
             X, rows, take_rows, begin, begin + count,
-            settings, sources, thresholds, codes, width,
+            settings, sources, thresholds, numbers, codes, width,
         )  # fmt: skip
         if few or layout[3] != 0:
             for column in range(at):
@@ -161,10 +157,26 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
                     arena.ctypes.data, selections.ctypes.data,
                     trees[tree, 0], trees[tree + group - 1, 1], padded,
                 )  # fmt: skip
-                if single:
-                    add_leaves(count, group, trees, tree, arena, results, block, values_single, sums_single)
-                else:
-                    add_leaves(count, group, trees, tree, arena, results, block, values, sums)
+                for four in range(0, group, 4):
+                    leaves = arena.ctypes.data + results + four * block
+                    # past the last tree, place 0 of the values adds -0.0, which changes nothing
+                    here = tree + four
+                    at0 = trees[here, 2]
+                    at1 = trees[here + 1, 2] if here + 1 < last else 0
+                    at2 = trees[here + 2, 2] if here + 2 < last else 0
+                    at3 = trees[here + 3, 2] if here + 3 < last else 0
+                    if single:
+                        base = values_single.ctypes.data
+                        add_leaves_single(
+                            sums_single.ctypes.data, leaves, block,
+                            base + 4 * at0, base + 4 * at1, base + 4 * at2, base + 4 * at3, count,
+                        )  # fmt: skip
+                    else:
+                        base = values.ctypes.data
+                        add_leaves_double(
+                            sums.ctypes.data, leaves, block,
+                            base + 8 * at0, base + 8 * at1, base + 8 * at2, base + 8 * at3, count,
+                        )  # fmt: skip
         for index in range(count):
             margin = np.float64(sums_single[index]) if single else sums[index]
             out[begin - low + index] = margin / divisor

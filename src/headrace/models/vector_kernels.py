@@ -24,8 +24,8 @@ STRIDE: Final = 64
 #: Words (int32) of one selection, see `run_selections`.
 SELECTION_WORDS: Final = 16
 
-#: Words (int32) of one unit's splits, see `answer_units`.
-ANSWER_WORDS: Final = 24
+#: Numbers whose binary searches run side by side, so that one waits while another is compared.
+_SEARCHES: Final = 8
 
 _BYTES = ir.VectorType(ir.IntType(8), STRIDE)
 _WORD = ir.IntType(32)
@@ -135,3 +135,91 @@ def run_selections(
 
     signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64)
     return signature, generate
+
+
+@intrinsic
+def count_thresholds(
+    typing_context: Any, numbers: Any, thresholds: Any, steps: Any, codes: Any, rows: Any
+) -> Any:
+    """In a kernel: for each float64 at `numbers`, count the thresholds that it is not below.
+
+    There are `2 ** steps - 1` sorted float64 thresholds; NaN pads them at the end and is above
+    every number, and a NaN number counts none. Counts are written as int32. Both `numbers` and
+    `codes` have room for `rows` rounded up to a multiple of 8.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        numbers_at, thresholds_at, levels, codes_at, count = arguments
+        double = ir.DoubleType()
+
+        def body(index: Any) -> None:
+            at = builder.add(numbers_at, builder.mul(index, _LONG(8)))
+            values = [
+                _load(builder, builder.add(at, _LONG(8 * lane)), double)
+                for lane in range(_SEARCHES)
+            ]
+            # a place is kept as the address of the threshold before it
+            before = builder.sub(thresholds_at, _LONG(8))
+            places = [cgutils.alloca_once_value(builder, before) for _ in values]
+            # shifting the comparison's bit into place keeps the search free of branches; a select
+            # would be made into one, and be guessed wrong every other time
+            shift = cgutils.alloca_once_value(builder, builder.add(levels, _LONG(2)))
+            with cgutils.for_range(builder, levels, intp=_LONG):
+                level = builder.load(shift)
+                for place, value in zip(places, values, strict=True):
+                    held = builder.load(place)
+                    further = builder.add(held, builder.shl(_LONG(1), level))
+                    passed = builder.fcmp_ordered("<=", _load(builder, further, double), value)
+                    step = builder.shl(builder.zext(passed, _LONG), level)
+                    builder.store(builder.add(held, step), place)
+                builder.store(builder.sub(level, _LONG(1)), shift)
+            to = builder.add(codes_at, builder.mul(index, _LONG(4)))
+            for lane, place in enumerate(places):
+                code = builder.lshr(builder.sub(builder.load(place), before), _LONG(3))
+                _store(builder, builder.add(to, _LONG(4 * lane)), builder.trunc(code, _WORD))
+
+        _walk(builder, count, _SEARCHES, body)
+        return context.get_dummy_value()
+
+    signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64)
+    return signature, generate
+
+
+def _leaf_adder(kind: Any) -> Any:
+    """An intrinsic that adds the leaf values of four trees to sums of one type of float."""
+    size = 4 if isinstance(kind, ir.FloatType) else 8
+
+    @intrinsic
+    def add_leaves(
+        typing_context: Any, sums: Any, leaves: Any, block: Any,
+        first: Any, second: Any, third: Any, fourth: Any, rows: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            sums_at, leaves_at, apart, *values_at, count = arguments
+            columns = [
+                builder.add(leaves_at, builder.mul(apart, _LONG(tree)))
+                for tree in range(len(values_at))
+            ]
+
+            def body(index: Any) -> None:
+                at = builder.add(sums_at, builder.mul(index, _LONG(size)))
+                total = _load(builder, at, kind)
+                for column, values in zip(columns, values_at, strict=True):
+                    leaf = _load(builder, builder.add(column, index), ir.IntType(8))
+                    place = builder.mul(builder.zext(leaf, _LONG), _LONG(size))
+                    total = builder.fadd(total, _load(builder, builder.add(values, place), kind))
+                _store(builder, at, total)
+
+            _walk(builder, count, 1, body)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 8), generate
+
+    return add_leaves
+
+
+#: In a kernel: `add_leaves(sums, leaves, block, values0, values1, values2, values3, rows)` adds, to
+#: the sum of each row, the leaf values of four trees one after the other. The bytes of leaf numbers
+#: lie `block` apart, tree after tree.
+add_leaves_single = _leaf_adder(ir.FloatType())
+add_leaves_double = _leaf_adder(ir.DoubleType())
