@@ -65,7 +65,7 @@ class ArrowColumn:
         self.column = _plain(name, column)
         self.rows = len(self.column)
         kind = self.column.type
-        self.text = _text_source(self.column) if pa.types.is_large_binary(kind) else None
+        self.text = text_source(self.column) if pa.types.is_large_binary(kind) else None
         self.present: Mask = _present(self.column)
         if self.text is not None:
             self.present = self.text.present
@@ -115,7 +115,7 @@ class ArrowColumn:
         self, field: Field, digits: Int64s, reading: Reading
     ) -> tuple[Int64s | Text, Mask]:
         if field.kind is Kind.TEXT:
-            written = _text_source(self.column.cast(pa.string()).cast(pa.large_binary()))
+            written = text_source(self.column.cast(pa.string()).cast(pa.large_binary()))
             return _from_text(field, written, digits, reading)
         fits = np.ones(self.rows, dtype=np.bool_)
         if pa.types.is_uint64(self.column.type):
@@ -284,7 +284,7 @@ def _numbers(column: pa.Array) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _text_source(column: pa.Array) -> TextSource:
+def text_source(column: pa.Array) -> TextSource:
     """Offsets from 0 and their bytes; missing rows, which may hold bytes in Arrow, are emptied."""
     if column.null_count:
         present = _present(column)

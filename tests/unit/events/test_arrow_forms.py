@@ -55,10 +55,8 @@ def _columns_equal(left: Column, right: Column) -> bool:
         return left.strings() == right.strings() and left.data.tobytes() == right.data.tobytes()
     assert isinstance(left, Fixed)
     assert isinstance(right, Fixed)
-    return (
-        left.values.tolist() == right.values.tolist()
-        and left.valid.tolist() == right.valid.tolist()
-    )
+    same_words = np.array_equal(left.values, right.values)
+    return same_words and np.array_equal(left.valid, right.valid)
 
 
 @st.composite

@@ -76,8 +76,8 @@ def test_a_stream_is_ordered_when_sorting_changes_nothing(rows: list[tuple[int, 
 def test_a_stream_out_of_order_is_not_merged() -> None:
     with pytest.raises(InvariantBroken):
         list(merge([[_times(0, [(0, 2), (0, 1)])]]))
+    earlier = np.zeros(1, dtype=np.int64)
     with pytest.raises(InvariantBroken):
-        earlier = np.zeros(1, dtype=np.int64)
         list(merge([[_times(0, [(0, 2)]), Times.of(0, earlier, earlier, first=1)]]))
 
 

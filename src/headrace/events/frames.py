@@ -1,0 +1,58 @@
+"""Frames as Arrow: pyarrow, pandas, Polars, DuckDB and what else speaks its protocol.
+
+They are taken by the Arrow PyCapsule interface (`__arrow_c_stream__`, `__arrow_c_array__`), so none
+of these libraries is imported.
+
+Source: Apache Arrow, "The Arrow PyCapsule Interface".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from headrace.core.errors import DataError
+from headrace.events.chunks import Chunk, chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def as_reader(frame: object) -> pa.RecordBatchReader:
+    """A frame as a reader of its Arrow batches, without a copy where its library has none.
+
+    Raises:
+        DataError: When it is no frame, or a column cannot be Arrow.
+
+    >>> as_reader(pa.table({"n": [1, 2]})).read_all().num_rows
+    2
+    """
+    try:
+        if isinstance(frame, pa.RecordBatchReader):
+            return frame
+        if isinstance(frame, pa.RecordBatch):
+            return pa.RecordBatchReader.from_batches(frame.schema, [frame])
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(frame)
+        if hasattr(frame, "__arrow_c_array__"):
+            batch = pa.record_batch(frame)
+            return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(
+            f"the {type(frame).__name__} cannot be taken as Arrow: {error}; "
+            "expected columns of one type each: convert the column named"
+        ) from error
+    raise DataError(
+        f"a {type(frame).__name__} is no frame; expected a pyarrow, pandas or Polars frame, "
+        "or anything that has __arrow_c_stream__"
+    )
+
+
+def read(frame: object) -> Iterator[Chunk]:
+    """The rows of a frame, a chunk at a time; raises `DataError` as `as_reader` does."""
+    reader = as_reader(frame)
+    try:
+        yield from chunks_of(iter(reader))
+    except pa.ArrowException as error:
+        raise DataError(f"the {type(frame).__name__} broke off: {error}") from error
