@@ -46,7 +46,16 @@ _TOLD_TEXTS = ("field", "value", "expected", "vault")
 
 
 #: What damaged bytes make the readers of JSON and Arrow raise.
-_UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, OSError, pa.ArrowException)
+_UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+    EOFError,
+    pa.ArrowException,
+)
 
 
 class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):

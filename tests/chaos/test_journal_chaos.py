@@ -1,0 +1,114 @@
+"""Damage to a journal: every byte flipped, every length cut, writers killed while they write.
+
+Each runs for `HEADRACE_CHAOS_SECONDS` (10 unless set), from a place of its own choosing by seed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "journal"))
+
+import journal_samples as samples
+
+from headrace.journal.canonical import records
+from headrace.journal.frames import FrameKind, frames_of, segment_paths
+from headrace.journal.journal import Journal
+from headrace.journal.keys import SigningKey
+from headrace.journal.reader import stored_batches
+from headrace.journal.verification import verify
+
+pytestmark = pytest.mark.slow
+
+SECONDS = float(os.environ.get("HEADRACE_CHAOS_SECONDS", "10"))
+KEY = SigningKey.from_seed(bytes(32))
+HEADER = samples.header()
+
+
+def _written(folder: Path) -> None:
+    seq = 0
+    with Journal.open(folder, HEADER, KEY, segment_bytes=9000) as journal:
+        for seed, size in enumerate((6, 2, 5, 3)):
+            journal.append(samples.batch(seed, seq, size))
+            seq += size
+            if seed % 2:
+                journal.commit()
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
+    _written(tmp_path)
+    places = [(path, at) for path in sorted(tmp_path.iterdir()) for at in range(path.stat().st_size)]
+    random = np.random.default_rng(int(os.environ.get("HEADRACE_CHAOS_SEED", "0")))
+    end = time.monotonic() + SECONDS
+    for place in random.permutation(len(places)):
+        if time.monotonic() > end:
+            break
+        path, at = places[place]
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[at] ^= int(random.integers(1, 256))
+        path.write_bytes(changed)
+        fault = verify(tmp_path, KEY.public).fault
+        assert fault is not None, (path, at)
+        assert fault.path == path, (path, at, fault)
+        assert fault.offset <= at, (path, at, fault)
+        path.write_bytes(whole)
+    assert verify(tmp_path, KEY.public).good
+
+
+def test_wherever_it_is_cut_a_journal_opens_at_its_last_good_head(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    _written(folder)
+    path = segment_paths(folder)[-1]
+    whole = path.read_bytes()
+    before = verify(folder, KEY.public).next_seq
+    commits = [frame.end for frame in frames_of(path) if frame.kind is FrameKind.COMMIT]
+    assert len(commits) == 1
+    start = next(stored_batches(folder, before - 1)).link.first_seq - 5
+    random = np.random.default_rng(int(os.environ.get("HEADRACE_CHAOS_SEED", "0")))
+    end = time.monotonic() + SECONDS
+    for cut in random.permutation(len(whole) + 1):
+        if time.monotonic() > end:
+            break
+        path.write_bytes(whole[:cut])
+        for kept in (folder / "unvouched").glob("*"):
+            kept.unlink()
+        with Journal.open(folder, HEADER, KEY) as journal:
+            assert journal.next_seq == (before if cut == len(whole) else start)
+            assert [tail.kept.read_bytes() for tail in journal.tails] in ([whole[:cut]], [])
+        assert verify(folder, KEY.public).good
+
+
+def test_a_killed_writer_loses_nothing_that_it_vouched_for(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    random = np.random.default_rng(int(os.environ.get("HEADRACE_CHAOS_SEED", "0")))
+    command = [sys.executable, str(Path(__file__).with_name("journal_writer.py")), str(folder)]
+    end = time.monotonic() + SECONDS
+    told = kills = 0
+    while kills < 2 or told == 0 or time.monotonic() < end:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        opened = process.stdout.readline()
+        assert opened.startswith("open "), opened
+        assert int(opened.split()[1]) >= told
+        time.sleep(float(random.random()) * 0.3)
+        process.kill()
+        rest, _ = process.communicate()
+        lines = [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+        told = max([told, *map(int, lines)])
+        kills += 1
+    with Journal.open(folder, HEADER, KEY) as journal:
+        assert journal.next_seq >= told
+    assert verify(folder, KEY.public).require().next_seq >= told > 0
+    for stored in stored_batches(folder):
+        seq = stored.link.first_seq
+        assert records(stored.batch(), stored.header) == records(
+            samples.batch(seq, seq, stored.link.inputs), HEADER
+        )
