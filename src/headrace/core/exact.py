@@ -33,7 +33,8 @@ Workspace: TypeAlias = "NDArray[np.int64]"
 SUM_LIMBS = 72
 SQUARES_LIMBS = 144
 
-_WIDTH = 2 * SQUARES_LIMBS + 24
+#: Limbs of a row of a workspace.
+WIDTH = 2 * SQUARES_LIMBS + 24
 _LIMB = 0xFFFFFFFF
 _EXACT = 1 << 53  # integers up to here are floats
 _TENS = np.array([10**k for k in range(19)], dtype=np.int64)
@@ -41,7 +42,7 @@ _TENS = np.array([10**k for k in range(19)], dtype=np.int64)
 
 def workspace() -> Workspace:
     """Room for the limbs of one rounding; rows are numerator, denominator, remainder, two sums."""
-    return np.zeros((6, _WIDTH), dtype=np.int64)
+    return np.zeros((6, WIDTH), dtype=np.int64)
 
 
 @kernel
@@ -65,9 +66,53 @@ def multiply_wide(a: int, b: int) -> tuple[int, int]:
     a_low, a_high = a & _LIMB, a >> 32
     b_low, b_high = b & _LIMB, b >> 32
     lowest = np.uint64(a_low) * np.uint64(b_low)
-    middle: int = a_high * b_low + np.int64(lowest >> np.uint64(32))
+    middle = int(a_high * b_low + np.int64(lowest >> np.uint64(32)))
     cross = a_low * b_high + (middle & _LIMB)
     return a_high * b_high + (middle >> 32) + (cross >> 32), a * b
+
+
+@kernel
+def divide_wide(high: int, low: int, divisor: int) -> tuple[int, int, int]:
+    """A non-negative 128-bit integer over a divisor below 2 ** 31: quotient, remainder."""
+    rest = high >> 32
+    first = rest // divisor
+    rest = ((rest % divisor) << 32) | (high & _LIMB)
+    second = rest // divisor
+    rest = ((rest % divisor) << 32) | ((low >> 32) & _LIMB)
+    third = rest // divisor
+    rest = ((rest % divisor) << 32) | (low & _LIMB)
+    return (first << 32) | second, (third << 32) | (rest // divisor), rest % divisor
+
+
+@kernel
+def rounded_product(a: int, b: int, digits: int) -> tuple[int, bool]:
+    """`a * b / 10 ** digits` to the nearest integer, ties to even, and whether it fits 64 bits.
+
+    >>> rounded_product(25, 1, 1), rounded_product(-35, 1, 1), rounded_product(7, 3, -2)
+    ((2, True), (-4, True), (2100, True))
+    """
+    high, low = multiply_wide(a, b)
+    negative = high < 0
+    if negative:
+        high, low = subtract_wide(0, 0, high, low)
+    while digits < 0:
+        if high >= 1 << 59:
+            return 0, False
+        top, carried = multiply_wide(low & _LIMB, 10)[1], multiply_wide((low >> 32) & _LIMB, 10)[1]
+        high, low = add_wide(high * 10 + (carried >> 32), carried << 32, 0, top)
+        digits += 1
+    inexact = False
+    while digits > 9:
+        high, low, rest = divide_wide(high, low, 1_000_000_000)
+        inexact = inexact or rest != 0
+        digits -= 9
+    if digits:
+        tens = _TENS[digits]
+        high, low, rest = divide_wide(high, low, tens)
+        if 2 * rest > tens or (2 * rest == tens and (inexact or low & 1)):
+            high, low = add_wide(high, low, 0, 1)
+    fits = high == 0 and low >= 0
+    return -low if negative else low, fits
 
 
 @kernel

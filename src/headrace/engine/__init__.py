@@ -1,0 +1,1 @@
+"""Plans to columns: compiled kernels over keyed state, exact windows, snapshots."""
