@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from headrace.events import countries, currencies
 from headrace.events.decimals import Refused
 from headrace.events.schema import EXACT_LIMIT
-from headrace.events.times import NS_PER_SECOND, offset_seconds
+from headrace.events.times import NS_PER_SECOND, fixed_offset, offset_seconds
 from headrace.events.values import TRUTHS
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ class TextSource:
 
 def letters(text: TextSource, width: int) -> Bytes:
     """The first `width` bytes of every row, zero beyond its end; shape (width, rows)."""
-    places = np.arange(width, dtype=np.int64)[:, None]
-    inside = places < text.lengths[None, :]
-    reach = np.minimum(text.offsets[:-1][None, :] + places, max(len(text.data) - 1, 0))
-    if not len(text.data):
-        return np.zeros((width, len(text.present)), dtype=np.uint8)
-    return np.where(inside, text.data[reach], np.uint8(0))
+    lengths = text.lengths
+    found = np.zeros((width, len(lengths)), dtype=np.uint8)
+    last = len(text.data) - 1
+    for place in range(min(width, int(lengths.max(initial=0)))):
+        letter = text.data[np.minimum(text.offsets[:-1] + place, last)]
+        found[place] = np.where(place < lengths, letter, 0)
+    return found
 
 
 def rows_holding(text: TextSource, marked: Mask) -> Mask:
@@ -273,6 +274,9 @@ def offsets(local_seconds: Int64s, wanted: Mask, zone: str) -> tuple[Int64s, Mas
         wanted: Which rows to look up.
         zone: Whose clocks they are.
     """
+    fixed = fixed_offset(zone)
+    if fixed is not None:
+        return np.full(len(local_seconds), fixed, dtype=np.int64), wanted
     shown = local_seconds[wanted]
     step = 60 if len(shown) and shown.min() >= _WHOLE_MINUTES_SINCE else 1
     distinct, which = np.unique(shown // step, return_inverse=True)

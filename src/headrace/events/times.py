@@ -101,6 +101,16 @@ def _zone(name: str) -> ZoneInfo:
         ) from error
 
 
+def fixed_offset(zone: str) -> int | None:
+    """Seconds east of UTC of a zone that has never changed its clocks; None for the others.
+
+    >>> fixed_offset("UTC"), fixed_offset("Europe/Berlin")
+    (0, None)
+    """
+    east = _zone(zone).utcoffset(None)
+    return None if east is None else round(east.total_seconds())
+
+
 def offset_seconds(local_seconds: int, zone: str) -> int:
     """How far east of UTC the clocks of `zone` are when they show `local_seconds` since 1970.
 

@@ -101,6 +101,21 @@ def test_csv_rows_that_do_not_fit_are_kept_with_their_place() -> None:
     assert last.parsed(schema).rejections.values == ["f"]  # noqa: PD011 - no frame of pandas
 
 
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.sampled_from(["12345678,a", "1", "1,2,3", "", '"x,\ny",z']), max_size=60))
+def test_csv_places_hold_across_blocks(lines: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv, "_BLOCK_BYTES", 48)
+        chunks = list(csv.read(io.BytesIO("\n".join(["id,note", *lines, ""]).encode())))
+    rows = [line for line in lines if line]
+    good = [place for place, line in enumerate(rows) if line in ("12345678,a", '"x,\ny",z')]
+    assert [chunk.first + row for chunk in chunks for row in chunk.rows.tolist()] == good
+    broken = {chunk.first + item.row: item.data for chunk in chunks for item in chunk.broken}
+    assert broken == {
+        place: line.encode() for place, line in enumerate(rows) if place not in set(good)
+    }
+
+
 def test_csv_with_a_byte_order_mark_and_other_delimiter() -> None:
     (chunk,) = csv.read(io.BytesIO("\ufeffid;ö\r\n1;ä\r\n".encode()), delimiter=";")
     assert chunk.batch.to_pylist() == [{"id": b"1", "ö": "ä".encode()}]
