@@ -1,0 +1,1 @@
+"""Keys, the vault of personal data, and who may do what."""

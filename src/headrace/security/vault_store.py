@@ -1,0 +1,266 @@
+"""Where the vault lies on disk: one SQLite file, synced at each commit, in which nothing is plain.
+
+Whatever holds a key, a hash of a value or a sealed value is itself sealed by AES-256-GCM under an
+*epoch key*. A new one is drawn each time the vault is opened, and kept wrapped by the master key;
+its nonces are a counter from zero. So no nonce is used twice under one key, neither after a crash
+(whose unfinished writes had another key) nor when a vault is copied and both copies go on.
+
+What is removed is overwritten with zeros (`secure_delete`), and the write-ahead log, where older
+copies of a page can lie, is emptied at once. What a disk or a backup keeps of blocks that were
+given back is beyond a program's reach: keep the master key apart, and let backups expire.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from headrace.core.errors import NotFound, SecurityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from headrace.security.keys import MasterKey
+
+_VERSION = b"headrace/vault/v1"
+_INDEX_KEY = 16
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epochs (epoch INTEGER PRIMARY KEY, wrapped BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS domains (domain INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS pages (
+    page INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+    keys BLOB NOT NULL, entries BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS erased (surrogate TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sealed (
+    reference TEXT PRIMARY KEY, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL, reason TEXT NOT NULL, content BLOB NOT NULL);
+"""
+
+
+class VaultStore:
+    """The vault's file, held by one process at a time.
+
+    Args:
+        folder: Made if it is not there, readable by its owner alone.
+        master: Wraps the index key and the epoch keys.
+        random: Draws keys.
+
+    Raises:
+        SecurityError: If another process holds it, the master key is another, or it was changed.
+    """
+
+    def __init__(self, folder: Path, master: MasterKey, random: Callable[[int], bytes]) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / "vault.sqlite"
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._path = path
+        self._connection = sqlite3.connect(
+            path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare()
+            self.index_key = self._open_index_key(master, random)
+            self._open_epochs(master, random)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        try:
+            run("PRAGMA locking_mode = EXCLUSIVE")
+            run("PRAGMA page_size = 16384")
+            run("PRAGMA secure_delete = ON")
+            run("PRAGMA journal_mode = WAL")
+            run("PRAGMA synchronous = FULL")
+            # 64 MB: a checkpoint is rare, and what it writes is bounded
+            run("PRAGMA wal_autocheckpoint = 4000")
+            self._connection.executescript(_SCHEMA)
+            self._empty_log()
+        except sqlite3.OperationalError as error:
+            raise SecurityError(
+                f"the vault {self._path} cannot be opened ({error}); "
+                "if another process holds it, stop that one: a vault has one holder"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise SecurityError(
+                f"{self._path} is not a vault, or was damaged ({error}); restore it from a backup"
+            ) from error
+
+    def _open_index_key(self, master: MasterKey, random: Callable[[int], bytes]) -> bytes:
+        """The secret that values are hashed under, drawn when the vault is first opened."""
+        context = _VERSION + b" index key"
+        row = self._connection.execute("SELECT value FROM meta WHERE name = 'index key'").fetchone()
+        if row:
+            return master.unwrap(row[0], context)
+        key = random(_INDEX_KEY)
+        wrapped = master.wrap(key, context)
+        self._connection.execute("INSERT INTO meta VALUES ('index key', ?)", (wrapped,))
+        return key
+
+    def _open_epochs(self, master: MasterKey, random: Callable[[int], bytes]) -> None:
+        """Open the keys that pages are sealed under, and begin an epoch."""
+        # an epoch that nothing is sealed under any more is not needed
+        self._connection.execute(
+            "DELETE FROM epochs WHERE epoch NOT IN (SELECT epoch FROM pages)"
+            " AND epoch NOT IN (SELECT epoch FROM sealed)"
+        )
+        self._sealings: dict[int, AESGCM] = {}
+        rows = self._connection.execute("SELECT epoch, wrapped FROM epochs").fetchall()
+        for epoch, wrapped in rows:
+            self._sealings[epoch] = AESGCM(master.unwrap(wrapped, _epoch_context(epoch)))
+        self._epoch = max(self._sealings, default=0) + 1
+        key = random(32)
+        self._sealings[self._epoch] = AESGCM(key)
+        self._counter = 0
+        wrapped = master.wrap(key, _epoch_context(self._epoch))
+        self._connection.execute("INSERT INTO epochs VALUES (?, ?)", (self._epoch, wrapped))
+
+    def _take_nonces(self, count: int) -> int:
+        """The first of so many counters that were never used in this epoch."""
+        first = self._counter
+        self._counter += count
+        return first
+
+    def _seal(self, counter: int, plain: bytes, context: bytes) -> bytes:
+        return self._sealings[self._epoch].encrypt(_nonce(counter), plain, _VERSION + context)
+
+    def _open(self, epoch: int, counter: int, sealed: bytes, context: bytes) -> bytes:
+        try:
+            return self._sealings[epoch].decrypt(_nonce(counter), sealed, _VERSION + context)
+        except (InvalidTag, KeyError) as error:
+            raise SecurityError(
+                f"{context.decode().strip()} of the vault {self._path} was changed outside of "
+                "Headrace and cannot be believed; restore the vault from a backup"
+            ) from error
+
+    def _sealed_page(self, page: int, keys: bytes, entries: bytes) -> tuple[int, int, bytes, bytes]:
+        """Epoch, first counter, and the two sealed halves of a page."""
+        counter = self._take_nonces(2)
+        return (
+            self._epoch,
+            counter,
+            self._seal(counter, keys, b" keys of page %d" % page),
+            self._seal(counter + 1, entries, b" entries of page %d" % page),
+        )
+
+    def domains(self) -> dict[str, int]:
+        """The number of each domain."""
+        return dict(self._connection.execute("SELECT name, domain FROM domains"))
+
+    def last_page(self) -> int:
+        """The highest number that a page has; 0 if there is none."""
+        return int(self._connection.execute("SELECT ifnull(max(page), 0) FROM pages").fetchone()[0])
+
+    def pages(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Number, keys and entries of every page, in the order in which they were written."""
+        query = "SELECT page, epoch, counter, keys, entries FROM pages ORDER BY page"
+        for page, epoch, counter, keys, entries in self._connection.execute(query):
+            yield page, *self._opened_page(page, epoch, counter, keys, entries)
+
+    def page(self, page: int) -> tuple[bytes, bytes]:
+        """Keys and entries of one page."""
+        query = "SELECT epoch, counter, keys, entries FROM pages WHERE page = ?"
+        return self._opened_page(page, *self._connection.execute(query, (page,)).fetchone())
+
+    def _opened_page(
+        self, page: int, epoch: int, counter: int, keys: bytes, entries: bytes
+    ) -> tuple[bytes, bytes]:
+        return (
+            self._open(epoch, counter, keys, b" keys of page %d" % page),
+            self._open(epoch, counter + 1, entries, b" entries of page %d" % page),
+        )
+
+    def add(
+        self, domains: Iterable[tuple[int, str]], pages: Iterable[tuple[int, bytes, bytes]]
+    ) -> None:
+        """Write new domains and pages (number, keys, entries): all or none, and synced."""
+        rows = [(page, *self._sealed_page(page, keys, entries)) for page, keys, entries in pages]
+        with _Transaction(self._connection) as run:
+            run.executemany("INSERT INTO domains VALUES (?, ?)", domains)
+            run.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?)", rows)
+
+    def erase(self, pages: Iterable[tuple[int, bytes, bytes]], surrogates: Iterable[str]) -> None:
+        """Put pages in the place of older ones, note what was erased, leave no older copy."""
+        rows = [(*self._sealed_page(page, keys, entries), page) for page, keys, entries in pages]
+        with _Transaction(self._connection) as run:
+            run.executemany(
+                "UPDATE pages SET epoch = ?, counter = ?, keys = ?, entries = ? WHERE page = ?",
+                rows,
+            )
+            run.executemany("INSERT INTO erased VALUES (?)", [(name,) for name in surrogates])
+        self._empty_log()
+
+    def is_erased(self, surrogate: str) -> bool:
+        """Whether this surrogate stood for something that was erased."""
+        query = "SELECT 1 FROM erased WHERE surrogate = ?"
+        return self._connection.execute(query, (surrogate,)).fetchone() is not None
+
+    def seal(self, reference: str, content: bytes, reason: str, expires_ns: int) -> None:
+        """Keep bytes under a name until a time."""
+        counter = self._take_nonces(1)
+        sealed = self._seal(counter, content, b" sealed bytes " + reference.encode())
+        row = (reference, self._epoch, counter, expires_ns, reason, sealed)
+        with _Transaction(self._connection) as run:
+            run.execute("INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def unseal(self, reference: str) -> bytes:
+        """The bytes kept under a name."""
+        query = "SELECT epoch, counter, content FROM sealed WHERE reference = ?"
+        row = self._connection.execute(query, (reference,)).fetchone()
+        if row is None:
+            raise NotFound(
+                f"the vault holds no sealed bytes {reference!r}: they were never sealed here, or "
+                "their retention has passed and they were purged"
+            )
+        epoch, counter, content = row
+        return self._open(epoch, counter, content, b" sealed bytes " + reference.encode())
+
+    def purge(self, now_ns: int) -> int:
+        """Remove sealed bytes whose time has passed; how many."""
+        with _Transaction(self._connection) as run:
+            removed = run.execute("DELETE FROM sealed WHERE expires_ns <= ?", (now_ns,)).rowcount
+        if removed:
+            self._empty_log()
+        return int(removed)
+
+    def _empty_log(self) -> None:
+        """Bring the write-ahead log into the file and cut it to nothing."""
+        busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise SecurityError(
+                f"the log of the vault {self._path} could not be emptied, so erased bytes may "
+                "still lie in it; stop whatever else reads the file and open the vault again"
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+class _Transaction:
+    """All statements or none; committed, and synced to disk, when the block ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _nonce(counter: int) -> bytes:
+    return counter.to_bytes(12, "big")
+
+
+def _epoch_context(epoch: int) -> bytes:
+    return _VERSION + b" epoch key %d" % epoch
