@@ -235,3 +235,20 @@ def test_an_optional_field_needs_no_column() -> None:
 def test_what_cannot_be_read_at_all_is_said(table: pa.Table, message: str) -> None:
     with pytest.raises(DataError, match=message):
         validate(Schema("Two", (FIELDS["id"],)), table)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 4 * 365 * 86_400) | st.integers(63_590_000, 63_600_000), max_size=20),
+    st.sampled_from(["Africa/Monrovia", "Europe/Berlin", "Pacific/Apia", "Etc/GMT+5"]),
+)
+def test_clocks_of_a_column_are_read_one_by_one(seconds: list[int], zone: str) -> None:
+    # Liberia went from an offset of 44 minutes 30 seconds to none on 7 January 1972.
+    schema = Schema("Seen", (FIELDS["at"],))
+    reading = Reading(zone=zone)
+    column = _array(pa.timestamp("s"), seconds)
+    parsed = validate(schema, pa.table({"at": column}), reading)
+    wanted = [read_row(schema, {"at": Stamp(s * 10**9, zoned=False)}, reading) for s in seconds]
+    assert parsed.batch.fixed("at").values.tolist() == [
+        read["at"] for read in wanted if not isinstance(read, Rejected)
+    ]
