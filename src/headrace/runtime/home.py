@@ -53,6 +53,11 @@ class Home:
         return self.folder / "snapshots" / use_case
 
     @property
+    def definitions(self) -> Path:
+        """The folder of plans and policies that were ever in force."""
+        return self.folder / "definitions"
+
+    @property
     def models(self) -> Path:
         """The folder of artefacts."""
         return self.folder / "models"

@@ -10,6 +10,7 @@ import numpy as np
 from headrace.adapters.live import ArrivedLines
 from headrace.core.columns import concatenated
 from headrace.core.errors import DataError, invariant
+from headrace.events.order import Ordered, Times, is_ordered, known_order
 from headrace.events.schema import Role
 from headrace.journal.batch import Position
 from headrace.pipeline.inputs import Inputs, Refused
@@ -162,18 +163,15 @@ class HistoryIntake:
         progress: Callable[[int], None] = lambda _rows: None,
     ) -> None:
         self._assembly = assembly
-        self._sources = list(sources)
+        # sources in the order of their streams' ranks, so that their places break ties as ranks do
+        self._sources = sorted(sources, key=lambda item: assembly.rank(item[1].stream))
         self._clock = clock
         self._ranks = [assembly.rank(source.stream) for _, source in self._sources]
-        times = [source.times(progress) for _, source in self._sources]
-        known: list[Int64s] = []
-        for (_, source), (_, known_ns) in zip(self._sources, times, strict=True):
-            declared = assembly.schemas[source.stream].having(Role.KNOWN_AT) is not None
-            known.append(
-                known_ns if declared else known_ns + arrives_after_ns.get(source.stream, 0)
-            )
-        self._order, self._from = _merged(known, [at for at, _ in times], self._ranks)
-        self._known = known
+        times: list[Times] = []
+        for place, (_, source) in enumerate(self._sources):
+            at, known = source.times(arrives_after_ns.get(source.stream, 0), progress)
+            times.append(Times.of(place, at, known))
+        self._order = _in_known_order(times)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -191,16 +189,15 @@ class HistoryIntake:
             width = min(size, width * 4)
 
     def _batch(self, begin: int, end: int) -> Inputs:
-        rows = self._order[begin:end]
-        of = self._from[begin:end]
-        received = np.empty(end - begin, dtype=np.int64)
+        rows = self._order.positions[begin:end]
+        of = self._order.ranks[begin:end]
+        received = self._order.known[begin:end]
         parts: list[Part] = []
         for index, (number, source) in enumerate(self._sources):
             places = np.flatnonzero(of == index) if len(self._sources) > 1 else np.arange(len(rows))
             if len(places) == 0:
                 continue
             mine = rows[places]
-            received[places] = self._known[index][mine]
             parsed = source.read(mine)
             invariant(parsed.received == len(mine), f"{source.name} gives the rows asked for")
             parts.append(
@@ -214,23 +211,12 @@ def _raw_of(source: HistoricSource, rows: Int64s) -> Callable[[int], bytes]:
     return lambda row: source.raw(int(rows[row]))
 
 
-def _merged(
-    known: Sequence[Int64s], at: Sequence[Int64s], ranks: Sequence[int]
-) -> tuple[Int64s, Int64s]:
-    """The known order over all sources: for each place, the row, and which source it is of."""
-    of = np.repeat(np.arange(len(known), dtype=np.int64), [len(times) for times in known])
-    rows = np.concatenate([np.arange(len(times), dtype=np.int64) for times in known])
-    known_ns = np.concatenate(known)
-    at_ns = np.concatenate(at)
-    if len(known) == 1:
-        later = (known_ns[1:] > known_ns[:-1]) | (
-            (known_ns[1:] == known_ns[:-1]) & (at_ns[1:] >= at_ns[:-1])
-        )
-        if later.all():
-            return rows, of
-    rank = np.array(ranks, dtype=np.int64)[of]
-    order = np.lexsort((rows, rank, at_ns, known_ns))
-    return rows[order], of[order]
+def _in_known_order(times: Sequence[Times]) -> Ordered:
+    """The known order over all sources; one that stands in it already is not sorted again."""
+    if len(times) == 1 and is_ordered(times[0]):
+        only = times[0]
+        return Ordered(np.zeros(len(only), dtype=np.uint8), only.positions, only.known)
+    return known_order(times)
 
 
 class LiveIntake:

@@ -1,0 +1,58 @@
+"""The command `headrace`: each subcommand is a module that is loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from headrace import __version__
+
+#: Subcommand, the function behind it, and what it is for.
+COMMANDS = {
+    "demo": ("demo:demo", "The whole thing on simulated data, with nothing to set up."),
+    "simulate": ("simulate:simulate", "Write simulated events to a folder."),
+    "plan": ("plan:plan", "Show what a use case compiles to: features, state, policy."),
+    "train": ("train:train", "Train a use case's model on history."),
+    "run": ("run:run", "Decide the events of files, folders or stdin."),
+    "backtest": ("backtest:backtest", "Show what another model or policy would have changed."),
+    "explain": ("explain:explain", "Why a decision was made."),
+    "prove": ("prove:prove", "Write a proof of a decision that anyone can verify."),
+    "verify": ("verify:verify", "Check every record and every head of a journal."),
+    "replay": ("replay:replay", "Rebuild decisions from the journal and compare bytes."),
+    "query": ("query:query", "Ask the journal in SQL."),
+    "quarantine": ("quarantine:app", "List, show and retry quarantined events."),
+    "compile": ("compile:compile_kernels", "Compile the kernels now, once."),
+}
+
+
+def build() -> App:
+    """The command with its subcommands, none of them loaded yet."""
+    app = App(
+        name="headrace",
+        version=__version__,
+        help="Streams of financial events become decisions that are fast, explained and provable.",
+        result_action="return_value",
+    )
+    for name, (place, purpose) in COMMANDS.items():
+        app.command(f"headrace.cli.{place}", name=name, help=purpose)
+    return app
+
+
+def main() -> None:
+    """Run the command; an error that a user can mend is one message, without a traceback."""
+    from headrace.core.errors import HeadraceError  # noqa: PLC0415 - `--help` needs none of it
+
+    try:
+        code = build()()
+    except HeadraceError as error:
+        sys.stderr.write(f"headrace: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        # whoever read our output has gone; say nothing more to them
+        sys.stderr.close()
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.stderr.write("headrace: interrupted\n")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,72 @@
+"""`headrace explain`: why a decision was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.table import Table
+
+from headrace.cli.terminal import console
+from headrace.runtime.audit import explain as explain_decision, find_decision
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.home import Home
+
+if TYPE_CHECKING:
+    from headrace.runtime.audit import Explanation
+
+
+def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -> None:
+    """Why a decision was made: values, reasons, rules, versions.
+
+    Parameters
+    ----------
+    decision
+        Its id, such as card-fraud:0:123, or the id of the event.
+    json
+        Print JSON, for other programs.
+    home
+        The folder of journal, models, vault and keys.
+    """
+    place = Home.at(home)
+    found = find_decision(place.folder / "journal", decision)
+    explanation = explain_decision(found, Definitions(place.definitions))
+    if json:
+        console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())
+        return
+    show(explanation)
+
+
+def show(explanation: Explanation) -> None:
+    """Print an explanation for people."""
+    score = "" if explanation.score is None else f", score {explanation.score:.4f}"
+    console.print(f"[bold]{explanation.id}[/bold]: [bold]{explanation.outcome}[/bold]{score}")
+    if explanation.backfilled:
+        console.print("The event came back from quarantine; what lay before it may be gone.")
+    for name, words in explanation.rules.items():
+        mark = "decided" if name == explanation.rule else "matched too"
+        console.print(f"  rule [bold]{name}[/bold] {mark}: {words}")
+    if not explanation.rules:
+        console.print("  no rule matched")
+    if explanation.reasons:
+        table = Table("reason", "value", "adds to the margin", title="Why this score")
+        for reason in explanation.reasons:
+            table.add_row(reason.text, _shown(reason.value), f"{reason.contribution:+.4f}")
+        console.print(table)
+    features = Table("feature", "value", title="Features")
+    for name, value in explanation.features.items():
+        features.add_row(name, _shown(value))
+    console.print(features)
+    event = Table("field", "value", title="The event (personal data as surrogates)")
+    for name, value in explanation.event.items():
+        event.add_row(name, _shown(value))
+    console.print(event)
+    for name, digest in explanation.versions.items():
+        console.print(f"  {name} {digest or 'none'}")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "missing"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

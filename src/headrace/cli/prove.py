@@ -1,0 +1,49 @@
+"""`headrace prove`: a proof of one decision."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from headrace.cli.terminal import console
+from headrace.journal.checkpoint import read_checkpoints
+from headrace.journal.proof import prove as make_proof, write_proof
+from headrace.runtime.audit import find_decision
+from headrace.runtime.home import Home
+from headrace.runtime.local_lane import signing_key
+
+
+def prove(
+    decision: str,
+    /,
+    *,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    verifier: Path | None = None,
+    home: Path | None = None,
+) -> None:
+    """Write a proof of a decision that anyone can verify without Headrace.
+
+    Parameters
+    ----------
+    decision
+        Its id, such as card-fraud:0:123, or the id of the event.
+    out
+        Where the proof goes; named after the decision when left out.
+    checkpoint
+        A witness file whose newest checkpoint is bound into the proof.
+    verifier
+        Where to put a copy of the verifier, a script that stands alone.
+    home
+        The folder of journal, models, vault and keys.
+    """
+    place = Home.at(home)
+    found = find_decision(place.folder / "journal", decision)
+    witnessed = read_checkpoints(checkpoint)[-1] if checkpoint else None
+    proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
+    path = out or Path(f"{found.use_case}-{found.seq}.proof.json")
+    write_proof(path, proof)
+    script = files("headrace.journal") / "verify_proof.py"
+    if verifier is not None:
+        verifier.write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+    console.print(f"wrote {path}; verify it with: python {verifier or script} {path}")

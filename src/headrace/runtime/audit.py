@@ -1,0 +1,257 @@
+"""After the fact: why a decision was made, that it was made so, and that it comes out again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headrace.core.columns import Kind, unpack_letters
+from headrace.core.errors import DataError, NotFound
+from headrace.events.arrow_forms import to_arrow
+from headrace.events.schema import Role
+from headrace.journal.reader import find, stored_batches
+from headrace.policy.conditions import Operand, Source
+from headrace.policy.explain import because
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+    from headrace.policy.policy import Policy
+    from headrace.runtime.definitions import Definitions
+
+_DECISION_ID = re.compile(r"(?P<case>[\w.-]+):(?P<lane>[\w.-]+):(?P<seq>\d+)")
+
+
+def decision_id(use_case: str, lane: str, seq: int) -> str:
+    """The name of a decision: use case, lane, and sequence number of its input.
+
+    >>> decision_id("card-fraud", "0", 12)
+    'card-fraud:0:12'
+    """
+    return f"{use_case}:{lane}:{seq}"
+
+
+def use_cases(journals: Path) -> list[str]:
+    """The use cases that have a journal in a home."""
+    return sorted(path.name for path in journals.glob("*") if path.is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a decision is recorded."""
+
+    folder: Path
+    use_case: str
+    seq: int
+
+
+def find_decision(journals: Path, name: str) -> Place:
+    """The place of a decision, by its own id or by the id of its event.
+
+    Raises:
+        NotFound: No journal of the home has it.
+    """
+    found = _DECISION_ID.fullmatch(name)
+    if found:
+        place = Place(journals / found["case"], found["case"], int(found["seq"]))
+        if place.folder.is_dir():
+            return place
+        raise NotFound(
+            f"no journal of {found['case']!r} in {journals}; there are: "
+            f"{', '.join(use_cases(journals)) or 'none'}"
+        )
+    for case in use_cases(journals):
+        seq = _seq_of_event(journals / case, name.encode())
+        if seq is not None:
+            return Place(journals / case, case, seq)
+    raise NotFound(
+        f"no decision {name!r}: expected an id such as card-fraud:0:123, or the id of an event in"
+        f" one of the journals of {journals} ({', '.join(use_cases(journals)) or 'there is none'})"
+    )
+
+
+def _seq_of_event(folder: Path, event_id: bytes) -> int | None:
+    """The sequence number of the accepted event of that id; None if there is none."""
+    for stored in stored_batches(folder):
+        header = stored.header
+        batch = stored.batch()
+        events = batch.events.get(header.on)
+        field = header.schema(header.on).having(Role.ID)
+        if events is None or field is None:
+            continue
+        ids = events.text(field.name)
+        lengths = np.diff(ids.offsets)
+        for row in np.flatnonzero(lengths == len(event_id)):
+            start = ids.offsets[row]
+            if ids.data[start : start + len(event_id)].tobytes() != event_id:
+                continue
+            rank = header.stream_names.index(header.on)
+            index = np.flatnonzero((batch.inputs.stream == rank) & (batch.inputs.row == row))[0]
+            if batch.inputs.original_seq[index] < 0 and not batch.inputs.reason[index]:
+                return batch.first_seq + int(index)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason of a score: a feature, its value, and what it added to the margin."""
+
+    feature: str
+    value: object
+    contribution: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision, taken apart.
+
+    Attributes:
+        id: Of the decision.
+        event: The event's fields as recorded: personal data are surrogates.
+        outcome: What was decided.
+        score: What the policy read; None without a model.
+        rule: The rule that decided; "" when none matched.
+        rules: Every rule that matched, with why, in words.
+        reasons: Of the score, the strongest first.
+        features: Every feature value; None where missing.
+        versions: Digests of what was in force.
+        backfilled: Whether the event came back from quarantine.
+    """
+
+    id: str
+    event: dict[str, object]
+    outcome: str
+    score: float | None
+    rule: str
+    rules: dict[str, str]
+    reasons: tuple[Reason, ...]
+    features: dict[str, object]
+    versions: dict[str, str]
+    backfilled: bool
+
+
+def explain(place: Place, definitions: Definitions) -> Explanation:
+    """Why a decision was made, from its record and the definitions that were in force.
+
+    Raises:
+        NotFound: The journal does not reach there.
+        DataError: The input there was not decided: it was a duplicate, quarantined, or of
+            another stream; the message says which.
+    """
+    stored, _ = find(place.folder, place.seq)
+    header, batch = stored.header, stored.batch()
+    at = int(np.searchsorted(batch.decisions.seq, place.seq))
+    if at == len(batch.decisions) or batch.decisions.seq[at] != place.seq:
+        raise DataError(_undecided(batch, header, place))
+    plan = definitions.plan(header.definition)
+    policy = definitions.policy(header.policy)
+    decisions = batch.decisions
+    kinds = {item["name"]: item for item in plan["features"]}
+    event = _event(batch, header, place.seq)
+    features = {
+        name: _feature(
+            kinds[name], plan["program"]["loads"], event, float(decisions.features[number, at])
+        )
+        for number, name in enumerate(header.features)
+    }
+    score = float(decisions.score[at])
+    names = [name for bit, name in enumerate(header.rules) if int(decisions.rules[at]) >> bit & 1]
+    reasons = tuple(
+        Reason(
+            header.features[number],
+            features[header.features[number]],
+            float(decisions.reason_contribution[k, at]),
+            _reason_text(kinds[header.features[number]], features[header.features[number]]),
+        )
+        for k, number in enumerate(decisions.reason_feature[:, at].tolist())
+        if number >= 0
+    )
+    first = int(decisions.rule[at])
+    return Explanation(
+        id=decision_id(header.use_case, header.lane, place.seq),
+        event=event,
+        outcome=header.outcomes[int(decisions.outcome[at])],
+        score=None if np.isnan(score) else score,
+        rule=header.rules[first] if first >= 0 else "",
+        rules={name: _rule_text(policy, name, features, event, score) for name in names},
+        reasons=reasons,
+        features=features,
+        versions={
+            "definition": header.definition,
+            "model": header.model,
+            "policy": header.policy,
+            "engine": header.engine,
+        },
+        backfilled=bool(decisions.marks[at] & 1),
+    )
+
+
+def _undecided(batch: JournalBatch, header: JournalHeader, place: Place) -> str:
+    index = place.seq - batch.first_seq
+    reason = int(batch.inputs.reason[index])
+    original = int(batch.inputs.original_seq[index])
+    name = decision_id(header.use_case, header.lane, place.seq)
+    if reason:
+        return (
+            f"{name} was not decided: it was quarantined ({header.reasons[reason]});"
+            f" see headrace quarantine show {place.seq}"
+        )
+    if original >= 0:
+        first = decision_id(header.use_case, header.lane, original)
+        return f"{name} is a duplicate: its decision is {first}"
+    return f"{name} was not decided: it is an event of another stream, or a control record"
+
+
+def _event(batch: JournalBatch, header: JournalHeader, seq: int) -> dict[str, object]:
+    row = int(batch.inputs.row[seq - batch.first_seq])
+    one = batch.events[header.on].take(np.array([row]))
+    plain: dict[str, object] = to_arrow(header.schema(header.on), one).to_pylist()[0]
+    return plain
+
+
+def _feature(
+    feature: dict[str, Any], loads: list[str], event: dict[str, object], value: float
+) -> object:
+    """A feature's value as people read it; None where missing."""
+    if np.isnan(value):
+        return None
+    kind = Kind(feature["kind"])
+    if kind in (Kind.COUNTRY, Kind.CURRENCY):
+        return unpack_letters(int(value), 2 if kind is Kind.COUNTRY else 3)
+    if kind is Kind.TEXT:
+        register = feature["register"]
+        source = loads[register] if register < len(loads) else ""
+        # the record holds a category's code; where it is the event's own, its text is at hand
+        return event.get(source.removeprefix("field:"), f"category #{int(value)}")
+    return int(value) if kind in (Kind.INT, Kind.BOOL) else value
+
+
+def _reason_text(feature: dict[str, Any], value: object) -> str:
+    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+    template = feature["text"] or feature["name"]
+    return (
+        template.replace("{value}", str(shown))
+        if "{value}" in template
+        else (f"{template}: {shown}")
+    )
+
+
+def _rule_text(
+    policy: Policy | None,
+    name: str,
+    features: dict[str, object],
+    event: dict[str, object],
+    score: float,
+) -> str:
+    if policy is None:
+        return ""
+    seen: dict[Operand, Any] = {Operand(Source.SCORE, "score"): score}
+    seen |= {Operand(Source.FEATURE, key): value for key, value in features.items()}
+    seen |= {Operand(Source.FIELD, key): value for key, value in event.items()}
+    return because(policy.rule(name).condition, seen)

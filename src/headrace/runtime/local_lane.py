@@ -1,0 +1,259 @@
+"""A lane on one machine: state in memory; journal, snapshots and vault in a home."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from headrace import __version__
+from headrace.core.errors import JournalError
+from headrace.events.reasons import Reason
+from headrace.journal.header import JournalHeader
+from headrace.journal.journal import Journal
+from headrace.journal.keys import SigningKey
+from headrace.journal.reader import groups
+from headrace.pipeline.lane import Lane, LaneLimits
+from headrace.pipeline.replay import inputs_of
+from headrace.pipeline.step import accept, step
+from headrace.runtime.snapshots import Snapshots
+from headrace.security.keys import LocalMasterKey
+from headrace.security.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.journal import Commit, Durability
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.lane import Definition
+    from headrace.runtime.home import Home
+
+#: Name of the one lane of a use case on one machine.
+LANE = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """How a lane is kept.
+
+    Attributes:
+        durability: When a commit counts: "fsync" (on disk), "os" or "async".
+        snapshot_every: Inputs between snapshots; the last is written on the way out.
+        limits: Of memory and threads.
+    """
+
+    durability: Durability = "fsync"
+    snapshot_every: int = 5_000_000
+    limits: LaneLimits = field(default_factory=LaneLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was found when a lane was opened.
+
+    Attributes:
+        next_seq: The input it goes on with.
+        from_snapshot: Where the snapshot stood; 0 for none.
+        replayed: Inputs that were put through again.
+        words: On damaged snapshots, unvouched tails, a changed definition.
+    """
+
+    next_seq: int
+    from_snapshot: int
+    replayed: int
+    words: tuple[str, ...]
+
+
+def signing_key(home: Home) -> SigningKey:
+    """The key that signs a home's journals; made when it is first needed."""
+    return SigningKey.load_or_create(home.keys / "signing.pem")
+
+
+def open_vault(home: Home) -> Vault:
+    """The vault of a home; it and its master key are made when first needed."""
+    return Vault.open(home.vault, LocalMasterKey.load_or_create(home.keys / "master.key"))
+
+
+class LocalLane:
+    """Opens a lane, brings it to where its journal ends, and drives it.
+
+    Args:
+        definition: What decides.
+        home: Where it is kept.
+        sources: Names of the sources to come, added to those that the journal knows.
+        settings: See `LaneSettings`.
+        progress: Called with (inputs replayed, inputs to replay) while it recovers.
+
+    Raises:
+        JournalError: Another process writes the journal, or it belongs to other schemas.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        home: Home,
+        sources: Sequence[str] = (),
+        settings: LaneSettings | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
+        self.definition = definition
+        self.settings = settings or LaneSettings()
+        self.vault = open_vault(home)
+        self.journal = Journal.open(
+            home.journal(definition.name),
+            header_of(definition, ()),
+            signing_key(home),
+            durability=self.settings.durability,
+        )
+        last = self.journal.last_header
+        if last is not None:
+            _check_schemas(last, definition)
+        known = last.sources if last else ()
+        fresh = tuple(name for name in sources if name not in known)
+        self.header = header_of(definition, known + fresh)
+        self.journal.describe(self.header)
+        self.snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        self.lane = Lane(definition, _dedupe_key(home), self.settings.limits)
+        self._snapshot_at = 0
+        words = [str(tail) for tail in self.journal.tails]
+        if last is not None and last.definition != self.header.definition:
+            words.append("the definition has changed: its state is rebuilt from the journal")
+        self.recovery = self._recovered(words, progress)
+
+    def _recovered(self, words: list[str], progress: Callable[[int, int], None]) -> Recovery:
+        end = self.journal.next_seq
+        snapshot, damaged = self.snapshots.latest(end)
+        words += damaged
+        if snapshot is not None:
+            self.lane.restore(snapshot.state)
+        begin = self.lane.next_seq
+        for group in groups(self.journal.folder, begin):
+            for stored in group.batches:
+                if stored.link.next_seq <= begin:
+                    continue
+                batch = stored.batch()
+                if batch.controls:
+                    self.lane.next_seq = batch.next_seq
+                else:
+                    accept(self.lane, inputs_of(batch))
+                progress(self.lane.next_seq - begin, end - begin)
+        if self.lane.next_seq != end:
+            raise JournalError(
+                f"the journal goes on at input {end}, its batches end at {self.lane.next_seq};"
+                " run `headrace verify`"
+            )
+        self._snapshot_at = begin
+        return Recovery(end, begin, end - begin, tuple(words))
+
+    def source_number(self, name: str) -> int:
+        """The number of a source in the journal's header."""
+        return self.header.sources.index(name)
+
+    def position(self, source: str) -> int:
+        """The ordinal that a source goes on with; 0 for one that was never read."""
+        known = self.journal.positions.get(source)
+        return known.ordinal if known else 0
+
+    def decide(self, inputs: Inputs) -> JournalBatch:
+        """Put inputs through `step` and hash them into the chain; `commit` makes them last."""
+        batch = step(self.lane, inputs)
+        self.journal.append(batch)
+        return batch
+
+    def commit(self) -> Commit:
+        """Make all that was decided durable: surrogates first, then the records that name them."""
+        self.vault.commit()
+        return self.journal.commit()
+
+    def snapshot_if_due(self) -> None:
+        """Write a snapshot when enough inputs came since the last; call it between decisions."""
+        if self.lane.next_seq - self._snapshot_at >= self.settings.snapshot_every:
+            self.commit()  # a state is never kept before the inputs that led to it
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Write the state to disk."""
+        if self.lane.next_seq > self._snapshot_at:
+            self.snapshots.write(self.lane.next_seq, self.lane.snapshot())
+            self._snapshot_at = self.lane.next_seq
+
+    def close(self, *, keep_state: bool = True) -> None:
+        """Commit, write a snapshot, and let go of the folders."""
+        try:
+            self.commit()
+            if keep_state:
+                self.snapshot()
+        finally:
+            self.journal.close()
+            self.vault.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.journal.abandon()
+            self.vault.close()
+
+
+def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader:
+    """What a lane's journal says its numbers stand for."""
+    reasons = [""] * (max(Reason) + 1)
+    for reason in Reason:
+        reasons[reason] = reason.text
+    policy = definition.policy
+    return JournalHeader.of_plan(
+        definition.plan,
+        use_case=definition.name,
+        lane=LANE,
+        model=definition.model.artefact.id if definition.model else "",
+        policy=policy.policy.digest() if policy else "",
+        engine=__version__,
+        outcomes=tuple(policy.outcomes) if policy else ("undecided",),
+        rules=tuple(rule.name for rule in policy.policy.rules) if policy else (),
+        reasons=tuple(reasons),
+        sources=sources,
+    )
+
+
+def _check_schemas(last: JournalHeader, definition: Definition) -> None:
+    """The events of the journal must be readable under the definition.
+
+    Raises:
+        JournalError: A stream's schema has changed.
+    """
+    now = {stream.name: stream.schema for stream in definition.plan.streams}
+    now |= {table.name: table.schema for table in definition.plan.tables}
+    for stream in last.streams:
+        if stream.name not in now or now[stream.name].canonical() != stream.schema.canonical():
+            raise JournalError(
+                f"the journal of {definition.name} holds events of {stream.name!r} with other"
+                " fields than the use case has now; give the use case another name, or another"
+                " home (--home), and run its history through it"
+            )
+
+
+def _dedupe_key(home: Home) -> tuple[int, int]:
+    """The secret key of the hashes of ids, made when it is first needed."""
+    path = home.keys / "dedupe.key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(16))
+    key = path.read_bytes()
+    return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+
+
+def now_ns() -> int:
+    """The clock of the runners, nanoseconds since 1970."""
+    return time.time_ns()
