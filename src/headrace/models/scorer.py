@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from headrace.core.errors import DataError
-from headrace.models.ensemble import Missing, TreeEnsemble
+from headrace.models.ensemble import Link, Missing, TreeEnsemble
 from headrace.models.lightgbm_format import ZERO_MAX
-from headrace.models.scorer_kernels import TREES_AT_ONCE, score
+from headrace.models.scorer_kernels import TREES_AT_ONCE, link_margins, score
 from headrace.models.vector_kernels import SELECTION_WORDS, STRIDE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SELECT_LEAVES_MAX: Final = 128
 #: Thresholds of one feature that ranks of a byte can tell apart.
 _RANKS_MAX: Final = 255
 
-_CONSTANT_BYTES: Final = 256 * STRIDE
+CONSTANT_BYTES: Final = 256 * STRIDE
 _NUMERIC, _NUMERIC_ZERO, _CATEGORICAL = 0, 1, 2
 _ZERO_RULES: Final = (Missing.LEFT_WITH_ZERO, Missing.RIGHT_WITH_ZERO)
 
@@ -189,13 +189,18 @@ class Chunk:
         return np.searchsorted(self.local[reading], answers, side="right").astype(np.uint8)
 
 
-def cut_chunks(ensemble: TreeEnsemble, sources: Sources, leaves_max: int) -> list[Chunk]:
-    """Cut the trees into runs in which no feature has more thresholds than a byte can rank."""
+def cut_chunks(
+    ensemble: TreeEnsemble, sources: Sources, by_walking: NDArray[np.bool_]
+) -> list[Chunk]:
+    """Cut the trees into runs in which no feature has more thresholds than a byte can rank.
+
+    `by_walking` says which trees compare no bytes and so need no columns.
+    """
     chunks: list[Chunk] = []
     ranks: dict[_Reading, set[int]] = {}
     for tree in range(ensemble.trees):
         start, end = (int(node) for node in ensemble.tree_start[tree : tree + 2])
-        walked = ensemble.leaves(tree) > leaves_max
+        walked = bool(by_walking[tree])
         mine: dict[_Reading, set[int]] = {}
         for node in range(start, end):
             if ensemble.feature[node] >= 0:
@@ -240,7 +245,7 @@ class _Selections:
         self.leaves = {}
         self._measure(root)
         if self.ensemble.feature[root] < 0:
-            self.words.append([0, *[_CONSTANT_BYTES] * 3, *[0] * 11, result])
+            self.words.append([0, *[CONSTANT_BYTES] * 3, *[0] * 11, result])
             return
         self._select(root, result)
 
@@ -263,7 +268,7 @@ class _Selections:
     def _split(self, node: int) -> tuple[int, int]:
         """The column that a split reads, and the byte that it compares with."""
         reading = self.sources.readings[node]
-        column = _CONSTANT_BYTES + self.chunk.columns[reading] * BLOCK_ROWS
+        column = CONSTANT_BYTES + self.chunk.columns[reading] * BLOCK_ROWS
         return column, self.chunk.byte(reading, int(self.sources.ranks[node]))
 
     def _select(self, node: int, out: int | None = None) -> int:
@@ -351,7 +356,7 @@ def column_tables(
     return np.array(columns, np.int64).reshape(-1, 2), np.concatenate(tables), firsts
 
 
-def _walk_tables(
+def walk_tables(
     ensemble: TreeEnsemble, sources: Sources
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
     """Columns, tables and nodes for walking trees from the root."""
@@ -389,10 +394,11 @@ class TreeScorer:
         """Prepare the tables of an ensemble; takes about a tenth of a second for 10,000 splits."""
         self.ensemble = ensemble
         sources = read_sources(ensemble)
-        chunks = cut_chunks(ensemble, sources, SELECT_LEAVES_MAX)
+        leaves = np.array([ensemble.leaves(tree) for tree in range(ensemble.trees)], np.int64)
+        chunks = cut_chunks(ensemble, sources, leaves > SELECT_LEAVES_MAX)
         columns, tables, firsts = column_tables(sources, chunks)
         widest = max((len(chunk.columns) for chunk in chunks), default=0)
-        results = _CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS
+        results = CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS
         slots_at = results + TREES_AT_ONCE * BLOCK_ROWS
         slots = 0
         words: list[list[int]] = []
@@ -409,7 +415,7 @@ class TreeScorer:
                     trees[tree, 1] = len(words)
                     values += [float(ensemble.value[leaf]) for leaf in writer.leaves]
             slots = max(slots, writer.slots)
-        walk_columns, walk_tables, nodes = _walk_tables(ensemble, sources)
+        walk_columns, walk_codes, nodes = walk_tables(ensemble, sources)
         walked = any(chunk.walked for chunk in chunks)
         self._tables = _Tables(
             settings=kernel_settings(ensemble),
@@ -428,7 +434,7 @@ class TreeScorer:
             trees=trees,
             selections=np.array(words, np.int32).reshape(-1, SELECTION_WORDS),
             walk_columns=walk_columns,
-            walk_tables=walk_tables,
+            walk_tables=walk_codes,
             nodes=nodes,
             values=np.array(values, np.float64),
             values_single=np.array(values, np.float32),
@@ -473,6 +479,31 @@ class TreeScorer:
                 f"out is {out.dtype} {out.shape}; it must be float64 with {high - low} places"
             )
         score(X, rows_given, rows is not None, low, high, *self._arguments, out)
+        return out
+
+    def probabilities(
+        self, margins: NDArray[np.float64], out: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """The predictions that belong to margins: probabilities, of a logistic model.
+
+        The logistic function is our own, in float64 and the same on every machine, within two
+        units in the last place; the libraries round theirs to float32 or by the processor's libm.
+        A model without a link (a regression) predicts the margin itself.
+
+        Args:
+            margins: float64 `[rows]`, C-contiguous.
+            out: where to write; made if absent. It may be `margins` itself.
+
+        Raises:
+            DataError: the margins are not float64, one axis, contiguous.
+        """
+        if margins.dtype != np.float64 or margins.ndim != 1 or not margins.flags.c_contiguous:
+            raise DataError(
+                f"margins are {margins.dtype} with {margins.ndim} axes; they must be float64 [rows]"
+            )
+        if out is None:
+            out = np.empty(len(margins))
+        link_margins(margins, self.ensemble.link == Link.LOGISTIC, self.ensemble.link_scale, out)
         return out
 
 

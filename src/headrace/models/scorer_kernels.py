@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.core.compiled import kernel
+from headrace.core.elementary import sigmoid
 from headrace.models.vector_kernels import (
     STRIDE,
     add_leaves_double,
@@ -180,3 +181,10 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
         for index in range(count):
             margin = np.float64(sums_single[index]) if single else sums[index]
             out[begin - low + index] = margin / divisor
+
+
+@kernel
+def link_margins(margins, logistic, scale, out):
+    """Write the prediction of every margin."""
+    for row in range(margins.shape[0]):
+        out[row] = sigmoid(margins[row] * scale) if logistic else margins[row]

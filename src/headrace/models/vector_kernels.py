@@ -16,13 +16,22 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Rows that one step of a byte loop takes; columns of bytes are padded to a multiple of it.
 STRIDE: Final = 64
 
 #: Words (int32) of one selection, see `run_selections`.
 SELECTION_WORDS: Final = 16
+
+#: Splits that one unit of a tree may have: its answers fill a byte.
+UNIT_SPLITS: Final = 8
+
+#: Words (int32) of one unit's splits, see `answer_units`.
+ANSWER_WORDS: Final = 3 * UNIT_SPLITS
+
+#: Words (int64) of one addition of tables, see `add_tables`.
+ADDITION_WORDS: Final = 10
 
 #: Numbers whose binary searches run side by side, so that one waits while another is compared.
 _SEARCHES: Final = 8
@@ -223,3 +232,104 @@ def _leaf_adder(kind: Any) -> Any:
 #: lie `block` apart, tree after tree.
 add_leaves_single = _leaf_adder(ir.FloatType())
 add_leaves_double = _leaf_adder(ir.DoubleType())
+
+
+@intrinsic
+def answer_units(
+    typing_context: Any, arena: Any, table: Any, first: Any, last: Any,
+    answers: Any, block: Any, rows: Any,
+) -> Any:  # fmt: skip
+    """In a kernel: answer the splits of units `first` to `last`, a byte for each unit and row.
+
+    Bit by bit the byte says whether the row goes right. A unit has 24 words: the offsets of eight
+    byte columns in the arena, eight thresholds, and eight bits to set where the column is at least
+    the threshold (0 for a split that is not there). The units' bytes lie `block` apart; `rows` is a
+    multiple of `STRIDE`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        base, words, start, end, answers_at, apart, count = arguments
+        none = ir.Constant(_BYTES, [0] * STRIDE)
+        with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
+            entry = builder.add(words, builder.mul(number, _LONG(4 * ANSWER_WORDS)))
+            out = builder.add(answers_at, builder.mul(builder.sub(number, start), apart))
+            columns = [builder.add(base, _word(builder, entry, split)) for split in range(8)]
+            thresholds, bits = (
+                [
+                    _splat(
+                        builder, _byte(builder, _word(builder, entry, from_word + split)), _BYTES
+                    )
+                    for split in range(UNIT_SPLITS)
+                ]
+                for from_word in (UNIT_SPLITS, 2 * UNIT_SPLITS)
+            )
+
+            def body(index: Any) -> None:
+                answer = none
+                for column, threshold, bit in zip(columns, thresholds, bits, strict=True):
+                    values = _load(builder, builder.add(column, index), _BYTES)
+                    right = _at_least(builder, values, threshold)
+                    answer = builder.or_(answer, builder.select(right, bit, none))
+                _store(builder, builder.add(out, index), answer)
+
+            _walk(builder, count, STRIDE, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), generate
+
+
+def _add_rows(
+    builder: Any, kind: Any, sums: Any, tables: Sequence[Any], answers: Sequence[Any], rows: Any
+) -> None:
+    """Add to the vector of each row the vectors that its answers pick from the tables."""
+
+    def body(index: Any) -> None:
+        at = builder.add(sums, builder.shl(index, _LONG(5)))
+        total = _load(builder, at, kind)
+        for table, answer in zip(tables, answers, strict=True):
+            byte = _load(builder, builder.add(answer, index), ir.IntType(8))
+            place = builder.shl(builder.zext(byte, _LONG), _LONG(5))
+            total = builder.fadd(total, _load(builder, builder.add(table, place), kind))
+        _store(builder, at, total)
+
+    _walk(builder, rows, 1, body)
+
+
+@intrinsic
+def add_tables(
+    typing_context: Any, sums: Any, tables: Any, answers: Any, table: Any, first: Any, last: Any,
+    block: Any, rows: Any, single: Any,
+) -> Any:  # fmt: skip
+    """In a kernel: run additions `first` to `last` over vectors of 32 bytes.
+
+    A vector is eight float32 (`single` is 1) or four float64 (0). The sums of one group of features
+    are `block` vectors, row by row, group after group. An addition has ten words: the group; how
+    many tables are added (4 or 1); the offsets of the tables; the numbers of the columns of answers
+    that pick from them. Tables are added one after the other, lane by lane.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        sums_at, tables_at, answers_at, words, start, end, apart, count, is_single = arguments
+        with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
+            entry = builder.add(words, builder.mul(number, _LONG(8 * ADDITION_WORDS)))
+            held = [
+                _load(builder, builder.add(entry, _LONG(8 * word)), _LONG)
+                for word in range(ADDITION_WORDS)
+            ]
+            group = builder.add(sums_at, builder.shl(builder.mul(held[0], apart), _LONG(5)))
+            picks = [builder.add(tables_at, offset) for offset in held[2:6]]
+            columns = [builder.add(answers_at, builder.mul(slot, apart)) for slot in held[6:10]]
+            four = builder.icmp_signed("==", held[1], _LONG(4))
+            for kind, wanted in (
+                (ir.VectorType(ir.FloatType(), 8), 1),
+                (ir.VectorType(ir.DoubleType(), 4), 0),
+            ):
+                chosen = builder.icmp_signed("==", is_single, _LONG(wanted))
+                with builder.if_then(chosen), builder.if_else(four) as (then, otherwise):
+                    with then:
+                        _add_rows(builder, kind, group, picks, columns, count)
+                    with otherwise:
+                        _add_rows(builder, kind, group, picks[:1], columns[:1], count)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9), generate
