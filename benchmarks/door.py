@@ -1,7 +1,8 @@
 """What the door costs: interning, acceptance and the vault, in microseconds a row.
 
-A million payments of 200,000 cards (Zipf, exponent 0.6) and 10,000 merchants, in batches as they
-come live. Each figure is the median of the repetitions; the worst batch is the worst of all.
+A million payments of 200,000 cards (Zipf, exponent 0.6) and 10,000 merchants, a millisecond apart,
+in batches as they come live; ids are held for 200 seconds. Each figure is the median of the
+repetitions; the worst batch is the worst of all.
 
     python benchmarks/door.py [--events 1000000] [--cards 200000] [--batch 4096] [--repeat 3]
 """
@@ -45,7 +46,7 @@ SCHEMA = Schema(
     ),
 )
 STREAM = StreamPlan(
-    "payments", SCHEMA, 600 * SECOND, 600 * SECOND, 3_600 * SECOND, 0, Program((), (), 0)
+    "payments", SCHEMA, 100 * SECOND, 600 * SECOND, 200 * SECOND, 0, Program((), (), 0)
 )
 
 
@@ -114,20 +115,23 @@ def interning(batches: list[Inputs]) -> dict[str, tuple[float, float]]:
 
 
 def judging(batches: list[Inputs]) -> dict[str, tuple[float, float]]:
-    """Verdicts on payments that are all new, and on the last ones again."""
+    """Verdicts on payments that are new, and on the same ones once more, batch after batch."""
     acceptance = Acceptance((STREAM,), "payments", (1, 2), 2**30)
     counted = dict.fromkeys(Verdict, 0)
-
-    def work(batch: Inputs, first: int) -> None:
-        verdicts = acceptance.judge(batch, first)
-        for verdict in Verdict:
-            counted[verdict] += verdicts.count(verdict)
-
-    found = {"judge, new": timed(batches, work), "judge, seen": timed(batches, work)}
+    seconds: dict[str, list[float]] = {"judge, new": [], "judge, seen": []}
+    first = 0
+    for batch in batches:
+        for taken in seconds.values():
+            begun = time.perf_counter()
+            verdicts = acceptance.judge(batch, first)
+            taken.append(time.perf_counter() - begun)
+            first += len(batch)
+            for verdict in Verdict:
+                counted[verdict] += verdicts.count(verdict)
     events = sum(len(batch) for batch in batches)
     if counted != {Verdict.ACCEPTED: events, Verdict.DUPLICATE: events, Verdict.QUARANTINED: 0}:
         sys.exit(f"the verdicts are wrong: {counted}")
-    return found
+    return {name: (sum(taken), max(taken)) for name, taken in seconds.items()}
 
 
 def keeping(batches: list[Inputs], folder: Path) -> dict[str, tuple[float, float]]:

@@ -262,22 +262,18 @@ class Acceptance:
         for rank, (begun, watermark, records) in enumerate(parts):
             self._streams[rank, kernels.BEGUN] = begun
             self._streams[rank, kernels.WATERMARK] = watermark
-            hashes = records.view(np.uint64)
-            for index, record in enumerate(records):
-                if not kernels.remember(
-                    self._streams,
-                    rank,
-                    self._pool,
-                    self._parts,
-                    self._records,
-                    self._following,
-                    self._counts,
-                    -1,
-                    hashes[index],
-                    record[kernels.SEQUENCE],
-                    record[kernels.MARK],
-                ):
-                    raise self._full(int(record[kernels.SEQUENCE]))
+            held = kernels.remember_all(
+                self._streams,
+                rank,
+                self._pool,
+                self._parts,
+                self._records,
+                self._following,
+                self._counts,
+                records,
+            )
+            if held < len(records):
+                raise self._full(int(records[held, kernels.SEQUENCE]))
 
     def _parse(self, snapshot: bytes) -> list[tuple[int, int, Int64s]]:
         """For each stream whether it has begun, its watermark, and its records."""

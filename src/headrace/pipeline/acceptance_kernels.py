@@ -256,6 +256,40 @@ def remember(
 
 
 @kernel
+def remember_all(
+    streams: Int64s,
+    rank: Index,
+    pool: Words,
+    parts: Int64s,
+    records: Int64s,
+    following: Int64s,
+    counts: Int64s,
+    restored: Int64s,
+) -> Index:
+    """Hold a stream's records of a snapshot, oldest first; how many there was room for."""
+    hashes = np.empty(4, dtype=np.uint64)
+    for row in range(len(restored)):
+        for word in range(4):
+            hashes[word] = np.uint64(restored[row, word])
+        sequence, mark = restored[row, SEQUENCE], restored[row, MARK]
+        if not remember(
+            streams,
+            rank,
+            pool,
+            parts,
+            records,
+            following,
+            counts,
+            np.int64(-1),
+            hashes,
+            sequence,
+            mark,
+        ):
+            return row
+    return len(restored)
+
+
+@kernel
 def _judge_event(
     rank: Index,
     at: Index,

@@ -251,6 +251,7 @@ class Vault:
                 word, key = last_word, last_key
             self._store.add(self._new_domains, pages)
             self._new_domains = []
+            self._waiting[:word] = 0
             self._state[[kernels.WORDS, kernels.KEYS, kernels.WAITING]] = 0
 
     def reveal(self, surrogate: str) -> str:
@@ -356,6 +357,8 @@ class Vault:
                     self._keys,
                 )
                 invariant(gone, "an entry of the vault is in both of its indexes")
+            # hashes of the last values that were looked up
+            self._hashes[:] = 0
             return len(owned)
 
     def seal(self, content: bytes, *, reason: str, expires_ns: int) -> str:
