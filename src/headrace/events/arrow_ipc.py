@@ -27,7 +27,8 @@ def read(source: str | Path | BinaryIO) -> Iterator[Chunk]:
     """
     with readable(source, "Arrow"):
         path = isinstance(source, str | Path)
-        stream = pa.memory_map(str(source)) if path else pa.PythonFile(source, mode="r")
+        # Not mapped into memory: a file that is cut short under a map ends the process.
+        stream = pa.OSFile(str(source)) if path else pa.PythonFile(source, mode="r")
         yield from chunks_of(checked(batch) for batch in _batches(stream))
 
 

@@ -6,6 +6,7 @@ apart into columns, and the bytes of those that could not, so that none is lost 
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,8 +178,10 @@ class TableWriter:
         self._writer.write_batch(batch)
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file, see it to the disk, and give it its name."""
         self._writer.close()
+        with self._partial.open("rb+") as finished:
+            os.fsync(finished.fileno())
         self._partial.replace(self._path)
 
     def __enter__(self) -> Self:
