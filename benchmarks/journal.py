@@ -2,7 +2,7 @@
 
 Payments of eight fields, each decided with twenty features, some blocked or reviewed with five
 reasons; batches of 4,096 (or `--rows`). Stages are timed one by one over the same batches, then the
-whole of `append` and `commit`. Medians.
+whole of `append` and `commit`. Medians of processor time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,9 @@ HEADER = JournalHeader(
 def texts(numbers: np.ndarray, width: int) -> Text:
     """Texts of one width, made from numbers."""
     rows = len(numbers)
-    digits = (numbers[:, None] // 10 ** np.arange(width - 1, -1, -1)[None, :] % 10 + 48).astype(np.uint8)
+    digits = (numbers[:, None] // 10 ** np.arange(width - 1, -1, -1)[None, :] % 10 + 48).astype(
+        np.uint8
+    )
     return Text(
         np.arange(rows + 1, dtype=np.int32) * width, digits.reshape(-1), np.ones(rows, np.uint8)
     )
@@ -95,7 +98,9 @@ def batch(random: np.random.Generator, first_seq: int, rows: int) -> JournalBatc
         features=features,
         margin=random.normal(size=rows).astype(np.float32).astype(np.float64),
         score=random.random(rows),
-        reason_feature=np.where(told, random.integers(0, FEATURES, told.shape), -1).astype(np.int16),
+        reason_feature=np.where(told, random.integers(0, FEATURES, told.shape), -1).astype(
+            np.int16
+        ),
         reason_contribution=np.where(told, random.normal(size=told.shape), 0.0),
         rules=random.integers(0, 2, rows).astype(np.uint64),
         rule=random.integers(-1, 1, rows).astype(np.int16),
@@ -118,10 +123,40 @@ def batch(random: np.random.Generator, first_seq: int, rows: int) -> JournalBatc
 
 
 def timed(work: Callable[[], object], rows: int) -> float:
-    """Microseconds per row."""
-    start = time.perf_counter()
+    """Microseconds of this thread's processor time per row."""
+    start = time.thread_time()
     work()
-    return (time.perf_counter() - start) * 1e6 / rows
+    return (time.thread_time() - start) * 1e6 / rows
+
+
+class Stages:
+    """Times of the stages of a batch of `rows`."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.times: dict[str, list[float]] = {}
+
+    def time(self, name: str, work: Callable[[], object]) -> None:
+        """Time one stage once."""
+        self.times.setdefault(name, []).append(timed(work, self.rows))
+
+    def median(self, name: str) -> float:
+        """The median of a stage."""
+        return statistics.median(self.times[name])
+
+    def parts(self, item: JournalBatch) -> None:
+        """Time what `append` does, part by part."""
+        self.time("check", partial(item.checked, HEADER))
+        writer = RecordWriter(item, HEADER)
+        self.time("canonical bytes", lambda: sum(len(o) for _, o in writer.chunks(0, self.rows)))
+        self.time("canonical bytes + digests", lambda: RecordWriter(item, HEADER).digests())
+        digests = writer.digests()
+        self.time("leaves", partial(leaves_of, digests, item.inputs.read_ns))
+        leaves = leaves_of(digests, item.inputs.read_ns)
+        self.time("Merkle tree", partial(merkle_root, leaves))
+        self.time("Arrow", partial(encode_payload, item, HEADER, leaves))
+        payload = b"".join(encode_payload(item, HEADER, leaves))
+        self.time("payload SHA-256", partial(hashlib.sha256, payload))
 
 
 def main() -> None:
@@ -135,41 +170,31 @@ def main() -> None:
     random = np.random.default_rng(1)
     rows = given.rows
     batches = [batch(random, i * rows, rows) for i in range(given.batches)]
-    stages: dict[str, list[float]] = {}
-
-    def stage(name: str, work: Callable[[], object]) -> None:
-        stages.setdefault(name, []).append(timed(work, rows))
-
+    stages = Stages(rows)
     for item in batches:
-        stage("check", lambda item=item: item.checked(HEADER))
-        writer = RecordWriter(item, HEADER)
-        stage("canonical bytes", lambda w=writer: sum(len(o) for _, o in w.chunks(0, rows)))
-        stage("canonical bytes + digests", lambda item=item: RecordWriter(item, HEADER).digests())
-        digests = writer.digests()
-        stage("leaves", lambda item=item, d=digests: leaves_of(d, item.inputs.read_ns))
-        leaves = leaves_of(digests, item.inputs.read_ns)
-        stage("Merkle tree", lambda leaves=leaves: merkle_root(leaves))
-        stage("Arrow", lambda item=item, leaves=leaves: encode_payload(item, HEADER, leaves))
-        payload = b"".join(encode_payload(item, HEADER, leaves))
-        stage("payload SHA-256", lambda p=payload: hashlib.sha256(p).digest())
+        stages.parts(item)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name) / "journal"
         key = SigningKey.from_seed(os.urandom(32))
         with Journal.open(folder, HEADER, key, durability=given.durability) as journal:
             for item in batches:
-                stage("append", lambda item=item: journal.append(item))
-                cpu = time.thread_time()
-                stage("commit (wall)", journal.commit)
-                stages.setdefault("commit (processor)", []).append((time.thread_time() - cpu) * 1e6 / rows)
+                stages.time("append", partial(journal.append, item))
+                start = time.perf_counter()
+                stages.time("commit", journal.commit)
+                elapsed = (time.perf_counter() - start) * 1e6 / rows
+                stages.times.setdefault("commit, with waiting", []).append(elapsed)
         size = sum(path.stat().st_size for path in folder.iterdir())
         seconds = timed(lambda: verify(folder, key.public).require(), 1) / 1e6
     canonical = sum(int(o[-1]) for _, o in RecordWriter(batches[0], HEADER).chunks(0, rows)) / rows
-    print(f"libcrypto {'found' if libcrypto()[0] else 'not found'}; batches of {rows}, {given.durability}")
-    for label, values in stages.items():
+    found = "found" if libcrypto()[0] else "not found"
+    print(f"libcrypto {found}; batches of {rows}, {given.durability}")
+    for label, values in stages.times.items():
         print(f"  {label:28s} {statistics.median(values):7.3f} us/decision")
-    whole = statistics.median(stages["append"]) + statistics.median(stages["commit (processor)"])
+    whole = stages.median("append") + stages.median("commit")
     print(f"  append + commit on one core: {whole:.3f} us/decision")
-    print(f"  {size / (rows * len(batches)):.0f} bytes on disk, {canonical:.0f} canonical bytes per decision")
+    print(
+        f"  {size / (rows * len(batches)):.0f} bytes on disk, {canonical:.0f} canonical per decision"
+    )
     print(f"  verify: {seconds * 1e6 / (rows * len(batches)):.2f} us/decision")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "journal"))
 
-import journal_samples as samples
+import journal_samples as samples  # type: ignore[import-not-found]  # on the path above
 
 from headrace.core.sha256 import leaves_of, merkle_root
 from headrace.journal.canonical import RecordWriter

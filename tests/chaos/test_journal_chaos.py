@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "journal"))
 
-import journal_samples as samples
+import journal_samples as samples  # type: ignore[import-not-found]  # on the path above
 
 from headrace.journal.canonical import records
 from headrace.journal.frames import FrameKind, frames_of, segment_paths
@@ -44,7 +44,9 @@ def _written(folder: Path) -> None:
 
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     _written(tmp_path)
-    places = [(path, at) for path in sorted(tmp_path.iterdir()) for at in range(path.stat().st_size)]
+    places = [
+        (path, at) for path in sorted(tmp_path.iterdir()) for at in range(path.stat().st_size)
+    ]
     random = np.random.default_rng(int(os.environ.get("HEADRACE_CHAOS_SEED", "0")))
     end = time.monotonic() + SECONDS
     for place in random.permutation(len(places)):

@@ -41,40 +41,59 @@ store_u64 = _storer(64, types.uint64)
 store_f64 = _storer(64, types.float64, floating=True)
 
 
-@intrinsic
-def swap_u32(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
-    """In a kernel: a 32-bit word with its bytes in the opposite order."""
+def _swapper() -> Any:
+    """An intrinsic that reverses the bytes of a 32-bit word."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
-        return builder.bswap(arguments[0])
+    @intrinsic
+    def swap(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            return builder.bswap(arguments[0])
 
-    return types.uint32(types.uint32), generate
+        return types.uint32(types.uint32), generate
 
-
-@intrinsic
-def call_2(typing_context: Any, function: Any, first: Any, second: Any) -> Any:  # noqa: ARG001 - numba's calling form
-    """In a kernel: call the C function at an address with two words; its result is dropped."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
-        word = ir.IntType(64)
-        shape = ir.FunctionType(ir.VoidType(), [word, word])
-        builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    return swap
 
 
-@intrinsic
-def call_3(typing_context: Any, function: Any, first: Any, second: Any, third: Any) -> Any:  # noqa: ARG001 - numba's calling form
-    """In a kernel: call the C function at an address with three words; its result is dropped."""
+def _call(context: Any, builder: Any, arguments: Any) -> Any:
+    """Call the C function at the first argument with the others, 64-bit words; drop its result."""
+    word = ir.IntType(64)
+    shape = ir.FunctionType(ir.VoidType(), [word] * (len(arguments) - 1))
+    builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
+    return context.get_dummy_value()
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
-        word = ir.IntType(64)
-        shape = ir.FunctionType(ir.VoidType(), [word, word, word])
-        builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+def _caller_2() -> Any:
+    """An intrinsic that calls a C function with two words."""
+
+    @intrinsic
+    def call(typing_context: Any, function: Any, first: Any, second: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            return _call(context, builder, arguments)
+
+        return types.void(*[types.int64] * 3), generate
+
+    return call
+
+
+def _caller_3() -> Any:
+    """An intrinsic that calls a C function with three words."""
+
+    @intrinsic
+    def call(typing_context: Any, function: Any, first: Any, second: Any, third: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            return _call(context, builder, arguments)
+
+        return types.void(*[types.int64] * 4), generate
+
+    return call
+
+
+#: In a kernel: a 32-bit word with its bytes in the opposite order.
+swap_u32 = _swapper()
+
+#: In a kernel: call the C function at an address with two or three words; its result is dropped.
+call_2 = _caller_2()
+call_3 = _caller_3()
 
 
 @kernel

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 PORTABLE: Int64s = np.zeros(2, dtype=np.int64)
 
 #: Where libcrypto is looked for: `_hashlib` is linked to it in most builds of Python.
-_LIBRARIES = (getattr(_hashlib, "__file__", None), "libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.3.dylib")
+_LIBRARIES = (
+    getattr(_hashlib, "__file__", None),
+    "libcrypto.so.3",
+    "libcrypto.so.1.1",
+    "libcrypto.3.dylib",
+)
 
 
 def _addresses(library: str) -> Int64s:
@@ -65,12 +70,15 @@ def _digests(rows: Sequence[bytes], addresses: Int64s) -> list[bytes]:
     return [row.tobytes() for row in digest_rows(data, offsets, addresses=addresses)]
 
 
-def digest_rows(data: Bytes, offsets: Int64s, *, addresses: Int64s | None = None) -> Bytes:
+def digest_rows(
+    data: Bytes, offsets: Int64s, out: Bytes | None = None, *, addresses: Int64s | None = None
+) -> Bytes:
     """SHA-256 of every row `data[offsets[i]:offsets[i + 1]]` of one buffer.
 
     Args:
         data: The bytes, uint8.
         offsets: int64 [n + 1], not descending.
+        out: Where the digests go, uint8 [n, 32]; memory of its own unless given.
         addresses: What does the compression: `libcrypto()` unless given, or `PORTABLE`.
 
     Returns:
@@ -81,9 +89,11 @@ def digest_rows(data: Bytes, offsets: Int64s, *, addresses: Int64s | None = None
     True
     """
     invariant(len(offsets) > 0 and offsets[-1] <= len(data), "rows lie within their buffer")
-    out = np.empty((len(offsets) - 1, 32), dtype=np.uint8)
-    sha256_kernels.digest_rows(libcrypto() if addresses is None else addresses, _writable(data), offsets, out)
-    return out
+    digests = np.empty((len(offsets) - 1, 32), dtype=np.uint8) if out is None else out
+    invariant(len(digests) == len(offsets) - 1, "every row has room for its digest")
+    found = libcrypto() if addresses is None else addresses
+    sha256_kernels.digest_rows(found, _writable(data), offsets, digests)
+    return digests
 
 
 def leaves_of(digests: Bytes, measured: Int64s) -> Bytes:
@@ -122,11 +132,12 @@ def merkle_root(leaves: Bytes) -> bytes:
     """
     if len(leaves) == 0:
         return hashlib.sha256(b"").digest()
-    return (_tree(leaves)[-1] if len(leaves) > 1 else leaves[0]).tobytes()
+    top: Bytes = _tree(leaves)[-1] if len(leaves) > 1 else leaves[0]
+    return top.tobytes()
 
 
 def audit_path(leaves: Bytes, index: int) -> list[bytes]:
-    """The sibling hashes that lead from leaf `index` to the root, the lowest first (RFC 6962, 2.1.1)."""
+    """The siblings that lead from leaf `index` to the root, lowest first (RFC 6962, 2.1.1)."""
     invariant(0 <= index < len(leaves), f"leaf {index} is among {len(leaves)}")
     level, nodes, path = leaves, _tree(leaves), []
     while len(level) > 1:

@@ -8,9 +8,10 @@ not (zeros), the compression is arithmetic. The results are the same.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from headrace.core.columns import Bytes, Int64s
 from headrace.core.compiled import kernel, load_i32
 from headrace.core.memory import (
     call_2,
@@ -22,35 +23,47 @@ from headrace.core.memory import (
     swap_u32,
 )
 
+if TYPE_CHECKING:
+    from headrace.core.columns import Bytes, Int64s
+
 #: Bytes that `digest_at` works in: libcrypto's SHA256_CTX (h[8], two counts, 64 bytes, two words:
 #: 112 bytes), from 128 on two blocks of padding, from 256 on the schedule of 64 words.
 WORKSPACE = 512
 
 _START = np.array(
     [
-        0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
+        0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
+        0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
     ],
     dtype=np.uint32,
 )  # fmt: skip
 _ROUNDS = np.array(
     [
-        0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
-        0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3, 0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7, 0xC19BF174,
-        0xE49B69C1, 0xEFBE4786, 0x0FC19DC6, 0x240CA1CC, 0x2DE92C6F, 0x4A7484AA, 0x5CB0A9DC, 0x76F988DA,
-        0x983E5152, 0xA831C66D, 0xB00327C8, 0xBF597FC7, 0xC6E00BF3, 0xD5A79147, 0x06CA6351, 0x14292967,
-        0x27B70A85, 0x2E1B2138, 0x4D2C6DFC, 0x53380D13, 0x650A7354, 0x766A0ABB, 0x81C2C92E, 0x92722C85,
-        0xA2BFE8A1, 0xA81A664B, 0xC24B8B70, 0xC76C51A3, 0xD192E819, 0xD6990624, 0xF40E3585, 0x106AA070,
-        0x19A4C116, 0x1E376C08, 0x2748774C, 0x34B0BCB5, 0x391C0CB3, 0x4ED8AA4A, 0x5B9CCA4F, 0x682E6FF3,
-        0x748F82EE, 0x78A5636F, 0x84C87814, 0x8CC70208, 0x90BEFFFA, 0xA4506CEB, 0xBEF9A3F7, 0xC67178F2,
+        0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5,
+        0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
+        0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3,
+        0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7, 0xC19BF174,
+        0xE49B69C1, 0xEFBE4786, 0x0FC19DC6, 0x240CA1CC,
+        0x2DE92C6F, 0x4A7484AA, 0x5CB0A9DC, 0x76F988DA,
+        0x983E5152, 0xA831C66D, 0xB00327C8, 0xBF597FC7,
+        0xC6E00BF3, 0xD5A79147, 0x06CA6351, 0x14292967,
+        0x27B70A85, 0x2E1B2138, 0x4D2C6DFC, 0x53380D13,
+        0x650A7354, 0x766A0ABB, 0x81C2C92E, 0x92722C85,
+        0xA2BFE8A1, 0xA81A664B, 0xC24B8B70, 0xC76C51A3,
+        0xD192E819, 0xD6990624, 0xF40E3585, 0x106AA070,
+        0x19A4C116, 0x1E376C08, 0x2748774C, 0x34B0BCB5,
+        0x391C0CB3, 0x4ED8AA4A, 0x5B9CCA4F, 0x682E6FF3,
+        0x748F82EE, 0x78A5636F, 0x84C87814, 0x8CC70208,
+        0x90BEFFFA, 0xA4506CEB, 0xBEF9A3F7, 0xC67178F2,
     ],
-    dtype=np.uint32,
+    dtype=np.int64,
 )  # fmt: skip
 
 
 @kernel
 def _load_u32(address: int) -> int:
     """The four bytes at an address as an unsigned number."""
-    return np.int64(load_i32(address)) & 0xFFFFFFFF
+    return int(load_i32(address)) & 0xFFFFFFFF
 
 
 @kernel
@@ -69,7 +82,9 @@ def compress(state: int, block: int, schedule: int) -> None:
         late = _load_u32(schedule + 4 * (t - 2))
         small0 = _rotated(early, 7) ^ _rotated(early, 18) ^ (early >> 3)
         small1 = _rotated(late, 17) ^ _rotated(late, 19) ^ (late >> 10)
-        total = small1 + _load_u32(schedule + 4 * (t - 7)) + small0 + _load_u32(schedule + 4 * (t - 16))
+        total = (
+            small1 + _load_u32(schedule + 4 * (t - 7)) + small0 + _load_u32(schedule + 4 * (t - 16))
+        )
         store_u32(schedule + 4 * t, np.uint32(total & 0xFFFFFFFF))
     a, b, c, d = _load_u32(state), _load_u32(state + 4), _load_u32(state + 8), _load_u32(state + 12)
     e, f = _load_u32(state + 16), _load_u32(state + 20)
@@ -77,7 +92,7 @@ def compress(state: int, block: int, schedule: int) -> None:
     for t in range(64):
         big1 = _rotated(e, 6) ^ _rotated(e, 11) ^ _rotated(e, 25)
         choice = (e & f) ^ ((e ^ 0xFFFFFFFF) & g)
-        first = h + big1 + choice + np.int64(_ROUNDS[t]) + _load_u32(schedule + 4 * t)
+        first: Any = h + big1 + choice + _ROUNDS[t] + _load_u32(schedule + 4 * t)
         big0 = _rotated(a, 2) ^ _rotated(a, 13) ^ _rotated(a, 22)
         second = big0 + ((a & b) ^ (a & c) ^ (b & c))
         h, g, f, e = g, f, e, (d + first) & 0xFFFFFFFF

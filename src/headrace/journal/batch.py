@@ -54,7 +54,7 @@ class Inputs:
         position: Its ordinal in that source; int64.
         received_ns: When it was received, nanoseconds since 1970 in UTC; int64.
         reason: Why it was quarantined (0: it was not); uint16.
-        original_seq: Of a duplicate, the sequence number of the event that it repeats, else -1; int64.
+        original_seq: Of a duplicate, the sequence number of what it repeats, else -1; int64.
         read_ns: When its bytes were read by the process, by its clock: the record's measured part,
             which nothing is compared on; int64.
     """
@@ -259,7 +259,10 @@ class JournalBatch:
             ascending = bool((seqs[1:] > seqs[:-1]).all())
             invariant(inside and ascending, f"{name} ascend within {self.first_seq}..{last - 1}")
         controls = np.flatnonzero(self.inputs.kind == InputKind.CONTROL) + self.first_seq
-        invariant(controls.tolist() == [seq for seq, _ in self.controls], "every control input has its record")
+        invariant(
+            controls.tolist() == [seq for seq, _ in self.controls],
+            "every control input has its record",
+        )
         return self
 
 
@@ -269,11 +272,21 @@ def _check_columns(batch: JournalBatch) -> None:
     invariant(0 <= batch.first_seq < 2**62, f"first sequence number {batch.first_seq} is in range")
     for name, dtype in INPUT_TYPES.items():
         column = getattr(inputs, name)
-        invariant(column.dtype == dtype and column.shape == (len(inputs),), f"inputs.{name} is {dtype.__name__} [n]")
+        invariant(
+            column.dtype == dtype and column.shape == (len(inputs),),
+            f"inputs.{name} is {dtype.__name__} [n]",
+        )
     for name, kind in DECISION_TYPES.items():
         column = getattr(decisions, name)
-        invariant(column.dtype == kind and column.shape == (len(decisions),), f"decisions.{name} is {kind.__name__} [m]")
-    for name, kind in (("features", np.float64), ("reason_feature", np.int16), ("reason_contribution", np.float64)):
+        invariant(
+            column.dtype == kind and column.shape == (len(decisions),),
+            f"decisions.{name} is {kind.__name__} [m]",
+        )
+    for name, kind in (
+        ("features", np.float64),
+        ("reason_feature", np.int16),
+        ("reason_contribution", np.float64),
+    ):
         column = getattr(decisions, name)
         fits = column.ndim == 2 and column.shape[1] == len(decisions) and column.dtype == kind
         invariant(fits, f"decisions.{name} is {kind.__name__} [., m]")
@@ -290,7 +303,10 @@ def _check_rows(batch: JournalBatch, header: JournalHeader) -> None:
     names = header.stream_names
     typed = inputs.row >= 0
     ranks = inputs.stream[typed]
-    invariant(len(ranks) == 0 or int(ranks.max()) < len(names), "every typed input names a stream of the header")
+    invariant(
+        len(ranks) == 0 or int(ranks.max()) < len(names),
+        "every typed input names a stream of the header",
+    )
     for rank, name in enumerate(names):
         events = batch.events.get(name)
         rows = inputs.row[typed & (inputs.stream == rank)]
@@ -310,10 +326,14 @@ def _check_rows(batch: JournalBatch, header: JournalHeader) -> None:
 def _check_fields(name: str, events: Batch, header: JournalHeader) -> None:
     """The columns are those of the schema, in the layouts that the kernels read."""
     schema = header.schema(name)
-    invariant(set(events.columns) == set(schema.names), f"the columns of {name} are those of its schema")
+    invariant(
+        set(events.columns) == set(schema.names), f"the columns of {name} are those of its schema"
+    )
     for column in events.columns.values():
         if isinstance(column, Fixed):
             fits = column.values.dtype == np.int64 and column.values.flags.c_contiguous
         else:
             fits = column.offsets.dtype == np.int32 and column.data.flags.c_contiguous
-        invariant(fits and column.valid.dtype == np.uint8, f"the columns of {name} are int64 or UTF-8")
+        invariant(
+            fits and column.valid.dtype == np.uint8, f"the columns of {name} are int64 or UTF-8"
+        )

@@ -6,6 +6,7 @@ decision part; its digest is their SHA-256; its leaf binds the digest and the me
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +25,19 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
 
 #: Records are written and hashed in chunks that stay in the second-level cache.
-_CHUNK_BYTES = 1 << 19
-_CHUNK_RECORDS = 2048
+_CHUNK_BYTES = 1 << 18
+_CHUNK_RECORDS = 1024
+
+
+class _Scratch(threading.local):
+    """A chunk's buffer for each thread: fresh memory costs more than what is written to it."""
+
+    def __init__(self) -> None:
+        self.data = np.empty(_CHUNK_BYTES, dtype=np.uint8)
+        self.offsets = np.empty(_CHUNK_RECORDS + 1, dtype=np.int64)
+
+
+_SCRATCH = _Scratch()
 
 
 class RecordWriter:
@@ -81,11 +93,17 @@ class RecordWriter:
             events = self._batch.events.get(stream.name)
             for field in stream.schema.fields if events is not None else ():
                 column = events.columns[field.name]  # type: ignore[union-attr]  # looked at in the line above
-                invariant(isinstance(column, Text) == (field.kind is Kind.TEXT), f"{field.name} is {field.kind.name}")
+                invariant(
+                    isinstance(column, Text) == (field.kind is Kind.TEXT),
+                    f"{field.name} is {field.kind.name}",
+                )
                 fields.append(self._field(field.kind, column))
         starts[len(header.streams) : 258] = len(fields)
         told = self._batch.quarantined
-        fields += [self._field(Kind.TEXT, text) for text in (told.field, told.value, told.expected, told.vault)]
+        fields += [
+            self._field(Kind.TEXT, text)
+            for text in (told.field, told.value, told.expected, told.vault)
+        ]
         fields.append(self._field(Kind.INT, Fixed(told.length, np.ones(len(told), dtype=np.uint8))))
         starts[258] = len(fields)
         fields.append(self._field(Kind.TEXT, controls))
@@ -108,8 +126,7 @@ class RecordWriter:
         """
         seq = self._batch.first_seq + first
         rows = np.array([np.searchsorted(seqs, seq) for seqs in self._seqs], dtype=np.int64)
-        out = np.empty(_CHUNK_BYTES, dtype=np.uint8)
-        offsets = np.empty(_CHUNK_RECORDS + 1, dtype=np.int64)
+        out, offsets = _SCRATCH.data, _SCRATCH.offsets
         while first < last:
             end = min(first + _CHUNK_RECORDS, last)
             reached = write_records(
@@ -129,7 +146,7 @@ class RecordWriter:
         done = 0
         for data, offsets in self.chunks(0, count):
             size = len(offsets) - 1
-            digests[done : done + size] = digest_rows(data, offsets)
+            digest_rows(data, offsets, digests[done : done + size])
             done += size
         return digests
 

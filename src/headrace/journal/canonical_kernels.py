@@ -6,11 +6,15 @@ is the specification's (docs/reference/journal-format.md); integers are little-e
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from headrace.core.columns import Bytes, Int64s
 from headrace.core.compiled import as_bits, kernel, load_f64, load_i32, load_i64, load_u8
 from headrace.core.memory import copy_bytes, store_i16, store_i32, store_i64, store_u8
+
+if TYPE_CHECKING:
+    from headrace.core.columns import Bytes, Int64s
 
 TEXT = 9
 _NAN = np.int64(0x7FF8000000000000)
@@ -58,8 +62,8 @@ def _write_fields(fields: Int64s, first: int, last: int, row: int, out: int) -> 
         store_u8(out, kind)
         if kind == TEXT:
             offsets = fields[4 * field + 1] + 4 * row
-            start = np.int64(load_i32(offsets))
-            length = np.int64(load_i32(offsets + 4)) - start
+            start = int(load_i32(offsets))
+            length = int(load_i32(offsets + 4)) - start
             store_i32(out + 1, length)
             copy_bytes(out + 5, fields[4 * field + 2] + start, length)
             out += 5 + length
@@ -73,7 +77,7 @@ def _write_fields(fields: Int64s, first: int, last: int, row: int, out: int) -> 
 def _float_word(address: int) -> int:
     """The bits of a float, with the one canonical NaN."""
     value = load_f64(address)
-    return as_bits(value) if value == value else _NAN  # noqa: PLR0124 - only NaN differs from itself
+    return int(as_bits(value)) if value == value else int(_NAN)  # noqa: PLR0124 - only NaN differs from itself
 
 
 @kernel
@@ -108,7 +112,7 @@ def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out:
 
 
 @kernel
-def _record_at(  # noqa: PLR0913 - a kernel takes its columns one by one
+def _record_at(
     inputs: Int64s,
     streams: Int64s,
     fields: Int64s,
@@ -132,7 +136,7 @@ def _record_at(  # noqa: PLR0913 - a kernel takes its columns one by one
     flags = out + FIXED_BYTES
     out = flags + 1
     present = 0
-    event = np.int64(load_i32(inputs[ROW] + 4 * row))
+    event = int(load_i32(inputs[ROW] + 4 * row))
     if event >= 0:
         present |= 1
         stream = load_u8(inputs[STREAM] + row)
@@ -159,7 +163,7 @@ def _record_at(  # noqa: PLR0913 - a kernel takes its columns one by one
 
 
 @kernel
-def record_bound(  # noqa: PLR0913 - a kernel takes its columns one by one
+def record_bound(
     inputs: Int64s,
     streams: Int64s,
     fields: Int64s,
@@ -168,8 +172,8 @@ def record_bound(  # noqa: PLR0913 - a kernel takes its columns one by one
     row: int,
 ) -> int:
     """An upper bound on the bytes of a record, exact in its texts."""
-    bound = FIXED_BYTES + 1 + 16 + DECISION_BYTES + 8 * sizes[3] + 10 * sizes[4]
-    event = np.int64(load_i32(inputs[ROW] + 4 * row))
+    bound = FIXED_BYTES + 1 + 16 + DECISION_BYTES + 8 * int(sizes[3]) + 10 * int(sizes[4])
+    event = int(load_i32(inputs[ROW] + 4 * row))
     if event >= 0:
         stream = load_u8(inputs[STREAM] + row)
         bound += _fields_size(fields, streams[stream], streams[stream + 1], event)
@@ -181,7 +185,7 @@ def record_bound(  # noqa: PLR0913 - a kernel takes its columns one by one
 
 
 @kernel
-def write_records(  # noqa: PLR0913 - a kernel takes its columns one by one
+def write_records(
     inputs: Int64s,
     streams: Int64s,
     fields: Int64s,
@@ -220,6 +224,9 @@ def write_records(  # noqa: PLR0913 - a kernel takes its columns one by one
         if at + record_bound(inputs, streams, fields, sizes, rows, row) > len(out):
             return row
         start = out.ctypes.data + at
-        at += _record_at(inputs, streams, fields, decisions, sizes, rows, row, first_seq + row, start) - start
+        at += (
+            _record_at(inputs, streams, fields, decisions, sizes, rows, row, first_seq + row, start)
+            - start
+        )
         offsets[row - first + 1] = at
     return last

@@ -72,7 +72,9 @@ class Chain:
             raise FrameDamaged(0, "the segment before it ends without a signed head")
         start = SegmentStart.decoded(frame)
         if start != SegmentStart(segment, self.next_seq, self.head):
-            raise FrameDamaged(0, f"segment {segment} does not go on from input {self.next_seq}: {start}")
+            raise FrameDamaged(
+                0, f"segment {segment} does not go on from input {self.next_seq}: {start}"
+            )
         self._header_digest = b""
         self.header = None
 
@@ -83,7 +85,8 @@ class Chain:
             FrameDamaged: It is not what can come next.
         """
         if frame.kind is FrameKind.HEADER:
-            return self._follow_header(frame)
+            self._follow_header(frame)
+            return None
         if frame.kind is FrameKind.BATCH:
             return self._follow_batch(frame)
         if frame.kind is FrameKind.COMMIT:
@@ -107,8 +110,10 @@ class Chain:
         if batch.header != self._header_digest:
             at = self._header_at if self._header_unused else frame.offset
             raise FrameDamaged(at, f"{span} was recorded under another header than the one here")
-        if hashlib.sha256(payload).digest() != batch.payload:
-            raise FrameDamaged(frame.offset, f"{span} was changed: its payload is not what was hashed")
+        if hashlib.sha256(payload.data).digest() != batch.payload:
+            raise FrameDamaged(
+                frame.offset, f"{span} was changed: its payload is not what was hashed"
+            )
         self.head, self.next_seq, self.payload = batch.head(), batch.next_seq, payload
         self._header_unused = False
         self._open += 1
@@ -119,10 +124,13 @@ class Chain:
         if not self._open or self._header_unused:
             raise FrameDamaged(frame.offset, "a signed head stands here without a batch before it")
         if signed.head != self.head or signed.next_seq != self.next_seq:
-            raise FrameDamaged(frame.offset, f"the signed head is not that after input {self.next_seq - 1}")
+            raise FrameDamaged(
+                frame.offset, f"the signed head is not that after input {self.next_seq - 1}"
+            )
         if self._keys is not None and not signed.verifies(self._keys):
             raise FrameDamaged(
-                frame.offset, f"the signature of the head after input {self.next_seq - 1} is not by a known key"
+                frame.offset,
+                f"the signature of the head after input {self.next_seq - 1} is not by a known key",
             )
         self._open = 0
         self.vouched = signed

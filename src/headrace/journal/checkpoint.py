@@ -73,7 +73,9 @@ class Checkpoint:
 
     def encoded(self) -> bytes:
         """One line of JSON."""
-        return json.dumps({**self._body(), "signature": self.signature.hex()}, sort_keys=True).encode()
+        return json.dumps(
+            {**self._body(), "signature": self.signature.hex()}, sort_keys=True
+        ).encode()
 
     @staticmethod
     def decoded(line: bytes) -> Checkpoint:

@@ -16,13 +16,18 @@ import pyarrow as pa
 
 from headrace.core.columns import Fixed, Text
 from headrace.core.errors import JournalError
+from headrace.journal.column_kernels import narrowed, surveyed
 
 if TYPE_CHECKING:
     from headrace.core.columns import Bytes
 
 #: One exception is told where at least this many rows are alike.
 _ALIKE = 32
-_WIDTHS = (np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.int32))
+_WIDTHS = tuple((np.dtype(kind), int(np.iinfo(kind).max)) for kind in (np.int8, np.int16, np.int32))
+_ARROW_TYPES = {
+    np.dtype(name): pa.from_numpy_dtype(np.dtype(name))
+    for name in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8")
+}
 
 
 class Sparse(msgspec.Struct, frozen=True, array_like=True):
@@ -70,57 +75,59 @@ class Packer:
         self._names: list[str] = []
         self._arrays: list[Any] = []
 
-    def _put(self, name: str, kind: Any, buffers: list[Any], valid: Bytes | None) -> None:
-        bitmap = None
-        if valid is not None and not valid.all():
-            bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    def _put(self, name: str, values: np.ndarray[Any, Any], bitmap: Any) -> None:
+        """Keep a column of numbers as it is."""
+        data = pa.py_buffer(np.ascontiguousarray(values))
+        self._put_buffers(name, _ARROW_TYPES[values.dtype], [bitmap, data])
+
+    def _put_buffers(self, name: str, kind: Any, buffers: list[Any]) -> None:
+        if buffers[0] is not None:
             self.section.nulls.append(name)
         self._names.append(name)
-        self._arrays.append(pa.Array.from_buffers(kind, self.section.rows, [bitmap, *buffers]))
+        self._arrays.append(pa.Array.from_buffers(kind, self.section.rows, buffers))
 
     def integers(self, name: str, values: np.ndarray[Any, Any], valid: Bytes | None = None) -> None:
         """A column of integers of any width."""
-        rows = self.section.rows
-        if rows == 0:
+        if self.section.rows == 0:
             return
-        if valid is None or valid.all():
-            if (ramp := _ramp(values)) is not None:
-                self.section.ramps[name] = ramp
-                return
-            usual = values[rows // 2]
-            others = np.flatnonzero(values != usual)
-            if len(others) * _ALIKE <= rows:
-                self.section.sparse[name] = Sparse(int(usual), others.tolist(), values[others].tolist())
-                return
-        if values.itemsize > 1 and values.dtype != np.uint64:
-            least, most = int(values.min()), int(values.max())
-            for width in _WIDTHS[: values.itemsize.bit_length() - 1]:
-                if most - least <= np.iinfo(width).max:
-                    values = (values - values.dtype.type(least)).astype(width)
-                    self.section.bases[name] = (least, width.itemsize)
-                    break
-        data = pa.py_buffer(np.ascontiguousarray(values))
-        self._put(name, pa.from_numpy_dtype(values.dtype), [data], valid)
+        valid = _bitmap_of(valid)
+        least, most, even, others = _survey(values)
+        if valid is None and even and (ramp := _ramp(values)) is not None:
+            self.section.ramps[name] = ramp
+            return
+        if valid is None and others * _ALIKE <= self.section.rows:
+            usual = values[len(values) // 2]
+            rows = np.flatnonzero(values != usual)
+            self.section.sparse[name] = Sparse(int(usual), rows.tolist(), values[rows].tolist())
+            return
+        for width, longest in _WIDTHS:
+            if width.itemsize < values.itemsize and most - least <= longest:
+                values = (values - values.dtype.type(least)).astype(width)
+                self.section.bases[name] = (least, width.itemsize)
+                break
+        self._put(name, values, valid)
 
     def floats(self, name: str, values: np.ndarray[Any, Any], valid: Bytes | None = None) -> None:
         """A column of 64-bit floats."""
         if self.section.rows == 0:
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            narrow = values.astype(np.float32)
-        if np.array_equal(narrow.astype(np.float64).view(np.int64), values.view(np.int64)):
+        values = np.ascontiguousarray(values)
+        narrow = np.empty(len(values), dtype=np.float32)
+        if narrowed(values, narrow):
             values = narrow
             self.section.narrow.append(name)
-        data = pa.py_buffer(np.ascontiguousarray(values))
-        self._put(name, pa.from_numpy_dtype(values.dtype), [data], valid)
+        self._put(name, values, _bitmap_of(valid))
 
     def column(self, name: str, column: Fixed | Text, *, floating: bool = False) -> None:
         """A column of events, with its validity."""
         if self.section.rows == 0:
             return
         if isinstance(column, Text):
-            offsets, data = pa.py_buffer(np.ascontiguousarray(column.offsets)), pa.py_buffer(column.data)
-            self._put(name, pa.string(), [offsets, data], column.valid)
+            offsets, data = (
+                pa.py_buffer(np.ascontiguousarray(column.offsets)),
+                pa.py_buffer(column.data),
+            )
+            self._put_buffers(name, pa.string(), [_bitmap_of(column.valid), offsets, data])
         elif floating:
             self.floats(name, column.values.view(np.float64), column.valid)
         else:
@@ -157,7 +164,9 @@ class Unpacker:
             batch = pa.ipc.read_record_batch(message, pa.schema(stored))
             batch.validate(full=True)
             if batch.num_rows != section.rows:
-                raise JournalError(f"section {section.name} has {batch.num_rows} rows, not {section.rows}")
+                raise JournalError(
+                    f"section {section.name} has {batch.num_rows} rows, not {section.rows}"
+                )
             self._batch = batch
 
     def _stored_type(self, name: str, kind: Any) -> Any:
@@ -216,13 +225,31 @@ class Unpacker:
         return Text(starts, raw[: starts[-1]].copy(), self._valid(name))
 
 
+def _bitmap_of(valid: Bytes | None) -> Any:
+    """Validity as Arrow's bitmap; None if every row is there."""
+    if valid is None or valid.all():
+        return None
+    return pa.py_buffer(np.packbits(valid, bitorder="little"))
+
+
+def _survey(values: np.ndarray[Any, Any]) -> tuple[int, int, bool, int]:
+    """Least, greatest, whether they may go up evenly, how many differ from the middle one."""
+    if values.dtype == np.int64:
+        found = np.empty(4, dtype=np.int64)
+        surveyed(np.ascontiguousarray(values), found)
+        least, most, even, others = found.tolist()
+        return least, most, bool(even), others
+    others = int(np.count_nonzero(values != values[len(values) // 2]))
+    steps = np.diff(values)
+    even = others == 0 or bool((steps == steps[0]).all())
+    return int(values.min()), int(values.max()), even, others
+
+
 def _ramp(values: np.ndarray[Any, Any]) -> tuple[int, int] | None:
-    """First value and step of integers that go up evenly; None if they do not."""
-    rows = len(values)
+    """First value and step of integers that go up evenly modulo their width; None if they wrap."""
     first, last = int(values[0]), int(values[-1])
-    step = int(values[1]) - first if rows > 1 else 0
-    if last != first + step * (rows - 1) or not -(2**63) <= min(first, step) or max(first, last, step) >= 2**63:
-        return None
-    if step < 0 and values.dtype.kind == "u":
-        return None
-    return (first, step) if rows <= 2 or bool((values[1:] - values[:-1] == step).all()) else None
+    step = int(values[1]) - first if len(values) > 1 else 0
+    fits = (
+        last == first + step * (len(values) - 1) and max(abs(first), abs(last), abs(step)) < 2**63
+    )
+    return (first, step) if fits else None

@@ -91,7 +91,9 @@ class SegmentStart:
         """The inverse of `encoded`."""
         version, segment, first_seq, previous = _unpacked(_START, frame)
         if version != VERSION:
-            raise FrameDamaged(frame.offset, f"the segment is of format {version}; this version reads {VERSION}")
+            raise FrameDamaged(
+                frame.offset, f"the segment is of format {version}; this version reads {VERSION}"
+            )
         return SegmentStart(segment, first_seq, previous)
 
 
@@ -125,7 +127,13 @@ class BatchHeader:
     def encoded(self) -> bytes:
         """The first 144 bytes of the frame's body."""
         return _BATCH.pack(
-            self.first_seq, self.inputs, self.decisions, self.root, self.previous, self.header, self.payload
+            self.first_seq,
+            self.inputs,
+            self.decisions,
+            self.root,
+            self.previous,
+            self.header,
+            self.payload,
         )
 
     def head(self) -> bytes:
@@ -142,7 +150,9 @@ class BatchHeader:
         """The batch header of a frame, and the payload after it."""
         if len(frame.body) < _BATCH.size:
             raise FrameDamaged(frame.offset, f"a batch of {len(frame.body)} bytes is too short")
-        return BatchHeader(*_BATCH.unpack(frame.body[: _BATCH.size])), frame.body[_BATCH.size :]
+        return BatchHeader(*_BATCH.unpack(frame.body[: _BATCH.size].tobytes())), frame.body[
+            _BATCH.size :
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,8 @@ class SignedHead:
     def verifies(self, keys: Sequence[PublicKey]) -> bool:
         """Whether one of the keys signed it."""
         return any(
-            key.key_id == self.key_id and key.verifies(self.signature, self.message()) for key in keys
+            key.key_id == self.key_id and key.verifies(self.signature, self.message())
+            for key in keys
         )
 
     @staticmethod
@@ -192,9 +203,10 @@ class SignedHead:
 def _unpacked(layout: struct.Struct, frame: Frame) -> tuple[Any, ...]:
     if len(frame.body) != layout.size:
         raise FrameDamaged(
-            frame.offset, f"a {frame.kind.name} frame of {len(frame.body)} bytes should have {layout.size}"
+            frame.offset,
+            f"a {frame.kind.name} frame of {len(frame.body)} bytes should have {layout.size}",
         )
-    return layout.unpack(frame.body)
+    return layout.unpack(frame.body.tobytes())
 
 
 def framed(kind: FrameKind, length: int) -> bytes:
@@ -227,7 +239,9 @@ def frames_of(path: Path, start: int = 0) -> Iterator[Frame]:
             kind, length = _frame_head(head, offset, size)
             body = np.fromfile(file, dtype=np.uint8, count=length)
             if len(body) != length:
-                raise FrameDamaged(offset, f"a frame of {length} bytes is cut short after {len(body)}")
+                raise FrameDamaged(
+                    offset, f"a frame of {length} bytes is cut short after {len(body)}"
+                )
             frame = Frame(kind, offset, body)
             yield frame
             offset = frame.end

@@ -94,7 +94,8 @@ class JournalHeader:
         """The header as JSON with sorted keys: the bytes that are written and hashed."""
         plain: dict[str, object] = {item.name: getattr(self, item.name) for item in fields(self)}
         plain["streams"] = [
-            {"name": item.name, "schema": msgspec.Raw(item.schema.canonical())} for item in self.streams
+            {"name": item.name, "schema": msgspec.Raw(item.schema.canonical())}
+            for item in self.streams
         ]
         return msgspec.json.encode(plain, order="sorted")
 
@@ -114,7 +115,8 @@ class JournalHeader:
             streams = msgspec.convert(plain.pop("streams"), tuple[_PlainStream, ...])
             tables = msgspec.convert(plain.pop("tables"), dict[str, str])
             named = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in plain.items()
             }
             return JournalHeader(
                 streams=tuple(
@@ -125,7 +127,9 @@ class JournalHeader:
                 **named,  # type: ignore[arg-type]  # a name that is not the class's is refused below
             )
         except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
-            raise JournalError(f"a journal header of {len(encoded)} bytes cannot be read: {error}") from error
+            raise JournalError(
+                f"a journal header of {len(encoded)} bytes cannot be read: {error}"
+            ) from error
 
 
 class _PlainSchema(msgspec.Struct):

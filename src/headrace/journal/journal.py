@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace.core.errors import JournalError, invariant
 from headrace.core.sha256 import leaves_of, merkle_root
@@ -85,7 +85,7 @@ class Journal:
         tails: What was found past the last good head and moved aside when it was opened.
     """
 
-    def __init__(  # noqa: PLR0913 - `open` is the way to make one
+    def __init__(
         self,
         folder: Path,
         header: JournalHeader,
@@ -126,7 +126,7 @@ class Journal:
         self._writing: Future[None] | None = None
 
     @staticmethod
-    def open(  # noqa: PLR0913 - each is a choice of the caller's
+    def open(
         folder: Path,
         header: JournalHeader,
         key: SigningKey,
@@ -195,7 +195,9 @@ class Journal:
                 batch.first_seq == self._next_seq and len(batch) > 0,
                 f"a batch of inputs from {batch.first_seq} on follows input {self._next_seq - 1}",
             )
-            batch = replace(batch.checked(self._header), positions=self._positions | dict(batch.positions))
+            batch = replace(
+                batch.checked(self._header), positions=self._positions | dict(batch.positions)
+            )
             digests = RecordWriter(batch, self._header).digests()
             leaves = leaves_of(digests, batch.inputs.read_ns)
             payload = encode_payload(batch, self._header, leaves)
@@ -227,7 +229,9 @@ class Journal:
         """
         with self._write_lock:
             if self._failed is not None:
-                raise JournalError(f"the journal failed ({self._failed}); open it again") from self._failed
+                raise JournalError(
+                    f"the journal failed ({self._failed}); open it again"
+                ) from self._failed
             with self._append_lock:
                 pending, self._pending = self._pending, []
                 head, next_seq = self._chain_head, self._next_seq
@@ -242,7 +246,9 @@ class Journal:
             self._committed = Commit(head, next_seq, size, durable)
             return self._committed
 
-    def _write_group(self, pending: list[tuple[bytes, list[Any]]], head: bytes, next_seq: int) -> int:
+    def _write_group(
+        self, pending: list[tuple[bytes, list[Any]]], head: bytes, next_seq: int
+    ) -> int:
         """Write batches and their signed head, into a new segment if the last one is full."""
         signed = SignedHead.signed(self._key, next_seq, head, self._clock()).encoded()
         size = sum(len(memoryview(part)) for _, body in pending for part in body) + len(signed) + 16
@@ -267,7 +273,9 @@ class Journal:
         else:
             if self._writing is not None:
                 self._writing.result()
-            self._writing = self._writer.submit(self._write, data, self._segment if starts else None)
+            self._writing = self._writer.submit(
+                self._write, data, self._segment if starts else None
+            )
         return len(data)
 
     def _write(self, data: bytes, new_segment: int | None) -> None:
@@ -287,7 +295,7 @@ class Journal:
                 sync_folder(self.folder)
 
     def close(self) -> None:
-        """Commit what was appended, make it durable whatever the durability, and let go of the folder."""
+        """Commit what was appended, make it durable in any case, and let go of the folder."""
         if self._lock_file < 0:
             return
         try:
@@ -306,7 +314,7 @@ class Journal:
             os.close(self._lock_file)
             self._lock_file = -1
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -325,5 +333,7 @@ def _locked(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise JournalError(f"another process writes the journal in {folder}; stop it first") from error
+        raise JournalError(
+            f"another process writes the journal in {folder}; stop it first"
+        ) from error
     return descriptor

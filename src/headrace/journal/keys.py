@@ -61,7 +61,9 @@ class PublicKey:
         except (OSError, ValueError) as error:
             raise SecurityError(f"{path} holds no public key: {error}") from error
         if not isinstance(key, Ed25519PublicKey):
-            raise SecurityError(f"{path} holds a {type(key).__name__}; an Ed25519 public key is needed")
+            raise SecurityError(
+                f"{path} holds a {type(key).__name__}; an Ed25519 public key is needed"
+            )
         return PublicKey(key.public_bytes_raw())
 
 
@@ -100,7 +102,7 @@ class SigningKey:
             raise SecurityError(f"{path} exists; a signing key is never overwritten") from error
         with os.fdopen(descriptor, "wb") as file:
             file.write(
-                key._private.private_bytes(  # noqa: SLF001 - the class's own
+                key._private.private_bytes(
                     serialization.Encoding.PEM,
                     serialization.PrivateFormat.PKCS8,
                     serialization.NoEncryption(),
@@ -124,9 +126,13 @@ class SigningKey:
         except (OSError, ValueError, TypeError) as error:
             raise SecurityError(f"{path} holds no signing key: {error}") from error
         if mode & 0o077:
-            raise SecurityError(f"{path} has mode {mode:o}, so others can read it; run chmod 600 {path}")
+            raise SecurityError(
+                f"{path} has mode {mode:o}, so others can read it; run chmod 600 {path}"
+            )
         if not isinstance(private, Ed25519PrivateKey):
-            raise SecurityError(f"{path} holds a {type(private).__name__}; an Ed25519 key is needed")
+            raise SecurityError(
+                f"{path} holds a {type(private).__name__}; an Ed25519 key is needed"
+            )
         return SigningKey(private)
 
     @staticmethod

@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from headrace.journal.batch import Int16s
     from headrace.journal.header import JournalHeader
 
-#: Integer columns of the section of inputs; `row` is told by `typed`, decisions' `seq` by `decided`.
+#: Columns of the section of inputs; `row` is told by `typed`, decisions' `seq` by `decided`.
 _INPUT_COLUMNS: list[tuple[str, Any]] = [
     *((name, dtype) for name, dtype in INPUT_TYPES.items() if name != "row"),
     ("typed", np.uint8),
     ("decided", np.uint8),
     ("leaf", np.uint32),
 ]
-_DECISION_INTEGERS = [(name, DECISION_TYPES[name]) for name in ("rules", "rule", "outcome", "arm", "marks")]
+_DECISION_INTEGERS = [
+    (name, DECISION_TYPES[name]) for name in ("rules", "rule", "outcome", "arm", "marks")
+]
 _TOLD_TEXTS = ("field", "value", "expected", "vault")
 
 
@@ -83,7 +85,10 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
     sections, messages = zip(*(packer.message() for packer in packed), strict=True)
     preamble = msgspec.json.encode(
         Preamble(
-            list(sections), len(batch.decisions.reason_feature), dict(batch.positions), batch.measured
+            list(sections),
+            len(batch.decisions.reason_feature),
+            dict(batch.positions),
+            batch.measured,
         )
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
@@ -224,7 +229,8 @@ def _events(sections: _Sections, stream: str, header: JournalHeader) -> Batch:
     types = [(field.name, layouts.get(field.kind, np.int64)) for field in fields]
     columns, rows = sections.take(f"event:{stream}", types)
     return Batch(
-        {name: columns.text(name) if kind is Text else columns.fixed(name) for name, kind in types}, rows
+        {name: columns.text(name) if kind is Text else columns.fixed(name) for name, kind in types},
+        rows,
     )
 
 
@@ -242,7 +248,9 @@ def _decisions(sections: _Sections, header: JournalHeader, seq: Int64s) -> Decis
         )
     names = [f"feature:{name}" for name in header.features]
     floats: list[tuple[str, Any]] = [(name, np.float64) for name in ("margin", "score", *names)]
-    columns, rows = sections.take("decisions", [*_DECISION_INTEGERS, ("reasons", np.uint8), *floats])
+    columns, rows = sections.take(
+        "decisions", [*_DECISION_INTEGERS, ("reasons", np.uint8), *floats]
+    )
     if rows != len(seq):
         raise JournalError(f"{rows} decisions are recorded, {len(seq)} inputs are decided")
     features: Floats = np.empty((len(names), rows))

@@ -91,7 +91,8 @@ def _links_to(folder: Path, next_seq: int, head: bytes, expected: LaneHead) -> l
         if group.signed.head == expected.head:
             return links
     raise JournalError(
-        f"the checkpoint at input {expected.next_seq} does not come after input {next_seq - 1} in {folder}"
+        f"the checkpoint at input {expected.next_seq} does not come after "
+        f"input {next_seq - 1} in {folder}"
     )
 
 

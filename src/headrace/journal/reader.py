@@ -101,7 +101,9 @@ def _groups_of(path: Path, from_seq: int, *, last: bool) -> Iterator[Group]:
             elif frame.kind is FrameKind.BATCH:
                 link, payload = BatchHeader.decoded(frame)
                 if header is None or header_digest(encoded) != link.header:
-                    raise FrameDamaged(frame.offset, "a batch lacks the header it was recorded under")
+                    raise FrameDamaged(
+                        frame.offset, "a batch lacks the header it was recorded under"
+                    )
                 waiting.append(StoredBatch(link, header, encoded, payload, path, frame.offset))
             elif frame.kind is FrameKind.COMMIT:
                 signed = SignedHead.decoded(frame)
@@ -114,7 +116,7 @@ def _groups_of(path: Path, from_seq: int, *, last: bool) -> Iterator[Group]:
 
 
 def stored_batches(folder: Path, from_seq: int = 0) -> Iterator[StoredBatch]:
-    """Every batch with an input at or after `from_seq`, in order, that a signed head vouches for."""
+    """Every vouched batch with an input at or after `from_seq`, in order."""
     for group in groups(folder, from_seq):
         yield from (item for item in group.batches if item.link.next_seq > from_seq)
 

@@ -47,7 +47,8 @@ class UnvouchedTail:
 
     def __str__(self) -> str:
         return (
-            f"{self.size} bytes past the last good head (segment {self.segment}, byte {self.offset}; "
+            f"{self.size} bytes past the last good head "
+            f"(segment {self.segment}, byte {self.offset}; "
             f"{self.why}) were moved to {self.kept}"
         )
 
@@ -82,7 +83,7 @@ def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
     for number, path in enumerate(paths):
         if path != segment_path(folder, number):
             raise JournalError(
-                f"{path} is not segment {number}: a segment is missing or was added; run headrace verify"
+                f"{path} is not segment {number}: one is missing or was added; run headrace verify"
             )
     tails: list[UnvouchedTail] = []
     while paths:
@@ -99,7 +100,7 @@ def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
 
 
 def _last_good(path: Path, segment: int, keys: Sequence[PublicKey]) -> tuple[int, Chain, str]:
-    """Where the last good head of a segment ends (0: it has none), the chain there, what follows."""
+    """Where the last good head of a segment ends (0: none), the chain there, what follows."""
     good, why = 0, "no signed head follows"
     best = chain = Chain(keys)
     try:
@@ -143,13 +144,15 @@ def _check_joint(folder: Path, segment: int) -> None:
         last = next(frames_of(before, max(0, before.stat().st_size - len(closing) - 16)))
         signed = SignedHead.decoded(last)
     except (FrameDamaged, StopIteration) as error:
-        raise JournalError(f"{before} does not end with a signed head; run headrace verify") from error
+        raise JournalError(
+            f"{before} does not end with a signed head; run headrace verify"
+        ) from error
     if (signed.head, signed.next_seq) != (start.previous, start.first_seq):
         raise JournalError(f"segment {segment} does not go on from {before}; run headrace verify")
 
 
 def _move_aside(folder: Path, path: Path, segment: int, good: int, why: str) -> UnvouchedTail:
-    """Move the bytes of a segment from `good` on to a file of their own, durably and then only once."""
+    """Move the bytes of a segment from `good` on to a file of their own, durably."""
     kept_in = folder / UNVOUCHED
     kept_in.mkdir(exist_ok=True)
     attempt = 0

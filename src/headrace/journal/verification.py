@@ -57,7 +57,11 @@ class Fault:
     last_seq: int = -1
 
     def __str__(self) -> str:
-        where = f"{self.path}" if self.offset < 0 else f"{self.path}, frame {self.frame} at byte {self.offset}"
+        where = (
+            f"{self.path}"
+            if self.offset < 0
+            else f"{self.path}, frame {self.frame} at byte {self.offset}"
+        )
         inputs = "" if self.first_seq < 0 else f", input {self.first_seq}"
         if self.last_seq > self.first_seq:
             inputs += f" to {self.last_seq}"
@@ -138,7 +142,7 @@ class _Verifier:
             if path == segment_path(self.folder, number):
                 self.fault = self._segment(path, number)
             else:
-                what = f"this is not segment {number}: a segment is missing or was added"
+                what = f"this is not segment {number}: one is missing or was added"
                 self.fault = Fault(what, path, first_seq=self.chain.next_seq)
             if self.fault is not None:
                 break
@@ -161,7 +165,7 @@ class _Verifier:
         except JournalError as error:
             return self._located(str(error), path, offset, count)
         if self.chain.is_open or count < 2:
-            what = "the segment ends without a signed head: what follows the last one is not vouched for"
+            what = "the segment ends without a signed head; what follows the last is unvouched"
             return Fault(what, path, offset, count, self.vouched_seq, self.chain.next_seq - 1)
         return None
 
@@ -172,7 +176,7 @@ class _Verifier:
         if isinstance(found, BatchHeader) and header is not None:
             self.lane = self.lane or header.lane
             if header.lane != self.lane:
-                raise FrameDamaged(frame.offset, f"a batch of lane {header.lane} stands in lane {self.lane}")
+                raise FrameDamaged(frame.offset, f"it is of lane {header.lane}, not {self.lane}")
             if first_changed(*BatchHeader.decoded(frame), header) is not None:
                 raise FrameDamaged(frame.offset, "a record is not what its batch was signed for")
             self.records += found.inputs
@@ -223,7 +227,7 @@ class _Verifier:
             )
         else:
             what = (
-                f"the journal was written anew: its head after input {expected.next_seq - 1} is not "
+                f"the journal was written anew: its head after {expected.next_seq} inputs is not "
                 f"the checkpoint's {expected.head.hex()}"
             )
         return Fault(what, self.folder, first_seq=min(self.vouched_seq, expected.next_seq))

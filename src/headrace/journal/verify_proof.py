@@ -23,7 +23,7 @@ TEXT, FLOAT = 9, 5
 KINDS = ("accepted", "duplicate", "quarantined", "accepted (backfill)", "control record")
 
 
-class ProofFailed(Exception):  # noqa: N818 - it says what happened
+class ProofFailed(Exception):
     """The proof does not hold; the message says where."""
 
 
@@ -129,7 +129,9 @@ def decode_decision(reader: Reader, names: dict) -> dict:  # type: ignore[type-a
         "rules_matched": [name for bit, name in enumerate(names["rules"]) if rules >> bit & 1],
         "score": score,
         "margin": margin,
-        "reasons": [{"feature": name_of(names["features"], f), "contribution": c} for f, c in reasons],
+        "reasons": [
+            {"feature": name_of(names["features"], f), "contribution": c} for f, c in reasons
+        ],
         "features": {
             name: None if value != value else value  # noqa: PLR0124 - only NaN differs from itself
             for name, value in zip(names["features"], features)  # noqa: B905 - Python 3.9 has no strict
@@ -142,7 +144,9 @@ def decode_decision(reader: Reader, names: dict) -> dict:  # type: ignore[type-a
 def decode_record(record: bytes, names: dict) -> dict:  # type: ignore[type-arg]  # plain JSON
     """What the canonical bytes of a record say, by the names of the journal's header."""
     reader = Reader(record)
-    magic, seq, stream, kind, source, position, received, reason, original, parts = reader.take("4sQBBHqqHqB")
+    magic, seq, stream, kind, source, position, received, reason, original, parts = reader.take(
+        "4sQBBHqqHqB"
+    )
     need(magic == b"HRR1", "these are not the canonical bytes of a record")
     streams = names["streams"]
     said = {
@@ -159,12 +163,16 @@ def decode_record(record: bytes, names: dict) -> dict:  # type: ignore[type-arg]
         said["duplicate_of"] = original
     if parts & 1:
         event = Reader(reader.bytes())
-        said["event"] = {field["name"]: event.field() for field in streams[stream]["schema"]["fields"]}
+        said["event"] = {
+            field["name"]: event.field() for field in streams[stream]["schema"]["fields"]
+        }
     if parts & 2:
         said["decision"] = decode_decision(Reader(reader.bytes()), names)
     if parts & 4:
         told = Reader(reader.bytes())
-        said["quarantine"] = {name: told.field() for name in ("field", "value", "expected", "vault", "length")}
+        said["quarantine"] = {
+            name: told.field() for name in ("field", "value", "expected", "vault", "length")
+        }
     if parts & 8:
         said["control"] = json.loads(str(Reader(reader.bytes()).field()))
     return said
@@ -187,7 +195,10 @@ def root_of(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
 def follow(head: bytes, links: list[str]) -> bytes:
     """The head after further batches, each of which names the one before it."""
     for link in map(bytes.fromhex, links):
-        need(len(link) == 144 and link[48:80] == head, "a later batch does not follow the one before it")
+        need(
+            len(link) == 144 and link[48:80] == head,
+            "a later batch does not follow the one before it",
+        )
         head = sha256(b"headrace/batch/v1\0", link)
     return head
 
@@ -225,8 +236,14 @@ def check_checkpoint(proof: dict, head: bytes, lane: str, public: bytes | None) 
     signature = bytes.fromhex(body.pop("signature"))
     message = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     key = bytes.fromhex(body["public_key"])
-    need(public is None or public == key, "the checkpoint is signed by another key than the one given")
-    need(signed_by(key, signature, b"headrace/checkpoint/v1\0" + message), "the checkpoint's signature does not hold")
+    need(
+        public is None or public == key,
+        "the checkpoint is signed by another key than the one given",
+    )
+    need(
+        signed_by(key, signature, b"headrace/checkpoint/v1\0" + message),
+        "the checkpoint's signature does not hold",
+    )
     reached = follow(head, proof["links_to_checkpoint"]).hex()
     heads = [item["head"] for item in body["lanes"] if item["lane"] == lane]
     need(heads == [reached], "the checkpoint does not bind this chain")

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core import sha256
-from headrace.core.sha256 import PORTABLE, audit_path, digest_rows, libcrypto, merkle_root, root_from_path
+from headrace.core.sha256 import (
+    PORTABLE,
+    audit_path,
+    digest_rows,
+    libcrypto,
+    merkle_root,
+    root_from_path,
+)
 
 WAYS = [pytest.param(False, id="libcrypto"), pytest.param(True, id="portable")]
 

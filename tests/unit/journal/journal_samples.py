@@ -69,7 +69,9 @@ def payments(random: np.random.Generator, rows: int) -> Batch:
             "amount": Fixed.of([int(value) for value in random.integers(0, 10**6, rows)]),
             "currency": Fixed.of([pack_letters("EUR")] * rows),
             "country": Fixed.of([pack_letters("DE") if some[i] else None for i in range(rows)]),
-            "distance": Fixed(np.where(some, random.normal(size=rows), 0.0).view(np.int64), some.view(np.uint8)),
+            "distance": Fixed(
+                np.where(some, random.normal(size=rows), 0.0).view(np.int64), some.view(np.uint8)
+            ),
         },
         rows,
     )
@@ -86,7 +88,9 @@ def chargebacks(random: np.random.Generator, rows: int) -> Batch:
     )
 
 
-def decisions(random: np.random.Generator, seq: np.ndarray, features: int, reasons: int = 3) -> Decisions:
+def decisions(
+    random: np.random.Generator, seq: np.ndarray, features: int, reasons: int = 3
+) -> Decisions:
     """Decisions of those inputs, with missing features and some reasons."""
     count = len(seq)
     values = random.normal(size=(features, count))
@@ -98,7 +102,9 @@ def decisions(random: np.random.Generator, seq: np.ndarray, features: int, reaso
         features=values,
         margin=random.normal(size=count).astype(np.float32).astype(np.float64),
         score=random.random(count),
-        reason_feature=np.where(given, random.integers(0, max(features, 1), given.shape), -1).astype(np.int16),
+        reason_feature=np.where(
+            given, random.integers(0, max(features, 1), given.shape), -1
+        ).astype(np.int16),
         reason_contribution=np.where(given, random.normal(size=given.shape), 0.0),
         rules=random.integers(0, 4, count).astype(np.uint64),
         rule=random.integers(-1, 2, count).astype(np.int16),
@@ -108,20 +114,30 @@ def decisions(random: np.random.Generator, seq: np.ndarray, features: int, reaso
     )
 
 
-def batch(seed: int, first_seq: int, count: int, features: int = 3, *, plain: bool = False) -> JournalBatch:
+def batch(
+    seed: int, first_seq: int, count: int, features: int = 3, *, plain: bool = False
+) -> JournalBatch:
     """A batch with every kind of input (`plain`: accepted payments only)."""
     random = np.random.default_rng(seed)
-    kind = np.zeros(count, np.uint8) if plain else random.choice([0, 0, 0, 0, 1, 2, 3, 4], count).astype(np.uint8)
+    kind = (
+        np.zeros(count, np.uint8)
+        if plain
+        else random.choice([0, 0, 0, 0, 1, 2, 3, 4], count).astype(np.uint8)
+    )
     stream = np.zeros(count, np.uint8) if plain else random.integers(0, 2, count).astype(np.uint8)
     stream[kind == InputKind.CONTROL] = CONTROL_STREAM
-    untyped = (kind == InputKind.CONTROL) | ((kind == InputKind.QUARANTINED) & (random.random(count) < 0.5))
+    untyped = (kind == InputKind.CONTROL) | (
+        (kind == InputKind.QUARANTINED) & (random.random(count) < 0.5)
+    )
     row = np.full(count, -1, np.int32)
     for rank in (0, 1):
         mine = (stream == rank) & ~untyped
         row[mine] = np.arange(mine.sum())
     refused = np.flatnonzero(kind == InputKind.QUARANTINED)
     controls = np.flatnonzero(kind == InputKind.CONTROL)
-    decided = np.flatnonzero((stream == 0) & ((kind == InputKind.ACCEPTED) | (kind == InputKind.BACKFILL)))
+    decided = np.flatnonzero(
+        (stream == 0) & ((kind == InputKind.ACCEPTED) | (kind == InputKind.BACKFILL))
+    )
     told = len(refused)
     return JournalBatch(
         first_seq,

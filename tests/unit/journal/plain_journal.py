@@ -22,7 +22,7 @@ def field(kind: int, value: Any) -> bytes:
         return b"\0"
     if kind == TEXT:
         raw = value.encode()
-        return bytes([kind]) + struct.pack("<I", len(raw)) + raw
+        return bytes([kind]) + struct.pack("<I", len(raw)) + bytes(raw)
     if kind == FLOAT:
         return bytes([kind]) + struct.pack("<d", float.fromhex(value))
     return bytes([kind]) + struct.pack("<q", value)
@@ -32,7 +32,13 @@ def decision(plain: dict[str, Any]) -> bytes:
     """The decision section."""
     out = real(plain["margin"]) + real(plain["score"])
     out += struct.pack(
-        "<QhBBBH", plain["rules"], plain["rule"], plain["outcome"], plain["arm"], plain["marks"], len(plain["features"])
+        "<QhBBBH",
+        plain["rules"],
+        plain["rule"],
+        plain["outcome"],
+        plain["arm"],
+        plain["marks"],
+        len(plain["features"]),
     )
     out += b"".join(map(real, plain["features"]))
     out += bytes([len(plain["reasons"])])

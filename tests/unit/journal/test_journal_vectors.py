@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import plain_journal
+import plain_journal  # type: ignore[import-not-found]  # on the path above
 
 from headrace.core.columns import Batch, Column, Fixed, Text
 from headrace.core.sha256 import leaves_of, merkle_root
@@ -22,7 +22,9 @@ from headrace.journal.frames import GENESIS, BatchHeader, SignedHead
 from headrace.journal.header import JournalHeader
 from headrace.journal.keys import PublicKey, SigningKey
 
-VECTORS = json.loads((Path(__file__).parents[2] / "golden" / "journal" / "vectors.json").read_text())
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "golden" / "journal" / "vectors.json").read_text()
+)
 HEADER = JournalHeader.decoded(VECTORS["header"].encode())
 RECORDS: list[dict[str, Any]] = VECTORS["records"]
 
@@ -52,7 +54,9 @@ def _column(kind: int, values: list[Any]) -> Column:
         return Text.of(values)
     if kind == plain_journal.FLOAT:
         floats = np.array([0.0 if value is None else float.fromhex(value) for value in values])
-        return Fixed(floats.view(np.int64), np.array([value is not None for value in values], np.uint8))
+        return Fixed(
+            floats.view(np.int64), np.array([value is not None for value in values], np.uint8)
+        )
     return Fixed.of(values)
 
 
@@ -60,7 +64,11 @@ def _batch() -> JournalBatch:
     rows = [-1] * len(RECORDS)
     events = {}
     for rank, stream in enumerate(HEADER.streams):
-        typed = [i for i, plain in enumerate(RECORDS) if plain["stream"] == rank and plain["event"] is not None]
+        typed = [
+            i
+            for i, plain in enumerate(RECORDS)
+            if plain["stream"] == rank and plain["event"] is not None
+        ]
         for row, i in enumerate(typed):
             rows[i] = row
         columns = {
@@ -68,7 +76,16 @@ def _batch() -> JournalBatch:
             for place, field in enumerate(stream.schema.fields)
         }
         events[stream.name] = Batch(columns, len(typed))
-    names = ("stream", "kind", "source", "position", "received_ns", "reason", "original_seq", "read_ns")
+    names = (
+        "stream",
+        "kind",
+        "source",
+        "position",
+        "received_ns",
+        "reason",
+        "original_seq",
+        "read_ns",
+    )
     types = (np.uint8, np.uint8, np.uint16, np.int64, np.int64, np.uint16, np.int64, np.int64)
     inputs = {
         name: np.array([plain[name] for plain in RECORDS], dtype)
@@ -77,17 +94,33 @@ def _batch() -> JournalBatch:
     told = [plain for plain in RECORDS if plain["quarantine"] is not None]
     texts = [Text.of([plain["quarantine"][i] for plain in told]) for i in range(4)]
     quarantined = Quarantined(
-        np.array([plain["seq"] for plain in told]), *texts, np.array([plain["quarantine"][4] for plain in told])
+        seq=np.array([plain["seq"] for plain in told]),
+        field=texts[0],
+        value=texts[1],
+        expected=texts[2],
+        vault=texts[3],
+        length=np.array([plain["quarantine"][4] for plain in told]),
     )
-    controls = [(plain["seq"], plain["control"].encode()) for plain in RECORDS if plain["control"] is not None]
+    controls = [
+        (plain["seq"], plain["control"].encode())
+        for plain in RECORDS
+        if plain["control"] is not None
+    ]
     first = RECORDS[0]["seq"]
     return JournalBatch(
-        first, Inputs(row=np.array(rows, np.int32), **inputs), events, _decisions(), quarantined, controls
+        first,
+        Inputs(row=np.array(rows, np.int32), **inputs),
+        events,
+        _decisions(),
+        quarantined,
+        controls,
     )
 
 
 def _decisions() -> Decisions:
-    decided = [(plain["seq"], plain["decision"]) for plain in RECORDS if plain["decision"] is not None]
+    decided = [
+        (plain["seq"], plain["decision"]) for plain in RECORDS if plain["decision"] is not None
+    ]
     feature = np.full((2, len(decided)), -1, np.int16)
     contribution = np.zeros((2, len(decided)))
     for row, (_, plain) in enumerate(decided):
@@ -99,7 +132,9 @@ def _decisions() -> Decisions:
 
     return Decisions(
         seq=np.array([seq for seq, _ in decided]),
-        features=np.array([[float.fromhex(value) for value in plain["features"]] for _, plain in decided]).T.copy(),
+        features=np.array(
+            [[float.fromhex(value) for value in plain["features"]] for _, plain in decided]
+        ).T.copy(),
         margin=floats("margin"),
         score=floats("score"),
         reason_feature=feature,
@@ -114,7 +149,9 @@ def _decisions() -> Decisions:
 
 def test_the_product_gives_the_vectors() -> None:
     batch = _batch().checked(HEADER)
-    assert [item.hex() for item in records(batch, HEADER)] == [plain["canonical"] for plain in RECORDS]
+    assert [item.hex() for item in records(batch, HEADER)] == [
+        plain["canonical"] for plain in RECORDS
+    ]
     digests = RecordWriter(batch, HEADER).digests()
     assert [row.tobytes().hex() for row in digests] == [plain["digest"] for plain in RECORDS]
     leaves = leaves_of(digests, batch.inputs.read_ns)
@@ -135,7 +172,9 @@ def test_the_product_gives_head_and_signature() -> None:
     hashes = (bytes.fromhex(plain[name]) for name in ("root", "previous", "header", "payload"))
     assert BatchHeader(*numbers, *hashes).head().hex() == signed["head"]
     key = SigningKey.from_seed(bytes.fromhex(signed["seed"]))
-    made = SignedHead.signed(key, signed["next_seq"], bytes.fromhex(signed["head"]), signed["signed_ns"])
+    made = SignedHead.signed(
+        key, signed["next_seq"], bytes.fromhex(signed["head"]), signed["signed_ns"]
+    )
     assert made.signature.hex() == signed["signature"]
     assert made.message() == plain_journal.signed_message(signed)
     assert made.verifies([PublicKey(bytes.fromhex(signed["public_key"]))])

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import journal_samples as samples
+import journal_samples as samples  # type: ignore[import-not-found]  # on the path above
 
 from headrace.core.errors import JournalError, NotFound
 from headrace.journal import verify_proof
@@ -35,7 +35,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint
             if i % 2:
                 journal.commit()
         head = journal.committed.head
-    return folder, make_checkpoint([LaneHead("lane-0", 54, head), LaneHead("lane-1", 1, head)], KEY, 5)
+    return folder, make_checkpoint(
+        [LaneHead("lane-0", 54, head), LaneHead("lane-1", 1, head)], KEY, 5
+    )
 
 
 def test_every_input_can_be_proved(recorded: tuple[Path, Checkpoint]) -> None:
@@ -63,7 +65,9 @@ def test_a_proof_says_what_was_decided(recorded: tuple[Path, Checkpoint]) -> Non
     assert features == [value for value in batch.decisions.features[:, 0] if value == value]  # noqa: PLR0124 - not NaN
 
 
-@pytest.mark.parametrize("part", ["record", "batch", "signed", "header", "path", "measured_ns", "links", "checkpoint"])
+@pytest.mark.parametrize(
+    "part", ["record", "batch", "signed", "header", "path", "measured_ns", "links", "checkpoint"]
+)
 def test_a_changed_proof_fails(recorded: tuple[Path, Checkpoint], part: str) -> None:
     folder, checkpoint = recorded
     proof: dict[str, Any] = prove(folder, 1, KEY.public, checkpoint)
@@ -106,14 +110,25 @@ def test_the_verifier_runs_alone(recorded: tuple[Path, Checkpoint], tmp_path: Pa
     write_proof(tmp_path / "proof.json", proof)
     KEY.public.write(tmp_path / "key.pub")
     (tmp_path / "verify_proof.py").write_bytes(VERIFIER.read_bytes())
-    command = [sys.executable, "-I", "-S", "verify_proof.py", "proof.json", "--public-key", "key.pub"]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "verify_proof.py",
+        "proof.json",
+        "--public-key",
+        "key.pub",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "VERIFIED: signed by" in done.stdout
     assert "witness's checkpoint" in done.stdout
     OTHER.public.write(tmp_path / "key.pub")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "FAILED: it is signed by another key than the one given\n")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "FAILED: it is signed by another key than the one given\n",
+    )
 
 
 def test_the_plain_signature_check_is_ed25519() -> None:
