@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Batch, Column, Kind, Text, pack_letters
+from headrace.core.columns import Batch, Column, Text
 from headrace.core.compiled import float_bits
 from headrace.core.errors import DefinitionError, invariant
 from headrace.policy import decide_kernels as kernels
@@ -24,10 +22,19 @@ from headrace.policy.conditions import (
     Not,
     Operand,
     Relation,
-    Source,
     operands,
 )
-from headrace.policy.policy import Policy, Rule, check_sense, unknown
+from headrace.policy.operand_values import (
+    LETTERS,
+    CannotCompare,
+    Value,
+    Values,
+    check_alike,
+    check_equality,
+    integer_bound,
+    number_of,
+)
+from headrace.policy.policy import Policy, Rule, check_sense
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +52,6 @@ _RELATIONS = {
     Relation.EQ: 4,
     Relation.NE: 5,
 }
-_LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: No integer of an event is as large; a threshold beyond it compares the same as it.
-_FAR = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +67,6 @@ class Decided:
     outcome: NDArray[np.uint8]
     rule: NDArray[np.int16]
     rules: NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """Where an operand lies and what it is.
-
-    Of money, `currency` is its currency, or the field that holds it where `varies`.
-    """
-
-    place: int
-    index: int
-    kind: Kind
-    scale: int = 0
-    currency: str = ""
-    varies: bool = False
-    pii: bool = False
-
-    @property
-    def is_text(self) -> bool:
-        return self.place == kernels.FIELD and self.kind is Kind.TEXT
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is held as an integer, so that comparisons are exact."""
-        return self.place == kernels.FIELD and self.kind not in (Kind.TEXT, Kind.FLOAT)
 
 
 class CompiledPolicy:
@@ -111,7 +89,7 @@ class CompiledPolicy:
     def __init__(self, policy: Policy, features: Sequence[Feature | str], schema: Schema) -> None:
         self.policy = policy
         self.outcomes: tuple[str, ...] = tuple(outcome.name for outcome in policy.outcomes)
-        self._values = _Values(features, schema)
+        self._values = Values(features, schema)
         for rule in policy.rules:
             for operand in operands(rule.condition):
                 self._values.find(operand, rule)
@@ -123,9 +101,9 @@ class CompiledPolicy:
         # texts must outlive the addresses that point at them
         self._texts, self._constants = assembly.finished()
         self._depth = assembly.deepest + 1
-        number_of = {outcome: i for i, outcome in enumerate(policy.outcomes)}
+        numbers = {outcome: i for i, outcome in enumerate(policy.outcomes)}
         self._outcomes = np.array(
-            [number_of[rule.outcome] for rule in policy.rules] + [number_of[policy.otherwise]],
+            [numbers[rule.outcome] for rule in policy.rules] + [numbers[policy.otherwise]],
             dtype=np.uint8,
         )
         self._fields = self._values.fields
@@ -199,71 +177,10 @@ def _addresses(column: Column, out: NDArray[np.int64]) -> Column:
     return whole
 
 
-class _Values:
-    """Finds operands among the features and the fields of one schema."""
-
-    def __init__(self, features: Sequence[Feature | str], schema: Schema) -> None:
-        self._schema = schema
-        self.features = len(features)
-        self.fields: list[str] = []
-        self._by_name: dict[str, _Value] = {}
-        self._found: dict[Operand, _Value] = {}
-        for i, item in enumerate(features):
-            if isinstance(item, str):
-                self._by_name[item] = _Value(kernels.FEATURE, i, Kind.FLOAT)
-            else:
-                self._by_name[item.name] = _Value(kernels.FEATURE, i, item.kind, item.scale)
-
-    def whole(self) -> set[Operand]:
-        """The operands that are whole numbers."""
-        return {operand for operand, value in self._found.items() if value.kind is Kind.INT}
-
-    def find(self, operand: Operand, rule: Rule) -> _Value:
-        """Where `operand` lies.
-
-        Raises:
-            DefinitionError: When there is nothing of that name.
-        """
-        known = self._found.get(operand)
-        if known is not None:
-            return known
-        if operand.source is Source.SCORE:
-            value = _Value(kernels.SCORE, 0, Kind.FLOAT)
-        elif operand.source is Source.FEATURE:
-            if operand.name not in self._by_name:
-                raise _in_rule(rule, unknown("feature", operand.name, self._by_name, None))
-            value = self._by_name[operand.name]
-        else:
-            value = self._field(operand.name, rule)
-        self._found[operand] = value
-        return value
-
-    def _field(self, name: str, rule: Rule) -> _Value:
-        if name not in self._schema.names:
-            error = unknown(f"field of {self._schema.name} called", name, self._schema.names, None)
-            raise _in_rule(rule, error)
-        described = self._schema.field(name)
-        place = kernels.FLOAT_FIELD if described.kind is Kind.FLOAT else kernels.FIELD
-        self.fields.append(name)
-        return _Value(
-            place,
-            len(self.fields) - 1,
-            described.kind,
-            described.scale,
-            described.currency or described.currency_field,
-            varies=described.currency_field != "",
-            pii=described.pii,
-        )
-
-
-def _in_rule(rule: Rule, error: DefinitionError) -> DefinitionError:
-    return DefinitionError(f"rule {rule.name}: {error}", at=rule.at)
-
-
 class _Assembly:
     """Writes the program of the stack machine."""
 
-    def __init__(self, values: _Values) -> None:
+    def __init__(self, values: Values) -> None:
         self._values = values
         self.program: list[list[int]] = []
         self._constants: list[int] = []
@@ -285,7 +202,7 @@ class _Assembly:
         """Write one rule."""
         try:
             self._condition(rule.condition)
-        except _CannotCompare as error:
+        except CannotCompare as error:
             raise DefinitionError(
                 f"rule {rule.name}: {error.what}", at=rule.at, fix=error.fix
             ) from None
@@ -308,7 +225,7 @@ class _Assembly:
                 self._condition(part)
                 self._emit(kernels.NOT, pushes=0)
             case Missing(operand):
-                value = self._values._found[operand]  # noqa: SLF001 - two halves of one compiler
+                value = self._values.known(operand)
                 self._emit(kernels.IS_MISSING, 0, value.place, value.index, pushes=1)
             case Membership(operand, values):
                 each = tuple(Comparison(operand, Relation.EQ, value) for value in values)
@@ -317,21 +234,22 @@ class _Assembly:
                 self._comparison(left, relation, right)
 
     def _comparison(self, left: Operand, relation: Relation, right: Operand | Constant) -> None:
-        found = self._values._found  # noqa: SLF001 - two halves of one compiler
         if isinstance(right, Constant):
-            self._with_constant(left, found[left], relation, right)
+            self._with_constant(left, self._values.known(left), relation, right)
         else:
-            self._with_operand((left, found[left]), relation, (right, found[right]))
+            self._with_operand(
+                (left, self._values.known(left)), relation, (right, self._values.known(right))
+            )
 
     def _with_constant(
-        self, operand: Operand, value: _Value, relation: Relation, constant: Constant
+        self, operand: Operand, value: Value, relation: Relation, constant: Constant
     ) -> None:
         if value.pii:
-            raise _CannotCompare(
+            raise CannotCompare(
                 f"{operand} is personal data, and a random surrogate by the time rules are asked",
                 "ask about a feature of it instead",
             )
-        number = _number(operand, value, relation, constant)
+        number = number_of(operand, value, relation, constant)
         if number is None:
             place = len(self._constants)
             self._constants += [0, 0]
@@ -349,7 +267,7 @@ class _Assembly:
             if relation is Relation.NE:
                 self._emit(kernels.NOT, pushes=0)
         elif value.is_whole:
-            relation, bound = _integer_bound(operand, value, relation, number)
+            relation, bound = integer_bound(operand, value, relation, number)
             self._compare(
                 kernels.COMPARE_INTEGERS,
                 relation,
@@ -365,12 +283,12 @@ class _Assembly:
             )
 
     def _with_operand(
-        self, left: tuple[Operand, _Value], relation: Relation, right: tuple[Operand, _Value]
+        self, left: tuple[Operand, Value], relation: Relation, right: tuple[Operand, Value]
     ) -> None:
         one, other = left[1], right[1]
         pair = f"{left[0]} and {right[0]}"
         if one.is_text and other.is_text:
-            _only_equal(pair, relation)
+            check_equality(pair, relation)
             self._emit(
                 kernels.COMPARE_TEXTS,
                 0,
@@ -384,9 +302,9 @@ class _Assembly:
             if relation is Relation.NE:
                 self._emit(kernels.NOT, pushes=0)
             return
-        _check_alike(pair, one, other)
-        if one.kind in _LETTERS:
-            _only_equal(pair, relation)
+        check_alike(pair, one, other)
+        if one.kind in LETTERS:
+            check_equality(pair, relation)
         if one.is_whole and other.is_whole and one.scale == other.scale:
             self._compare(
                 kernels.COMPARE_INTEGERS,
@@ -397,7 +315,7 @@ class _Assembly:
             return
         self._compare(kernels.COMPARE_FLOATS, relation, self._float(one), self._float(other))
 
-    def _float(self, value: _Value) -> tuple[int, int, int]:
+    def _float(self, value: Value) -> tuple[int, int, int]:
         divisor = self._constant(float_bits(10.0**value.scale)) if value.is_whole else 0
         return value.place, value.index, divisor
 
@@ -409,116 +327,3 @@ class _Assembly:
         self, op: int, relation: Relation, left: tuple[int, int, int], right: tuple[int, int, int]
     ) -> None:
         self._emit(op, _RELATIONS[relation], *left, *right, pushes=1)
-
-
-class _CannotCompare(Exception):
-    """Two things that cannot be compared; becomes a `DefinitionError` of the rule."""
-
-    def __init__(self, what: str, fix: str) -> None:
-        super().__init__(what)
-        self.what = what
-        self.fix = fix
-
-
-def _only_equal(what: str, relation: Relation) -> None:
-    if relation not in (Relation.EQ, Relation.NE):
-        raise _CannotCompare(f"{what} have no order", "compare with == or !=, or use is_in")
-
-
-def _check_alike(pair: str, one: _Value, other: _Value) -> None:
-    if (
-        (one.currency, one.varies) != (other.currency, other.varies)
-        and one.is_whole
-        and other.is_whole
-    ):
-        raise _CannotCompare(
-            f"{pair} are in unlike currencies", "convert both to one currency as features"
-        )
-    apart = {Kind.TIME, Kind.CURRENCY, Kind.COUNTRY, Kind.BOOL, Kind.TEXT}
-    if one.kind is not other.kind and (one.kind in apart or other.kind in apart):
-        raise _CannotCompare(
-            f"{pair} are a {one.kind.name.lower()} and a {other.kind.name.lower()}",
-            "compare values of one kind",
-        )
-    if one.kind is Kind.TEXT:
-        raise _CannotCompare(
-            f"{pair} cannot be compared as text features", "compare the event's fields"
-        )
-
-
-def _number(
-    operand: Operand, value: _Value, relation: Relation, constant: Constant
-) -> Decimal | None:
-    """The constant as a number of the operand's kind; None for a text."""
-    given = constant.value
-    if isinstance(given, bool):
-        if value.kind is not Kind.BOOL and not (
-            value.kind is Kind.FLOAT and value.place == kernels.FEATURE
-        ):
-            raise _CannotCompare(
-                f"{operand} is a {value.kind.name.lower()}, not true or false",
-                "compare it with a value of its kind",
-            )
-        _only_equal(str(operand), relation)
-        return Decimal(int(given))
-    if isinstance(given, dt.datetime):
-        if not (value.is_whole and value.kind is Kind.TIME):
-            raise _CannotCompare(
-                f"{operand} is a {value.kind.name.lower()}, not a time",
-                "compare a time field with a time",
-            )
-        since = given - _EPOCH
-        return Decimal((since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000)
-    if isinstance(given, str):
-        return _of_text(operand, value, relation, given)
-    if value.kind in (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY, Kind.TIME, Kind.BOOL):
-        raise _CannotCompare(
-            f"{operand} is a {value.kind.name.lower()}, compared with the number {given}",
-            "compare it with a value of its kind",
-        )
-    if value.varies:
-        raise _CannotCompare(
-            f"{operand} is money in the currency of {value.currency}: {given} has no fixed worth",
-            f"make a feature of it, {operand}.in_currency('EUR', rates), and compare that",
-        )
-    return given
-
-
-def _of_text(operand: Operand, value: _Value, relation: Relation, given: str) -> Decimal | None:
-    _only_equal(str(operand), relation)
-    if value.is_text:
-        return None
-    letters = _LETTERS.get(value.kind)
-    if letters is None:
-        raise _CannotCompare(
-            f"{operand} is a {value.kind.name.lower()}, compared with the text {given!r}",
-            "compare the event's own field"
-            if value.kind is Kind.TEXT
-            else "compare it with a value of its kind",
-        )
-    if len(given) != letters or not (given.isascii() and given.isalpha() and given.isupper()):
-        raise _CannotCompare(
-            f"{given!r} is no {value.kind.name.lower()} code", f"write {letters} capital letters"
-        )
-    return Decimal(pack_letters(given))
-
-
-def _integer_bound(
-    operand: Operand, value: _Value, relation: Relation, number: Decimal
-) -> tuple[Relation, int]:
-    """The comparison of integer units that is true where that with `number` is.
-
-    x < 10.5 is x <= 10, and x >= 10.5 is x > 10; equality with 10.5 cannot be.
-    """
-    places = 0 if value.kind is Kind.TIME else value.scale
-    sign, digits, exponent = number.as_tuple()
-    scaled = Decimal((sign, digits, int(exponent) + places))
-    floor = int(scaled.to_integral_value(ROUND_FLOOR))
-    if floor != scaled:
-        if relation in (Relation.EQ, Relation.NE):
-            raise _CannotCompare(
-                f"{operand} has {places} digits after the point and is never {number}",
-                "compare with a value that it can have, or use < or >",
-            )
-        relation = Relation.LE if relation in (Relation.LT, Relation.LE) else Relation.GT
-    return relation, max(-_FAR, min(_FAR, floor))
