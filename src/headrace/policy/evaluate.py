@@ -24,6 +24,7 @@ from headrace.policy.conditions import (
     Relation,
     operands,
 )
+from headrace.policy.explain import because
 from headrace.policy.operand_values import (
     LETTERS,
     CannotCompare,
@@ -37,12 +38,13 @@ from headrace.policy.operand_values import (
 from headrace.policy.policy import Policy, Rule, check_sense
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headrace.events.schema import Schema
     from headrace.features.plan import Feature
+    from headrace.policy.explain import Seen
 
 _RELATIONS = {
     Relation.LT: 0,
@@ -152,6 +154,40 @@ class CompiledPolicy:
         )
         del kept  # the columns lived until here, and their addresses with them
         return Decided(outcome, rule, rules)
+
+    def seen(
+        self, features: NDArray[np.float64], score: float, event: Batch | None = None
+    ) -> dict[Operand, Seen]:
+        """What the policy's operands were for one event, in the units that rules are written in.
+
+        Args:
+            features: float64[F]; NaN is missing.
+            score: NaN is missing.
+            event: A batch of that one event; needed when a rule asks about a field.
+        """
+        found: dict[Operand, Seen] = {}
+        for rule in self.policy.rules:
+            for operand in operands(rule.condition):
+                value = self._values.known(operand)
+                if value.place == kernels.SCORE:
+                    found[operand] = None if np.isnan(score) else float(score)
+                elif value.place == kernels.FEATURE:
+                    found[operand] = value.of_feature(float(features[value.index]))
+                else:
+                    invariant(event is not None and event.rows == 1, "one event is explained")
+                    found[operand] = value.of_field(event.columns[operand.name])  # type: ignore[union-attr]  # the invariant above has looked
+        return found
+
+    def why(self, rules: int, seen: Mapping[Operand, Seen]) -> tuple[str, ...]:
+        """What each rule whose bit is set in `rules` says of the event, in order.
+
+        Such as "burst: card_count_5m is 12, over 8".
+        """
+        return tuple(
+            f"{rule.name}: {because(rule.condition, seen)}"
+            for i, rule in enumerate(self.policy.rules)
+            if rules >> i & 1
+        )
 
     def names_of(self, rules: int) -> tuple[str, ...]:
         """The names of the rules whose bits are set in `rules`."""

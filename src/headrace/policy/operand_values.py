@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
-from headrace.core.columns import Kind, pack_letters
+from headrace.core.columns import Kind, Text, pack_letters, unpack_letters
 from headrace.core.errors import DefinitionError
 from headrace.policy import decide_kernels as kernels
 from headrace.policy.conditions import Constant, Operand, Relation, Source
@@ -16,8 +17,10 @@ from headrace.policy.policy import Rule, unknown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.core.columns import Column
     from headrace.events.schema import Schema
     from headrace.features.plan import Feature
+    from headrace.policy.explain import Seen
 
 LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -49,6 +52,33 @@ class Value:
     def is_whole(self) -> bool:
         """Whether it is held as an integer, so that comparisons are exact."""
         return self.place == kernels.FIELD and self.kind not in (Kind.TEXT, Kind.FLOAT)
+
+    def of_feature(self, number: float) -> Seen:
+        """A feature's number as a person writes it; None where it is missing."""
+        if math.isnan(number):
+            return None
+        if self.kind is Kind.BOOL:
+            return number != 0.0
+        if self.kind in LETTERS:
+            return unpack_letters(int(number), LETTERS[self.kind])
+        return number
+
+    def of_field(self, column: Column) -> Seen:  # noqa: PLR0911 - one way for each kind
+        """The first row of a field's column as a person writes it; None where it is missing."""
+        if isinstance(column, Text):
+            return column.strings()[0]
+        if not column.valid[0]:
+            return None
+        word = int(column.values[0])
+        if self.kind is Kind.FLOAT:
+            return float(column.floats()[0])
+        if self.kind is Kind.BOOL:
+            return word != 0
+        if self.kind in LETTERS:
+            return unpack_letters(word, LETTERS[self.kind])
+        if self.kind is Kind.TIME:
+            return _EPOCH + dt.timedelta(microseconds=word // 1000)
+        return word if self.kind is Kind.INT else Decimal(word).scaleb(-self.scale)
 
 
 class Values:

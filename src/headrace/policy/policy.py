@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from headrace.core.errors import DefinitionError, SourceLine
+from headrace.features.source_lines import user_line
 from headrace.policy import reasoning
 from headrace.policy.conditions import (
     Comparison,
@@ -75,13 +75,7 @@ class Rule:
 RuleMaker: TypeAlias = Callable[[str, object], Rule]
 
 
-def _caller() -> SourceLine:
-    """The line of the user's file that called the function that calls this."""
-    frame = sys._getframe(2)  # noqa: SLF001 - the documented way to the caller's line
-    return SourceLine(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _rule(outcome: Outcome, name: str, condition: object, at: SourceLine) -> Rule:
+def _rule(outcome: Outcome, name: str, condition: object, at: SourceLine | None) -> Rule:
     if not isinstance(name, str) or not name.isidentifier():
         raise DefinitionError(
             f"{name!r} cannot name a rule", at=at, fix="use letters, digits and underscores"
@@ -99,19 +93,19 @@ def block(name: str, condition: object) -> Rule:
     >>> str(block("score_very_high", score >= 0.95))
     'block score_very_high: score >= 0.95'
     """
-    return _rule(BLOCK, name, condition, _caller())
+    return _rule(BLOCK, name, condition, user_line())
 
 
 def review(name: str, condition: object) -> Rule:
     """A rule that sends the event to a person."""
-    return _rule(REVIEW, name, condition, _caller())
+    return _rule(REVIEW, name, condition, user_line())
 
 
 def approve(name: str | None = None, condition: object = None) -> Any:
     """The outcome of letting the event through; with a name and a condition, a rule of it."""
     if name is None:
         return APPROVE
-    return _rule(APPROVE, name, condition, _caller())
+    return _rule(APPROVE, name, condition, user_line())
 
 
 def outcome(name: str, *, severity: int | None = None) -> RuleMaker:
@@ -133,11 +127,11 @@ def outcome(name: str, *, severity: int | None = None) -> RuleMaker:
     >>> str(outcome("step_up")("unsure", score >= 0.4))
     'step_up unsure: score >= 0.4'
     """
-    at = _caller()
+    at = user_line()
     made = _outcome(name, severity, at)
 
     def rule(name: str, condition: object) -> Rule:
-        return _rule(made, name, condition, _caller())
+        return _rule(made, name, condition, user_line())
 
     rule.outcome = made  # type: ignore[attr-defined]  # the maker carries its outcome
     return rule
@@ -197,7 +191,7 @@ class Policy:
     __slots__ = ("at", "otherwise", "outcomes", "rules")
 
     def __init__(self, *rules: Rule, otherwise: Any) -> None:
-        self.at = _caller()
+        self.at = user_line()
         self.rules: tuple[Rule, ...] = rules
         self.otherwise: Outcome = _outcome_of(otherwise, self.at)
         self.outcomes: tuple[Outcome, ...] = tuple(

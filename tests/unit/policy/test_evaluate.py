@@ -355,3 +355,29 @@ def test_blocks_and_single_rows_decide_alike() -> None:
         assert np.array_equal(np.concatenate([part.rules for part in parts]), whole.rules)
         assert np.array_equal(np.concatenate([part.rule for part in parts]), whole.rule)
         assert np.array_equal(np.concatenate([part.outcome for part in parts]), whole.outcome)
+
+
+def test_a_decision_is_explained_in_the_units_of_its_rules() -> None:
+    no_place = field("lat").is_missing()
+    policy = compiled(
+        block("high", score >= 0.95),
+        review(
+            "dear", (field("fee") >= 1.5) & (field("country") == "SE") & field("lat").is_missing()
+        ),
+        review("burst", (feature("count") > 8) | field("channel").is_in(["atm"])),
+    )
+    event = Batch(
+        {
+            "fee": Fixed.of([250]),
+            "country": Fixed.of([pack_letters("SE")]),
+            "lat": Fixed.of([None]),
+            "channel": Text.of(["pos"]),
+        },
+        1,
+    )
+    features = np.array([[1.0], [12.0]])
+    got = policy.evaluate(features, np.array([0.5]), event)
+    assert policy.why(int(got.rules[0]), policy.seen(features[:, 0], 0.5, event)) == (
+        "dear: fee is 2.50, at or over 1.5 and country is SE and lat is missing",
+        "burst: count is 12, over 8",
+    )
