@@ -229,6 +229,21 @@ def close_page(state: Int64s, breaks: Int64s) -> None:
 
 
 @kernel
+def _look_ahead(
+    values: Words, value_parts: Int64s, entries: Words, hashes: Words, row: Index, rows: Index
+) -> None:
+    """Ask for the slot of a row to come, and for the entry of one that comes sooner."""
+    if row + SLOT_AHEAD < rows:
+        start, _, place, _ = slot_seek(value_parts, hashes[2 * (row + SLOT_AHEAD)])
+        prefetch(values.ctypes.data + 8 * (start + place))
+    if row + ENTRY_AHEAD < rows:
+        start, _, place, _ = slot_seek(value_parts, hashes[2 * (row + ENTRY_AHEAD)])
+        entry = slot_reference(values[start + place])
+        if entry >= 0:
+            prefetch(entries.ctypes.data + 8 * ENTRY * entry)
+
+
+@kernel
 def replace_values(
     offsets: Int32s,
     data: Index,
@@ -259,14 +274,7 @@ def replace_values(
     """
     rows = len(offsets) - 1
     for row in range(first, rows):
-        if row + SLOT_AHEAD < rows:
-            start, _, place, _ = slot_seek(value_parts, hashes[2 * (row + SLOT_AHEAD)])
-            prefetch(values.ctypes.data + 8 * (start + place))
-        if row + ENTRY_AHEAD < rows:
-            start, _, place, _ = slot_seek(value_parts, hashes[2 * (row + ENTRY_AHEAD)])
-            entry = slot_reference(values[start + place])
-            if entry >= 0:
-                prefetch(entries.ctypes.data + 8 * ENTRY * entry)
+        _look_ahead(values, value_parts, entries, hashes, row, rows)
         at = out_offsets[row]
         out_offsets[row + 1] = at
         if load_u8(valid + row) == 0:
