@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind, unpack_letters
 from headrace.core.errors import DefinitionError
+from headrace.features.expressions import Expression
 from headrace.features.plan import Op
 from headrace.features.terms import (
+    FLOAT,
     Among,
     Applied,
     FeatureValue,
@@ -56,8 +58,15 @@ _SAME_VALUE = frozenset({Op.TO_FLOAT, Op.SCALE_UP_I})
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+#: The score of the decision, from 0 to 1, beside features in a rule: `hr.score >= 0.95`.
+score = Expression(Term(Outside("score"), FLOAT, None))
+
+
 def condition_of(value: object) -> Condition:
     """The condition that `value` stands for: one of ours, or an expression over features.
+
+    >>> str(condition_of((score >= 0.95) | ~score.is_missing() & (score < 0.1)))
+    'score >= 0.95 | (~(score is missing) & score < 0.1)'
 
     Raises:
         DefinitionError: When it is neither, or computes something that is not a feature yet.
@@ -65,9 +74,10 @@ def condition_of(value: object) -> Condition:
     ours = as_condition(value)
     if ours is not None:
         return ours
-    term = value if isinstance(value, Term) else getattr(value, "term", None)
-    if isinstance(term, Term):
-        return _condition(term)
+    if isinstance(value, Expression):
+        return _condition(value.term)
+    if isinstance(value, Term):
+        return _condition(value)
     raise DefinitionError(
         f"{value!r} is not a condition",
         fix="write a comparison, such as hr.score >= 0.95 or features.card_count_5m > 8",

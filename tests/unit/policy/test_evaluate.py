@@ -361,9 +361,7 @@ def test_a_decision_is_explained_in_the_units_of_its_rules() -> None:
     no_place = field("lat").is_missing()
     policy = compiled(
         block("high", score >= 0.95),
-        review(
-            "dear", (field("fee") >= 1.5) & (field("country") == "SE") & field("lat").is_missing()
-        ),
+        review("dear", (field("fee") >= 1.5) & (field("country") == "SE") & no_place),
         review("burst", (feature("count") > 8) | field("channel").is_in(["atm"])),
     )
     event = Batch(

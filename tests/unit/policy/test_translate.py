@@ -10,6 +10,7 @@ from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.events.schema import Field, Role, Schema
 from headrace.features import comparisons
+from headrace.features.expressions import Expression
 from headrace.features.terms import (
     BOOL,
     FLOAT,
@@ -21,6 +22,7 @@ from headrace.features.terms import (
     ValueType,
     field_term,
 )
+from headrace.policy import translate
 from headrace.policy.conditions import feature, field, score
 from headrace.policy.policy import review
 from headrace.policy.translate import condition_of
@@ -100,3 +102,11 @@ def test_what_computes_is_to_be_named_as_a_feature() -> None:
         condition_of(compare(">", plus(COUNT, COUNT, None), 8))
     with pytest.raises(DefinitionError, match="rule odd"):
         review("odd", plus(COUNT, COUNT, None))
+
+
+def test_the_score_stands_beside_features_in_one_rule() -> None:
+    count = Expression(COUNT)
+    rule = review("burst", (count > 8) & (translate.score >= 0.2) | Expression(WEEKEND))
+    same = (feature("count") > 8) & (score >= 0.2) | condition_of(feature("weekend"))
+    assert rule.condition == same
+    assert str(rule.at).startswith(__file__)
