@@ -192,9 +192,7 @@ def main() -> None:
         print(f"  {label:28s} {statistics.median(values):7.3f} us/decision")
     whole = stages.median("append") + stages.median("commit")
     print(f"  append + commit on one core: {whole:.3f} us/decision")
-    print(
-        f"  {size / (rows * len(batches)):.0f} bytes on disk, {canonical:.0f} canonical per decision"
-    )
+    print(f"  {size / (rows * len(batches)):.0f} bytes on disk, {canonical:.0f} canonical each")
     print(f"  verify: {seconds * 1e6 / (rows * len(batches)):.2f} us/decision")
 
 
