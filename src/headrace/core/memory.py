@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from headrace.core.compiled import kernel, load_i64, load_u8
+from headrace.core.compiled import _loader, kernel, load_i64, load_u8
 
 
 def _storer(bits: int, kind: Any, *, floating: bool = False) -> Any:
@@ -31,9 +31,13 @@ def _storer(bits: int, kind: Any, *, floating: bool = False) -> Any:
     return store
 
 
+#: Read a 16-bit number at an address, of any alignment.
+load_u16 = _loader(16, types.uint16)
+
 #: Write one number at an address, of any alignment; the value is converted to that type first.
 store_u8 = _storer(8, types.uint8)
 store_i16 = _storer(16, types.int16)
+store_u16 = _storer(16, types.uint16)
 store_i32 = _storer(32, types.int32)
 store_u32 = _storer(32, types.uint32)
 store_i64 = _storer(64, types.int64)

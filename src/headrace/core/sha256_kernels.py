@@ -116,10 +116,7 @@ def digest_at(libcrypto: Int64s, work: int, data: int, length: int, out: int) ->
     for place in range(8):
         store_u32(work + 4 * place, _START[place])
     whole = length & ~63
-    if libcrypto[0] == 0:
-        for at in range(0, whole, 64):
-            compress(work, data + at, work + 256)
-    elif whole > 0:
+    if libcrypto[0] != 0 and whole > 0:
         store_i64(work + 32, 0)
         store_i64(work + 104, 0)
         call_3(libcrypto[0], work, data, whole)
@@ -133,11 +130,12 @@ def digest_at(libcrypto: Int64s, work: int, data: int, length: int, out: int) ->
     bits = length * 8
     store_u32(tail + end - 8, swap_u32(np.uint32((bits >> 32) & 0xFFFFFFFF)))
     store_u32(tail + end - 4, swap_u32(np.uint32(bits & 0xFFFFFFFF)))
-    for at in range(0, end, 64):
+    for at in range(0 if libcrypto[0] == 0 else whole, whole + end, 64):
+        block = data + at if at < whole else tail + at - whole
         if libcrypto[1] == 0:
-            compress(work, tail + at, work + 256)
+            compress(work, block, work + 256)
         else:
-            call_2(libcrypto[1], work, tail + at)
+            call_2(libcrypto[1], work, block)
     for place in range(8):
         store_u32(out + 4 * place, swap_u32(np.uint32(_load_u32(work + 4 * place))))
 
@@ -154,38 +152,3 @@ def digest_rows(libcrypto: Int64s, data: Bytes, offsets: Int64s, out: Bytes) -> 
             offsets[row + 1] - offsets[row],
             out.ctypes.data + 32 * row,
         )
-
-
-@kernel
-def leaves_of(libcrypto: Int64s, digests: Bytes, measured: Int64s, out: Bytes) -> None:
-    """Leaf of every record: SHA-256(0x00, its digest, its measured part as 8 bytes)."""
-    work = np.empty(WORKSPACE, np.uint8)
-    message = np.zeros(48, np.uint8)
-    for row in range(len(digests)):
-        copy_bytes(message.ctypes.data + 1, digests.ctypes.data + 32 * row, 32)
-        store_i64(message.ctypes.data + 33, measured[row])
-        digest_at(libcrypto, work.ctypes.data, message.ctypes.data, 41, out.ctypes.data + 32 * row)
-
-
-@kernel
-def tree_of(libcrypto: Int64s, leaves: Bytes, nodes: Bytes) -> int:
-    """Every node above `leaves` [n, 32] into `nodes`, level by level; returns how many.
-
-    Neighbours are paired, and an odd last one goes up as it is: the tree of RFC 6962, section 2.1,
-    which splits at the largest power of two. An inner node is SHA-256(0x01, left, right).
-    """
-    work = np.empty(WORKSPACE, np.uint8)
-    message = np.empty(72, np.uint8)
-    message[0] = 1
-    below, size = leaves.ctypes.data, len(leaves)
-    above, made = nodes.ctypes.data, 0
-    while size > 1:
-        for pair in range(size // 2):
-            copy_bytes(message.ctypes.data + 1, below + 64 * pair, 64)
-            digest_at(libcrypto, work.ctypes.data, message.ctypes.data, 65, above + 32 * pair)
-        if size % 2:
-            copy_bytes(above + 32 * (size // 2), below + 32 * (size - 1), 32)
-        below, size = above, (size + 1) // 2
-        above += 32 * size
-        made += size
-    return made

@@ -15,7 +15,7 @@ from headrace.core.columns import Fixed, Kind, Text
 from headrace.core.errors import invariant
 from headrace.core.sha256 import digest_rows
 from headrace.journal.batch import DECISION_TYPES, INPUT_TYPES
-from headrace.journal.canonical_kernels import write_records
+from headrace.journal.canonical_kernels import DECISION_BYTES, FIXED_BYTES, write_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +50,8 @@ class RecordWriter:
 
     def __init__(self, batch: JournalBatch, header: JournalHeader) -> None:
         self._alive: list[object] = []
+        self._bound = FIXED_BYTES + 1 + 4 * 4 + DECISION_BYTES
+        self._bound += 8 * len(batch.decisions.features) + 10 * len(batch.decisions.reason_feature)
         self._batch = batch
         told = batch.quarantined
         controls = Text.of([record.decode() for _, record in batch.controls])
@@ -79,6 +81,10 @@ class RecordWriter:
         return int(contiguous.ctypes.data)
 
     def _field(self, kind: Kind, column: Column) -> tuple[int, int, int, int]:
+        longest = 8
+        if isinstance(column, Text):
+            longest = 4 + int(np.diff(column.offsets).max(initial=0))
+        self._bound += 1 + longest
         valid = self._address(column.valid)
         if isinstance(column, Fixed):
             return int(kind), self._address(column.values), 0, valid
@@ -127,15 +133,14 @@ class RecordWriter:
         seq = self._batch.first_seq + first
         rows = np.array([np.searchsorted(seqs, seq) for seqs in self._seqs], dtype=np.int64)
         out, offsets = _SCRATCH.data, _SCRATCH.offsets
+        if self._bound > len(out):
+            out = np.empty(2 * self._bound, dtype=np.uint8)
         while first < last:
             end = min(first + _CHUNK_RECORDS, last)
             reached = write_records(
                 self._inputs, self._streams, self._fields, self._decisions, self._sizes, rows,
-                first, end, self._batch.first_seq, out, offsets,
+                first, end, self._batch.first_seq, self._bound, out, offsets,
             )  # fmt: skip
-            if reached == first:
-                out = np.empty(4 * len(out), dtype=np.uint8)
-                continue
             yield out, offsets[: reached - first + 1]
             first = reached
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.compiled import as_bits, kernel, load_f64, load_i32, load_i64, load_u8
-from headrace.core.memory import copy_bytes, store_i16, store_i32, store_i64, store_u8
+from headrace.core.memory import (
+    copy_bytes,
+    load_u16,
+    store_i16,
+    store_i32,
+    store_i64,
+    store_u8,
+    store_u16,
+)
 
 if TYPE_CHECKING:
     from headrace.core.columns import Bytes, Int64s
@@ -33,21 +41,6 @@ F_KIND, F_VALUES, F_DATA, F_VALID = range(4)
 #: Bytes before the sections of a record, and of a decision without features and reasons.
 FIXED_BYTES = 42
 DECISION_BYTES = 32
-
-
-@kernel
-def _fields_size(fields: Int64s, first: int, last: int, row: int) -> int:
-    """Bytes of the fields `first` to `last` of a row."""
-    size = 0
-    for field in range(first, last):
-        size += 1
-        if load_u8(fields[4 * field + 3] + row) != 0:
-            if fields[4 * field] == TEXT:
-                offsets = fields[4 * field + 1] + 4 * row
-                size += 4 + load_i32(offsets + 4) - load_i32(offsets)
-            else:
-                size += 8
-    return size
 
 
 @kernel
@@ -86,7 +79,7 @@ def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out:
     store_i64(out, _float_word(columns[D_MARGIN] + 8 * row))
     store_i64(out + 8, _float_word(columns[D_SCORE] + 8 * row))
     store_i64(out + 16, load_i64(columns[D_RULES] + 8 * row))
-    copy_bytes(out + 24, columns[D_RULE] + 2 * row, 2)
+    store_u16(out + 24, load_u16(columns[D_RULE] + 2 * row))
     store_u8(out + 26, load_u8(columns[D_OUTCOME] + row))
     store_u8(out + 27, load_u8(columns[D_ARM] + row))
     store_u8(out + 28, load_u8(columns[D_MARKS] + row))
@@ -103,7 +96,7 @@ def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out:
         high = load_u8(columns[pair] + 2 * row + 1)
         if high >= 0x80:
             break
-        copy_bytes(out, columns[pair] + 2 * row, 2)
+        store_u16(out, load_u16(columns[pair] + 2 * row))
         store_i64(out + 2, _float_word(columns[pair + 1] + 8 * row))
         out += 10
         told += 1
@@ -128,60 +121,38 @@ def _record_at(
     store_i64(out + 4, seq)
     store_u8(out + 12, load_u8(inputs[STREAM] + row))
     store_u8(out + 13, load_u8(inputs[KIND] + row))
-    copy_bytes(out + 14, inputs[SOURCE] + 2 * row, 2)
+    store_u16(out + 14, load_u16(inputs[SOURCE] + 2 * row))
     store_i64(out + 16, load_i64(inputs[POSITION] + 8 * row))
     store_i64(out + 24, load_i64(inputs[RECEIVED] + 8 * row))
-    copy_bytes(out + 32, inputs[REASON] + 2 * row, 2)
+    store_u16(out + 32, load_u16(inputs[REASON] + 2 * row))
     store_i64(out + 34, load_i64(inputs[ORIGINAL] + 8 * row))
     flags = out + FIXED_BYTES
     out = flags + 1
     present = 0
     event = int(load_i32(inputs[ROW] + 4 * row))
-    if event >= 0:
-        present |= 1
-        stream = load_u8(inputs[STREAM] + row)
-        end = _write_fields(fields, streams[stream], streams[stream + 1], event, out + 4)
+    for part in range(4):
+        # event, decision, quarantine, control: tables of fields but for the decision
+        table, at, end = 0, event, 0
+        if part == 0:
+            if event < 0:
+                continue
+            table = int(load_u8(inputs[STREAM] + row))
+        else:
+            seqs = decisions[D_SEQ] if part == 1 else inputs[ORIGINAL + part - 1]
+            at = rows[part - 1]
+            if at >= sizes[part - 1] or load_i64(seqs + 8 * at) != seq:
+                continue
+            rows[part - 1] += 1
+            table = 255 + part
+        if part == 1:
+            end = _write_decision(decisions, sizes[3], sizes[4], at, out + 4)
+        else:
+            end = _write_fields(fields, streams[table], streams[table + 1], at, out + 4)
         store_i32(out, end - out - 4)
         out = end
-    if rows[0] < sizes[0] and load_i64(decisions[D_SEQ] + 8 * rows[0]) == seq:
-        present |= 2
-        end = _write_decision(decisions, sizes[3], sizes[4], rows[0], out + 4)
-        store_i32(out, end - out - 4)
-        out = end
-        rows[0] += 1
-    for part in range(1, 3):
-        # quarantined inputs, then control records: tables of fields after those of the streams
-        table = 256 + part
-        if rows[part] < sizes[part] and load_i64(inputs[ORIGINAL + part] + 8 * rows[part]) == seq:
-            present |= 2 << part
-            end = _write_fields(fields, streams[table], streams[table + 1], rows[part], out + 4)
-            store_i32(out, end - out - 4)
-            out = end
-            rows[part] += 1
+        present |= 1 << part
     store_u8(flags, present)
     return out
-
-
-@kernel
-def record_bound(
-    inputs: Int64s,
-    streams: Int64s,
-    fields: Int64s,
-    sizes: Int64s,
-    rows: Int64s,
-    row: int,
-) -> int:
-    """An upper bound on the bytes of a record, exact in its texts."""
-    bound = FIXED_BYTES + 1 + 16 + DECISION_BYTES + 8 * int(sizes[3]) + 10 * int(sizes[4])
-    event = int(load_i32(inputs[ROW] + 4 * row))
-    if event >= 0:
-        stream = load_u8(inputs[STREAM] + row)
-        bound += _fields_size(fields, streams[stream], streams[stream + 1], event)
-    for part in range(1, 3):
-        table = 256 + part
-        if rows[part] < sizes[part]:
-            bound += _fields_size(fields, streams[table], streams[table + 1], rows[part])
-    return bound
 
 
 @kernel
@@ -195,6 +166,7 @@ def write_records(
     first: int,
     last: int,
     first_seq: int,
+    bound: int,
     out: Bytes,
     offsets: Int64s,
 ) -> int:
@@ -212,6 +184,7 @@ def write_records(
         first: Index of the first input.
         last: Index after the last.
         first_seq: Sequence number of input 0.
+        bound: No record is longer.
         out: The buffer.
         offsets: Where each record starts in `out`, and where the last ends.
 
@@ -221,7 +194,7 @@ def write_records(
     at = 0
     offsets[0] = 0
     for row in range(first, last):
-        if at + record_bound(inputs, streams, fields, sizes, rows, row) > len(out):
+        if at + bound > len(out):
             return row
         start = out.ctypes.data + at
         at += (
