@@ -125,7 +125,7 @@ def _expected(ensemble: TreeEnsemble, leaves: list[list[_Leaf]]) -> float:
             for ratio in leaf.ratios.values():
                 share *= ratio
             total += leaf.value * share
-    return total / ensemble.divisor
+    return total
 
 
 def _places(units: list[list[_Unit]], lanes: int) -> dict[int, tuple[int, int]]:

@@ -118,7 +118,7 @@ def explain(  # noqa: PLR0913 - a kernel takes its tables one by one
     """Write the contributions of rows `low` to `high` to the columns of `out`."""
     block, arena_bytes, groups = layout[0], layout[1], layout[2]
     answers_at, path_nodes, path_room = layout[3], layout[4], layout[5]
-    expected, divisor = settings[2], settings[3]
+    expected = settings[2]
     single = np.int64(settings[0])
     features = out.shape[0] - 1
     lanes = 8 if single else 4
@@ -183,8 +183,4 @@ def explain(  # noqa: PLR0913 - a kernel takes its tables one by one
                     )  # fmt: skip
                 for feature in range(features):
                     out[feature, to + index] += found[feature]
-        if divisor != 1.0:
-            for feature in range(features):
-                for index in range(count):
-                    out[feature, to + index] /= divisor
         out[features, to : to + count] = expected

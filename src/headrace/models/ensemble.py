@@ -60,10 +60,12 @@ class TreeEnsemble:
         link_scale: what the margin is multiplied by before a logistic link.
         single: features and sums are float32 (XGBoost); otherwise float64.
         base_margin: where the sum of leaves starts.
-        divisor: what the sum is divided by (a random forest's mean of trees), else 1.
+        divisor: what the margin is divided by before the link: the number of trees of LightGBM's
+            random forests, whose raw score is a sum, else 1.
         tree_start: int64 `[trees + 1]`.
         feature: int32 `[nodes]`; -1 is a leaf.
-        threshold: float64 `[nodes]`; a numeric split goes right when `x >= threshold`.
+        threshold: float64 `[nodes]`; a numeric split goes right when `x >= threshold`, and at NaN
+            no number does.
         left: int32 `[nodes]`, the child of rows that go left; -1 on a leaf.
         right: int32 `[nodes]`.
         missing: uint8 `[nodes]`, a `Missing`.
@@ -130,8 +132,6 @@ class TreeEnsemble:
                 "a leaf or the base margin is not a finite number; train the model again, "
                 "with a smaller learning rate or without infinite labels"
             )
-        if np.isnan(self.threshold[split]).any():
-            raise ArtefactError("the threshold of a split is NaN; save the model again")
         parents = np.zeros(nodes, np.int64)
         for child in (self.left[split], self.right[split]):
             if len(child) and (child.min() < 0 or child.max() >= nodes):

@@ -192,7 +192,9 @@ def _nodes(section: dict[str, str]) -> list[Node]:
             )
             node.missing = Missing.RIGHT
         else:
-            node.threshold = math.nextafter(thresholds[split], math.inf)
+            # every number is at most infinity, so there none goes right
+            at_most = thresholds[split]
+            node.threshold = math.nan if at_most == math.inf else math.nextafter(at_most, math.inf)
             node.missing = _missing(decisions[split])
         nodes.append(node)
     nodes += [Node(value=values[leaf], cover=counts[leaf]) for leaf in range(leaves)]

@@ -333,9 +333,9 @@ class _Tables:
 
 
 def kernel_settings(ensemble: TreeEnsemble) -> NDArray[np.float64]:
-    """Precision, the largest value that counts as zero, base margin and divisor."""
+    """Precision, the largest value that counts as zero, and the base margin."""
     zero_max = 0.0 if ensemble.single else ZERO_MAX
-    return np.array([ensemble.single, zero_max, ensemble.base_margin, ensemble.divisor])
+    return np.array([ensemble.single, zero_max, ensemble.base_margin])
 
 
 def column_tables(
@@ -503,7 +503,13 @@ class TreeScorer:
             )
         if out is None:
             out = np.empty(len(margins))
-        link_margins(margins, self.ensemble.link == Link.LOGISTIC, self.ensemble.link_scale, out)
+        link_margins(
+            margins,
+            self.ensemble.link == Link.LOGISTIC,
+            self.ensemble.link_scale,
+            self.ensemble.divisor,
+            out,
+        )
         return out
 
 

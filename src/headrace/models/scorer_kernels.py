@@ -105,7 +105,7 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
     values, values_single, node_values, node_values_single, out,
 ):  # fmt: skip
     """Write the margins of rows `low` to `high` to `out`; see `TreeScorer` for the tables."""
-    single, base_margin, divisor = settings[0] != 0.0, settings[2], settings[3]
+    single, base_margin = settings[0] != 0.0, settings[2]
     block, arena_bytes, results = layout[0], layout[1], layout[2]
     width = min(block, high - low)
     few = high - low <= WALK_ROWS
@@ -179,12 +179,12 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
                             base + 8 * at0, base + 8 * at1, base + 8 * at2, base + 8 * at3, count,
                         )  # fmt: skip
         for index in range(count):
-            margin = np.float64(sums_single[index]) if single else sums[index]
-            out[begin - low + index] = margin / divisor
+            out[begin - low + index] = np.float64(sums_single[index]) if single else sums[index]
 
 
 @kernel
-def link_margins(margins, logistic, scale, out):
+def link_margins(margins, logistic, scale, divisor, out):
     """Write the prediction of every margin."""
     for row in range(margins.shape[0]):
-        out[row] = sigmoid(margins[row] * scale) if logistic else margins[row]
+        mean = margins[row] / divisor
+        out[row] = sigmoid(mean * scale) if logistic else mean

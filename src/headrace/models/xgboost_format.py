@@ -23,7 +23,7 @@ from headrace.models.ubjson import read_ubjson
 #: probability that has to be turned into a margin first.
 _OBJECTIVES: Final = {
     "binary:logistic": (Link.LOGISTIC, True),
-    "binary:logitraw": (Link.IDENTITY, True),
+    "binary:logitraw": (Link.IDENTITY, False),
     "reg:logistic": (Link.LOGISTIC, True),
     "reg:squarederror": (Link.IDENTITY, False),
     "reg:squaredlogerror": (Link.IDENTITY, False),
@@ -177,6 +177,8 @@ def _nodes(tree: Any, weight: float) -> list[Node]:
     right = [int(child) for child in tree["right_children"]]
     conditions = np.asarray(tree["split_conditions"], np.float32).astype(np.float64).tolist()
     covers = np.asarray(tree["sum_hessian"], np.float32).astype(np.float64).tolist()
+    if np.isnan(conditions).any():
+        raise ArtefactError("a split or leaf of the model is NaN; train it again on finite labels")
     nodes = []
     for index, feature in enumerate(tree["split_indices"]):
         if left[index] < 0:
