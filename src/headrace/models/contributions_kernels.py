@@ -13,15 +13,26 @@ with no negative term, which Gauss-Legendre quadrature with at least d/2 points 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from headrace.core.compiled import kernel
 from headrace.models.scorer_kernels import encode, fill_columns
 from headrace.models.vector_kernels import STRIDE, add_tables, answer_units
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 @kernel
-def leaf_patterns(value, ratios, points, weights, patterns):
+def leaf_patterns(
+    value: float,
+    ratios: NDArray[np.float64],
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    patterns: NDArray[np.float64],
+) -> None:
     """Write the contributions of a leaf's features for each pattern of features passed.
 
     `patterns[p, i]` is what feature `i` gets when the features in the bits of `p` are passed.
@@ -43,7 +54,17 @@ def leaf_patterns(value, ratios, points, weights, patterns):
 
 
 @kernel
-def build_tables(units, leaves, entries, leaf_values, ratios, lanes, points, weights, tables):
+def build_tables(
+    units: NDArray[np.int64],
+    leaves: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    leaf_values: NDArray[np.float64],
+    ratios: NDArray[np.float64],
+    lanes: int,
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    tables: NDArray[np.float64],
+) -> None:
     """Add up the tables of contributions of all units.
 
     `units`: first leaf, last leaf, splits, place of its tables (in vectors). `leaves`: first and
@@ -69,10 +90,22 @@ def build_tables(units, leaves, entries, leaf_values, ratios, lanes, points, wei
 
 
 @kernel
-def walk_paths(  # noqa: PLR0913 - a kernel takes its tables one by one
-    tree, nodes, ranks, paths, path_leaves, path_entries, path_splits, path_values, path_ratios,
-    points, weights, right, products, found,
-):  # fmt: skip
+def walk_paths(
+    tree: int,
+    nodes: NDArray[np.int32],
+    ranks: NDArray[np.int32],
+    paths: NDArray[np.int64],
+    path_leaves: NDArray[np.int64],
+    path_entries: NDArray[np.int64],
+    path_splits: NDArray[np.int64],
+    path_values: NDArray[np.float64],
+    path_ratios: NDArray[np.float64],
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    products: NDArray[np.float64],
+    found: NDArray[np.float64],
+) -> None:
     """Add one tree's contributions for one row, leaf by leaf, to `found`.
 
     `paths`: first and last node, first and last leaf, first and last point of the quadrature.
@@ -109,12 +142,37 @@ def walk_paths(  # noqa: PLR0913 - a kernel takes its tables one by one
 
 
 @kernel
-def explain(  # noqa: PLR0913 - a kernel takes its tables one by one
-    X, rows, take_rows, low, high, settings, layout, sources, thresholds,
-    chunks, columns, tables, unit_words, batches, additions, contribution_tables, places,
-    walk_columns, walk_tables, nodes, paths, path_leaves, path_entries, path_splits,
-    path_values, path_ratios, points, weights, out,
-):  # fmt: skip
+def explain(
+    X: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    take_rows: bool,  # noqa: FBT001 - kernels have no keyword arguments
+    low: int,
+    high: int,
+    settings: NDArray[np.float64],
+    layout: NDArray[np.int64],
+    sources: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    unit_words: NDArray[np.int32],
+    batches: NDArray[np.int64],
+    additions: NDArray[np.int64],
+    contribution_tables: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    walk_columns: NDArray[np.int64],
+    walk_tables: NDArray[np.int32],
+    nodes: NDArray[np.int32],
+    paths: NDArray[np.int64],
+    path_leaves: NDArray[np.int64],
+    path_entries: NDArray[np.int64],
+    path_splits: NDArray[np.int64],
+    path_values: NDArray[np.float64],
+    path_ratios: NDArray[np.float64],
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
     """Write the contributions of rows `low` to `high` to the columns of `out`."""
     block, arena_bytes, groups = layout[0], layout[1], layout[2]
     answers_at, path_nodes, path_room = layout[3], layout[4], layout[5]

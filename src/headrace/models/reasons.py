@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 @kernel
-def _largest(contributions, features, count, numbers, values):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - a kernel's types are its arguments'
+def _largest(
+    contributions: NDArray[np.float64],
+    features: int,
+    count: int,
+    numbers: NDArray[np.int16],
+    values: NDArray[np.float64],
+) -> None:
     """Keep the `count` largest positive contributions of every row, by insertion."""
     for row in range(contributions.shape[1]):
         for feature in range(features):

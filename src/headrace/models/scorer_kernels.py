@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from headrace.core.compiled import kernel
@@ -14,6 +16,9 @@ from headrace.models.vector_kernels import (
     run_selections,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 #: Trees whose leaf numbers are found before their values are added.
 TREES_AT_ONCE = 8
 
@@ -22,9 +27,19 @@ WALK_ROWS = 12
 
 
 @kernel
-def encode(  # noqa: PLR0913 - a kernel takes its tables one by one
-    X, rows, take_rows, low, high, settings, sources, thresholds, numbers, codes, width,
-):  # fmt: skip
+def encode(
+    X: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    take_rows: bool,  # noqa: FBT001 - kernels have no keyword arguments
+    low: int,
+    high: int,
+    settings: NDArray[np.float64],
+    sources: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+    codes: NDArray[np.int32],
+    width: int,
+) -> None:
     """Write the codes of rows `low` to `high` of every source, `width` apart.
 
     A source is a feature with its sorted thresholds (padded with NaN to one less than a power of
@@ -57,7 +72,7 @@ def encode(  # noqa: PLR0913 - a kernel takes its tables one by one
                 code = count
                 if x != x:
                     code = count + 1
-                elif (0.0 <= x if single else -1.0 < x) and x < count:
+                elif (x >= 0.0 if single else x > -1.0) and x < count:
                     code = np.int64(x)
                 held[index] = code
             continue
@@ -74,7 +89,17 @@ def encode(  # noqa: PLR0913 - a kernel takes its tables one by one
 
 
 @kernel
-def fill_columns(first, last, columns, tables, codes, width, count, arena, block):
+def fill_columns(
+    first: int,
+    last: int,
+    columns: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    codes: NDArray[np.int32],
+    width: int,
+    count: int,
+    arena: NDArray[np.uint8],
+    block: int,
+) -> None:
     """Write the byte columns `first` to `last` of a chunk from the codes of `count` rows."""
     for column in range(first, last):
         source, table = columns[column, 0] * width, columns[column, 1]
@@ -84,7 +109,15 @@ def fill_columns(first, last, columns, tables, codes, width, count, arena, block
 
 
 @kernel
-def walk_tree(root, depth, nodes, ranks, at, count, leaves):
+def walk_tree(
+    root: int,
+    depth: int,
+    nodes: NDArray[np.int32],
+    ranks: NDArray[np.int32],
+    at: int,
+    count: int,
+    leaves: NDArray[np.int32],
+) -> None:
     """Write the leaf number that each of `count` rows reaches; `ranks` lie row by row.
 
     A leaf is its own child, so all rows take the same number of steps and none branches.
@@ -99,11 +132,30 @@ def walk_tree(root, depth, nodes, ranks, at, count, leaves):
 
 
 @kernel
-def score(  # noqa: PLR0913 - a kernel takes its tables one by one
-    X, rows, take_rows, low, high, settings, layout, sources, thresholds, chunks,
-    columns, tables, trees, selections, walk_columns, walk_tables, nodes,
-    values, values_single, node_values, node_values_single, out,
-):  # fmt: skip
+def score(
+    X: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    take_rows: bool,  # noqa: FBT001 - kernels have no keyword arguments
+    low: int,
+    high: int,
+    settings: NDArray[np.float64],
+    layout: NDArray[np.int64],
+    sources: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    trees: NDArray[np.int64],
+    selections: NDArray[np.int32],
+    walk_columns: NDArray[np.int64],
+    walk_tables: NDArray[np.int32],
+    nodes: NDArray[np.int32],
+    values: NDArray[np.float64],
+    values_single: NDArray[np.float32],
+    node_values: NDArray[np.float64],
+    node_values_single: NDArray[np.float32],
+    out: NDArray[np.float64],
+) -> None:
     """Write the margins of rows `low` to `high` to `out`; see `TreeScorer` for the tables."""
     single, base_margin = settings[0] != 0.0, settings[2]
     block, arena_bytes, results = layout[0], layout[1], layout[2]
@@ -183,7 +235,13 @@ def score(  # noqa: PLR0913 - a kernel takes its tables one by one
 
 
 @kernel
-def link_margins(margins, logistic, scale, divisor, out):
+def link_margins(
+    margins: NDArray[np.float64],
+    logistic: bool,  # noqa: FBT001 - kernels have no keyword arguments
+    scale: float,
+    divisor: float,
+    out: NDArray[np.float64],
+) -> None:
     """Write the prediction of every margin."""
     for row in range(margins.shape[0]):
         mean = margins[row] / divisor

@@ -7,11 +7,13 @@ Comparisons, selections and lane-wise additions round alike everywhere, so the b
 Memory is named by address; reads and writes may be unaligned.
 """
 
+# ruff: noqa: ARG001 - numba types an intrinsic by its arguments, and passes their values elsewhere
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import llvmlite.ir as ir
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -125,7 +127,7 @@ def run_selections(
     offset of the column to write. `rows` is a multiple of `STRIDE`.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, words, start, end, count = arguments
         with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
             entry = builder.add(words, builder.mul(number, _LONG(4 * SELECTION_WORDS)))
@@ -157,7 +159,7 @@ def count_thresholds(
     `codes` have room for `rows` rounded up to a multiple of 8.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers_at, thresholds_at, levels, codes_at, count = arguments
         double = ir.DoubleType()
 
@@ -203,7 +205,7 @@ def _leaf_adder(kind: Any) -> Any:
         typing_context: Any, sums: Any, leaves: Any, block: Any,
         first: Any, second: Any, third: Any, fourth: Any, rows: Any,
     ) -> Any:  # fmt: skip
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             sums_at, leaves_at, apart, *values_at, count = arguments
             columns = [
                 builder.add(leaves_at, builder.mul(apart, _LONG(tree)))
@@ -247,7 +249,7 @@ def answer_units(
     multiple of `STRIDE`.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, words, start, end, answers_at, apart, count = arguments
         none = ir.Constant(_BYTES, [0] * STRIDE)
         with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
@@ -308,7 +310,7 @@ def add_tables(
     that pick from them. Tables are added one after the other, lane by lane.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums_at, tables_at, answers_at, words, start, end, apart, count, is_single = arguments
         with cgutils.for_range_slice(builder, start, end, _LONG(1), intp=_LONG) as (number, _):
             entry = builder.add(words, builder.mul(number, _LONG(8 * ADDITION_WORDS)))
