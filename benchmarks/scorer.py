@@ -21,6 +21,8 @@ from headrace.models.xgboost_format import read_xgboost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 ROWS = 50_000
 EXPLAINED_BY_XGBOOST = 500
 FEATURES = 20
@@ -38,7 +40,7 @@ def seconds(work: Callable[[], object], runs: int = RUNS) -> float:
     return statistics.median(times)
 
 
-def compare(trees: int, depth: int, table: np.ndarray, labels: np.ndarray) -> None:
+def compare(trees: int, depth: int, table: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
     """Train one model and print what both sides take for it."""
     data = xgboost.DMatrix(table, labels)
     parameters = {"objective": "binary:logistic", "max_depth": depth}
@@ -61,12 +63,15 @@ def compare(trees: int, depth: int, table: np.ndarray, labels: np.ndarray) -> No
     contributions = len(few) / seconds(lambda: booster.predict(few_matrix, pred_contribs=True), 3)
     alone = seconds(lambda: scorer.margins(one), 500) * 1e6
     explained_alone = seconds(lambda: explainer.contributions(one), 500) * 1e6
+    print(f"{trees} trees of depth {depth}, tables {explainer.table_bytes / 1e6:.1f} MB")
     print(
-        f"{trees:>4} x depth {depth}: score {score:>10,.0f} rows/s ({score / theirs:.1f} x XGBoost's "
-        f"{theirs:,.0f}); with contributions {explain:>8,.0f} rows/s ({explain / contributions:.0f} x "
-        f"{contributions:,.0f}); one row {alone:.1f} us, explained {explained_alone:.0f} us; "
-        f"tables {explainer.table_bytes / 1e6:.1f} MB"
+        f"  score          {score:>10,.0f} rows/s  {score / theirs:>6.1f} x XGBoost's {theirs:,.0f}"
     )
+    ratio = explain / contributions
+    print(
+        f"  and reasons    {explain:>10,.0f} rows/s  {ratio:>6.0f} x XGBoost's {contributions:,.0f}"
+    )
+    print(f"  one row alone  {alone:.1f} us, its contributions {explained_alone:.0f} us")
 
 
 def main() -> None:
@@ -76,7 +81,7 @@ def main() -> None:
     table[:, 10:] = np.exp(table[:, 10:])
     table[random.random(table.shape) < 0.05] = np.nan
     total = np.nan_to_num(table[:, 0] + table[:, 1] * table[:, 2]) + random.normal(size=ROWS)
-    labels = (total > 1.5).astype(int)
+    labels = (total > 1.5).astype(np.int64)
     for trees, depth in ((400, 3), (300, 4), (200, 6)):
         compare(trees, depth, table, labels)
 

@@ -250,10 +250,10 @@ def _share_trees(leaves: list[list[_Leaf]], lanes: int) -> list[list[_Unit]]:
         units.append(_units(tree) if short else [])
     place = _places(units, lanes)
     taken = 0
-    for tree, mine in enumerate(units):
+    for number, mine in enumerate(units):
         room = sum(_VECTOR_BYTES * len(unit.groups(place)) << len(unit.splits) for unit in mine)
         if taken + room > TABLE_BYTES_MAX:
-            units[tree] = []
+            units[number] = []
         else:
             taken += room
     return units
@@ -379,7 +379,7 @@ class ContributionScorer:
         """
         low, high, rows_given = check_matrix(self.ensemble, X, rows, low, high)
         out = np.empty((self.ensemble.features + 1, high - low))
-        explain(X, rows_given, rows is not None, low, high, *self._arguments, out)
+        explain(X, rows_given, rows is not None, low, high, *(*self._arguments, out))
         return out
 
 

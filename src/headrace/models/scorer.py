@@ -100,20 +100,26 @@ class Sources:
         return table
 
 
+def _distinct_sets(ensemble: TreeEnsemble) -> tuple[list[NDArray[np.int32]], list[int]]:
+    """The different sets of categories, and for each set of the ensemble which one it is."""
+    place: dict[bytes, int] = {}
+    sets: list[NDArray[np.int32]] = []
+    set_of = []
+    for start, end in zip(ensemble.set_start[:-1], ensemble.set_start[1:], strict=True):
+        codes = ensemble.set_codes[start:end]
+        set_of.append(place.setdefault(codes.tobytes(), len(sets)))
+        if set_of[-1] == len(sets):
+            sets.append(codes)
+    return sets, set_of
+
+
 def read_sources(ensemble: TreeEnsemble) -> Sources:
     """Collect the features that an ensemble's splits read, and number their thresholds."""
     held: list[_Source] = []
     place: dict[tuple[int, bool], int] = {}
     split = ensemble.feature >= 0
     categorical = ensemble.category_set >= 0
-    set_place: dict[bytes, int] = {}
-    sets: list[NDArray[np.int32]] = []
-    set_of = []
-    for start, end in zip(ensemble.set_start[:-1], ensemble.set_start[1:], strict=True):
-        codes = ensemble.set_codes[start:end]
-        set_of.append(set_place.setdefault(codes.tobytes(), len(sets)))
-        if set_of[-1] == len(sets):
-            sets.append(codes)
+    sets, set_of = _distinct_sets(ensemble)
     for feature in np.unique(ensemble.feature[split]).tolist():
         mine = split & (ensemble.feature == feature)
         for is_set in (False, True):
@@ -478,7 +484,7 @@ class TreeScorer:
             raise DataError(
                 f"out is {out.dtype} {out.shape}; it must be float64 with {high - low} places"
             )
-        score(X, rows_given, rows is not None, low, high, *self._arguments, out)
+        score(X, rows_given, rows is not None, low, high, *(*self._arguments, out))
         return out
 
     def probabilities(

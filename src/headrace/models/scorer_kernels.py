@@ -70,7 +70,7 @@ def encode(
             for index in range(total):
                 x = numbers[index]
                 code = count
-                if x != x:
+                if np.isnan(x):
                     code = count + 1
                 elif (x >= 0.0 if single else x > -1.0) and x < count:
                     code = np.int64(x)
@@ -85,7 +85,7 @@ def encode(
             x = numbers[index]
             code = held[index]
             code = zero if kind == 1 and x == 0.0 else code
-            held[index] = missing if x != x else code
+            held[index] = missing if np.isnan(x) else code
 
 
 @kernel

@@ -91,7 +91,7 @@ class _Reader:
         if kind in _NUMBERS and count is not None:
             dtype = np.dtype(_NUMBERS[kind])
             return np.frombuffer(self.take(dtype.itemsize * count), dtype)
-        items = []
+        items: list[Any] = []
         while count is None or len(items) < count:
             marker = kind or self.marker()
             if count is None and marker == b"]":

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _typed_intrinsic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# a kernel calls an intrinsic without the typing context that numba's stub asks for
+intrinsic: Any = _typed_intrinsic
 
 #: Rows that one step of a byte loop takes; columns of bytes are padded to a multiple of it.
 STRIDE: Final = 64
@@ -62,6 +65,12 @@ def _word(builder: Any, address: Any, number: int) -> Any:
     """Word `number` of the table at an address, as a 64-bit integer."""
     at = builder.add(address, _LONG(4 * number))
     return builder.sext(_load(builder, at, _WORD), _LONG)
+
+
+def _variable(builder: Any, value: Any) -> Any:
+    """A place on the stack that begins with a value."""
+    place: Any = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba's own
+    return place
 
 
 def _byte(builder: Any, word: Any) -> Any:
@@ -171,10 +180,10 @@ def count_thresholds(
             ]
             # a place is kept as the address of the threshold before it
             before = builder.sub(thresholds_at, _LONG(8))
-            places = [cgutils.alloca_once_value(builder, before) for _ in values]
+            places = [_variable(builder, before) for _ in values]
             # shifting the comparison's bit into place keeps the search free of branches; a select
             # would be made into one, and be guessed wrong every other time
-            shift = cgutils.alloca_once_value(builder, builder.add(levels, _LONG(2)))
+            shift = _variable(builder, builder.add(levels, _LONG(2)))
             with cgutils.for_range(builder, levels, intp=_LONG):
                 level = builder.load(shift)
                 for place, value in zip(places, values, strict=True):

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightgbm
 import numpy as np
@@ -17,6 +16,9 @@ from headrace.models.lightgbm_format import read_lightgbm
 from headrace.models.scorer import TreeScorer
 from headrace.models.ubjson import read_ubjson
 from headrace.models.xgboost_format import read_xgboost
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RANDOM = np.random.default_rng(3)
 TABLE = RANDOM.normal(size=(400, 3))
@@ -76,7 +78,7 @@ def test_base_margins_are_the_librarys() -> None:
 def test_what_is_not_supported_is_named(tmp_path: Path) -> None:
     classes = xgboost.DMatrix(TABLE, RANDOM.integers(0, 3, 400))
     several = xgboost.train({"objective": "multi:softprob", "num_class": 3}, classes, 1)
-    with pytest.raises(ArtefactError, match="multi:softprob.*supported.*binary:logistic"):
+    with pytest.raises(ArtefactError, match=r"multi:softprob.*supported.*binary:logistic"):
         read_xgboost(several)
     with pytest.raises(ArtefactError, match="gblinear"):
         read_xgboost(booster(booster="gblinear"))
@@ -140,7 +142,8 @@ def test_a_plain_processor_gives_the_same_bits(tmp_path: Path) -> None:
         environment.pop("NUMBA_CACHE_DIR", None)
         if name:
             environment |= {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
-        command = [sys.executable, "-c", PLAIN, tmp_path / "model.json", tmp_path / "X.npy"]
+        command: list[str] = [sys.executable, "-c", PLAIN, str(tmp_path / "model.json")]
+        command.append(str(tmp_path / "X.npy"))
         said.append(
             subprocess.run(command, env=environment, capture_output=True, check=True).stdout
         )

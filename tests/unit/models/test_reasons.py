@@ -34,7 +34,7 @@ def test_wrong_questions_are_refused() -> None:
     with pytest.raises(DataError, match="at least one"):
         top_reasons(np.zeros((3, 2)), 0)
     with pytest.raises(DataError, match="float64"):
-        top_reasons(np.zeros((3, 2), np.float32), 1)  # type: ignore[arg-type]  # the point
+        top_reasons(np.zeros((3, 2), np.float32), 1)
 
 
 def test_text_says_the_value() -> None:
