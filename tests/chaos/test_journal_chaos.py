@@ -70,6 +70,7 @@ def test_wherever_it_is_cut_a_journal_opens_at_its_last_good_head(tmp_path: Path
     _written(folder)
     path = segment_paths(folder)[-1]
     whole = path.read_bytes()
+    others = {other: other.read_bytes() for other in segment_paths(folder)[:-1]}
     before = verify(folder, KEY.public).next_seq
     commits = [frame.end for frame in frames_of(path) if frame.kind is FrameKind.COMMIT]
     assert len(commits) == 1
@@ -80,11 +81,14 @@ def test_wherever_it_is_cut_a_journal_opens_at_its_last_good_head(tmp_path: Path
         if time.monotonic() > end:
             break
         path.write_bytes(whole[:cut])
+        for other, data in others.items():
+            other.write_bytes(data)
         for kept in (folder / "unvouched").glob("*"):
             kept.unlink()
         with Journal.open(folder, HEADER, KEY) as journal:
             assert journal.next_seq == (before if cut == len(whole) else start)
             assert [tail.kept.read_bytes() for tail in journal.tails] in ([whole[:cut]], [])
+            journal.append(samples.batch(9, journal.next_seq, 2))
         assert verify(folder, KEY.public).good
 
 

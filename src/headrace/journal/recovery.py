@@ -90,7 +90,11 @@ def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
         segment = len(paths) - 1
         good, chain, why = _last_good(paths[-1], segment, keys)
         size = paths[-1].stat().st_size
-        if good < size:
+        if size == 0:
+            # a writer was stopped between making the file and writing to it: it holds nothing
+            paths[-1].unlink()
+            sync_folder(folder)
+        elif good < size:
             tails.append(_move_aside(folder, paths[-1], segment, good, why))
         if good:
             _check_joint(folder, segment)

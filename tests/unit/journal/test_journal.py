@@ -304,6 +304,18 @@ def test_a_tail_is_moved_aside_wherever_it_was_cut(tmp_path: Path) -> None:
         )
 
 
+def test_an_empty_segment_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """A writer can be killed between making a segment and writing to it."""
+    written(tmp_path)
+    assert len(segment_paths(tmp_path)) == 2
+    segment_paths(tmp_path)[1].write_bytes(b"")
+    with Journal.open(tmp_path, HEADER, KEY, segment_bytes=8000) as journal:
+        assert (journal.next_seq, journal.tails) == (8, ())
+        journal.append(samples.batch(9, 8, 4))
+    assert verify(tmp_path, KEY.public).require().next_seq == 12
+    assert len(segment_paths(tmp_path)) == 2
+
+
 def test_frames_after_damage_are_kept_aside(tmp_path: Path) -> None:
     written(tmp_path)
     path = segment_paths(tmp_path)[-1]
