@@ -64,13 +64,9 @@ def compare(trees: int, depth: int, table: NDArray[np.float64], labels: NDArray[
     alone = seconds(lambda: scorer.margins(one), 500) * 1e6
     explained_alone = seconds(lambda: explainer.contributions(one), 500) * 1e6
     print(f"{trees} trees of depth {depth}, tables {explainer.table_bytes / 1e6:.1f} MB")
-    print(
-        f"  score          {score:>10,.0f} rows/s  {score / theirs:>6.1f} x XGBoost's {theirs:,.0f}"
-    )
+    print(f"  score          {score:>10,.0f} rows/s {score / theirs:>6.1f} x XGBoost {theirs:,.0f}")
     ratio = explain / contributions
-    print(
-        f"  and reasons    {explain:>10,.0f} rows/s  {ratio:>6.0f} x XGBoost's {contributions:,.0f}"
-    )
+    print(f"  and reasons    {explain:>10,.0f} rows/s {ratio:>6.0f} x XGBoost {contributions:,.0f}")
     print(f"  one row alone  {alone:.1f} us, its contributions {explained_alone:.0f} us")
 
 

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic as _typed_intrinsic
+
+from headrace.core.compiled import intrinsic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-# a kernel calls an intrinsic without the typing context that numba's stub asks for
-intrinsic: Any = _typed_intrinsic
 
 #: Rows that one step of a byte loop takes; columns of bytes are padded to a multiple of it.
 STRIDE: Final = 64
