@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.columns import Batch
+from headrace.events.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from headrace.core.columns import Column
+    from headrace.core.columns import Column, Text
     from headrace.events.parsed import Parsed
     from headrace.events.schema import Schema
     from headrace.security.vault import Vault
 
-#: What is shown in place of a value that is personal data.
-MASKED = "(personal data)"
+#: How long unreadable bytes stay sealed in the vault, from when they were read (ns): 90 days.
+KEPT_NS = 90 * 86_400 * 10**9
+
+#: How long the bytes of an unreadable event are kept, sealed.
+SEALED_NS = 30 * 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +46,53 @@ class Door:
 
     Attributes:
         schema: Of the stream.
-        vault: Where personal data and unreadable bytes go.
+        vault: Where personal data and unreadable bytes go; None lets everything through as it is
+            and keeps no bytes, for computations that leave no record.
     """
 
     schema: Schema
-    vault: Vault
+    vault: Vault | None
 
     def typed(self, parsed: Parsed) -> Batch:
         """The valid rows, personal data replaced by surrogates."""
         personal = [field for field in self.schema.fields if field.pii]
-        if not personal or len(parsed.batch) == 0:
+        if not personal or self.vault is None or len(parsed.batch) == 0:
             return parsed.batch
-        subject = next((field.name for field in personal if field.subject), None)
         columns: dict[str, Column] = dict(parsed.batch.columns)
-        owner = parsed.batch.text(subject) if subject else None
-        replaced: Mapping[str, Column] = {
-            field.name: self.vault.surrogates(
-                field.name, parsed.batch.text(field.name), None if field.subject else owner
-            )
-            for field in personal
-        }
-        columns.update(replaced)
+        owner: Text | None = None
+        # the person first: what else is personal in an event is kept under that person's key
+        for field in sorted(personal, key=lambda field: not field.subject):
+            given = parsed.batch.text(field.name)
+            surrogates = self.vault.surrogates(field.name, given, owner)
+            columns[field.name] = surrogates
+            if field.subject:
+                owner = surrogates
         return Batch(columns, len(parsed.batch))
 
-    def refused(self, parsed: Parsed, raw: Callable[[int], bytes]) -> list[RefusedRow]:
-        """The other rows, ascending; `raw` gives the bytes of a row as they came."""
+    def refused(
+        self, parsed: Parsed, raw: Callable[[int], bytes], read_ns: int
+    ) -> list[RefusedRow]:
+        """The other rows, ascending; `raw` gives the bytes of a row as they came at `read_ns`."""
         personal = {field.name for field in self.schema.fields if field.pii}
         told = parsed.rejections
         rows: list[RefusedRow] = []
         for index, row in enumerate(told.rows.tolist()):
             data = raw(row)
-            hidden = told.fields[index] in personal or not told.fields[index]
+            reference = ""
+            if self.vault is not None:
+                why = Reason(int(told.reasons[index])).text
+                reference = self.vault.seal(data, reason=why, expires_ns=now_ns + SEALED_NS)
             rows.append(
                 RefusedRow(
                     reason=int(told.reasons[index]),
                     field=told.fields[index],
-                    value=MASKED if hidden and personal else told.values[index],
+                    value=masked(self.schema, told.fields[index], told.values[index]),
                     expected=told.expected[index],
-                    reference=self.vault.seal(data),
+                    reference=self.vault.seal(
+                        data,
+                        reason=Reason(int(told.reasons[index])).text,
+                        expires_ns=read_ns + KEPT_NS,
+                    ),
                     length=len(data),
                 )
             )

@@ -55,10 +55,10 @@ class Assembly:
 
     Args:
         plan: Whose streams and tables the sources are of.
-        vault: Behind the doors.
+        vault: Behind the doors; None where nothing is recorded.
     """
 
-    def __init__(self, plan: Plan, vault: Vault) -> None:
+    def __init__(self, plan: Plan, vault: Vault | None) -> None:
         schemas = [*((s.name, s.schema) for s in plan.streams)]
         schemas += [(table.name, table.schema) for table in plan.tables]
         self.names = [name for name, _ in schemas]
@@ -105,7 +105,7 @@ class Assembly:
                 typed.setdefault(part.rank, []).append((part.places[part.parsed.rows], batch))
             if len(part.parsed.rejections):
                 at = part.places[part.parsed.rejections.rows].tolist()
-                refused += zip(at, door.refused(part.parsed, part.raw), strict=True)
+                refused += zip(at, door.refused(part.parsed, part.raw, read_ns), strict=True)
         batches: dict[str, Batch] = {}
         for rank, pieces in typed.items():
             places = np.concatenate([places for places, _ in pieces])

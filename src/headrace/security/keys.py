@@ -57,18 +57,22 @@ class LocalMasterKey:
             SecurityError: If the file is there already: a master key is never overwritten.
         """
         key = random(32)
+        # written whole under another name first: no crash leaves half a key behind
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
+            with os.fdopen(os.open(draft, flags, stat.S_IRUSR | stat.S_IWUSR), "wb") as file:
+                file.write(_MAGIC + key.hex().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
         except FileExistsError as error:
             raise SecurityError(
                 f"{path} is there already, and a master key is never overwritten; "
                 "open it, or move it away if nothing was sealed under it"
             ) from error
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_MAGIC + key.hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        finally:
+            draft.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -107,6 +111,25 @@ class LocalMasterKey:
                 "name the file that `create` made"
             )
         return LocalMasterKey(key, random)
+
+    @staticmethod
+    def load_or_create(
+        path: Path, random: Callable[[int], bytes] = secrets.token_bytes
+    ) -> LocalMasterKey:
+        """Read the key in a file, or draw one and write it there, folders included.
+
+        Raises:
+            SecurityError: If others can read the file, or it holds no key.
+        """
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                return LocalMasterKey.create(path, random)
+            except SecurityError:
+                if not path.exists():
+                    raise
+                # another process was faster: its key is the one
+        return LocalMasterKey.open(path, random)
 
     def wrap(self, plain: bytes, context: bytes) -> bytes:
         """Seal a key; it opens only in the same context."""

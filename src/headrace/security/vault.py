@@ -236,11 +236,11 @@ class Vault:
         return owners
 
     def commit(self) -> None:
-        """Make every surrogate given out so far durable: written, and synced to disk."""
+        """Make every surrogate and seal given out so far durable: written, and synced to disk."""
         with self._lock:
             kernels.close_page(self._state, self._breaks)
             count = int(self._state[kernels.WAITING])
-            if not count and not self._new_domains:
+            if not count and not self._new_domains and not self._store.unwritten:
                 return
             pages = []
             word, key = 0, 0
@@ -362,7 +362,9 @@ class Vault:
             return len(owned)
 
     def seal(self, content: bytes, *, reason: str, expires_ns: int) -> str:
-        """Keep bytes that could not be told apart into fields, sealed; durable when it returns.
+        """Keep bytes that could not be told apart into fields, sealed.
+
+        They are durable from the next `commit` on, as surrogates are.
 
         Args:
             content: As they came in.
@@ -389,6 +391,7 @@ class Vault:
     def purge(self, now_ns: int) -> int:
         """Remove sealed bytes whose retention has passed; how many they were."""
         with self._lock:
+            self.commit()
             return self._store.purge(now_ns)
 
     def close(self) -> None:

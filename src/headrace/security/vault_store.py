@@ -60,6 +60,7 @@ class VaultStore:
         path = folder / "vault.sqlite"
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._path = path
+        self._unwritten: dict[str, tuple[int, int, int, str, bytes]] = {}
         self._connection = sqlite3.connect(
             path, timeout=0, isolation_level=None, check_same_thread=False
         )
@@ -180,11 +181,19 @@ class VaultStore:
     def add(
         self, domains: Iterable[tuple[int, str]], pages: Iterable[tuple[int, bytes, bytes]]
     ) -> None:
-        """Write new domains and pages (number, keys, entries): all or none, and synced."""
+        """Write domains, pages (number, keys, entries), what was sealed: all or none, synced."""
         rows = [(page, *self._sealed_page(page, keys, entries)) for page, keys, entries in pages]
+        sealed = [(reference, *row) for reference, row in self._unwritten.items()]
         with _Transaction(self._connection) as run:
             run.executemany("INSERT INTO domains VALUES (?, ?)", domains)
             run.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?)", rows)
+            run.executemany("INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)", sealed)
+        self._unwritten.clear()
+
+    @property
+    def unwritten(self) -> int:
+        """How many were sealed since the last `add`."""
+        return len(self._unwritten)
 
     def erase(self, pages: Iterable[tuple[int, bytes, bytes]], surrogates: Iterable[str]) -> None:
         """Put pages in the place of older ones, note what was erased, leave no older copy."""
@@ -203,23 +212,25 @@ class VaultStore:
         return self._connection.execute(query, (surrogate,)).fetchone() is not None
 
     def seal(self, reference: str, content: bytes, reason: str, expires_ns: int) -> None:
-        """Keep bytes under a name until a time."""
+        """Keep bytes under a name until a time; the next `add` writes them."""
         counter = self._take_nonces(1)
         sealed = self._seal(counter, content, b" sealed bytes " + reference.encode())
-        row = (reference, self._epoch, counter, expires_ns, reason, sealed)
-        with _Transaction(self._connection) as run:
-            run.execute("INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._unwritten[reference] = (self._epoch, counter, expires_ns, reason, sealed)
 
     def unseal(self, reference: str) -> bytes:
         """The bytes kept under a name."""
-        query = "SELECT epoch, counter, content FROM sealed WHERE reference = ?"
-        row = self._connection.execute(query, (reference,)).fetchone()
+        row = self._unwritten.get(reference)
+        if row is None:
+            query = (
+                "SELECT epoch, counter, expires_ns, reason, content FROM sealed WHERE reference = ?"
+            )
+            row = self._connection.execute(query, (reference,)).fetchone()
         if row is None:
             raise NotFound(
                 f"the vault holds no sealed bytes {reference!r}: they were never sealed here, or "
                 "their retention has passed and they were purged"
             )
-        epoch, counter, content = row
+        epoch, counter, _, _, content = row
         return self._open(epoch, counter, content, b" sealed bytes " + reference.encode())
 
     def purge(self, now_ns: int) -> int:

@@ -43,3 +43,14 @@ def test_a_key_file_is_never_overwritten_nor_read_when_others_can(tmp_path: Path
         LocalMasterKey.open(path)
     with pytest.raises(SecurityError, match="cannot be read"):
         LocalMasterKey.open(tmp_path / "none.key")
+
+
+def test_a_key_is_loaded_or_else_created_with_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "master.key"
+    sealed = LocalMasterKey.load_or_create(path).wrap(b"a data key", b"vault")
+    assert [file.name for file in path.parent.iterdir()] == ["master.key"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert LocalMasterKey.load_or_create(path).unwrap(sealed, b"vault") == b"a data key"
+    path.write_bytes(b"")
+    with pytest.raises(SecurityError, match="holds no master key"):
+        LocalMasterKey.load_or_create(path)

@@ -233,15 +233,30 @@ def test_sealed_bytes_open_until_they_are_purged(tmp_path: Path) -> None:
     first = held.seal(raw, reason="malformed", expires_ns=100)
     second = held.seal(raw + b"2", reason="malformed", expires_ns=200)
     assert held.unseal(first) == raw
+    held.commit()
+    assert held.unseal(first) == raw
+    lost = held.seal(raw, reason="malformed", expires_ns=200)
     held.close()
     held = Vault.open(tmp_path, KEY, seeded(2))
     assert held.unseal(second) == raw + b"2"
+    with pytest.raises(NotFound, match="never sealed here"):
+        held.unseal(lost)
     assert held.purge(99) == 0
     assert held.purge(100) == 1
     with pytest.raises(NotFound, match="purged"):
         held.unseal(first)
     assert held.unseal(second) == raw + b"2"
     assert CARD.encode() not in files(tmp_path)
+    held.close()
+
+
+def test_what_was_just_sealed_is_purged_too(tmp_path: Path) -> None:
+    held = Vault.open(tmp_path, KEY, seeded(1))
+    references = [held.seal(b"x" * n, reason="malformed", expires_ns=n) for n in range(500)]
+    assert held.purge(99) == 100
+    assert held.unseal(references[100]) == b"x" * 100
+    with pytest.raises(NotFound, match="purged"):
+        held.unseal(references[99])
     held.close()
 
 
