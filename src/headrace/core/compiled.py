@@ -68,6 +68,15 @@ def kernel(function: Function) -> Function:
     >>> double(21)
     42
     """
+    return _compiled(function)
+
+
+def inner_kernel(function: Function) -> Function:
+    """Compile a function that only other kernels call: half the work, no way in from Python."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
     has_file = Path(function.__code__.co_filename).is_file()
     compile_it: Any = numba.njit(
         nogil=True,
@@ -75,6 +84,7 @@ def kernel(function: Function) -> Function:
         error_model="numpy",
         fastmath=False,
         boundscheck=False,
+        **options,
     )
     compiled: Function = compile_it(function)
     return compiled

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from headrace.core.compiled import as_bits, as_float, kernel
+from headrace.core.compiled import as_bits, as_float, inner_kernel, kernel
 
 #: The mean radius of the Earth in kilometres: R1 of GRS 80 (Moritz, 1980).
 EARTH_RADIUS_KM = 6371.0088
@@ -75,7 +75,7 @@ def _euler(x: Fraction) -> Fraction:
 _ATAN_HEADS, _ATAN_TAILS = _arctangents()
 
 
-@kernel
+@inner_kernel
 def _product(a: float, b: float) -> tuple[float, float]:
     """The exact product as head and tail (Dekker's product with Veltkamp's split)."""
     head = a * b
@@ -89,7 +89,7 @@ def _product(a: float, b: float) -> tuple[float, float]:
     return head, tail
 
 
-@kernel
+@inner_kernel
 def _sum(a: float, b: float) -> tuple[float, float]:
     """The exact sum as head and tail (Knuth's two-sum)."""
     head = a + b
@@ -97,7 +97,7 @@ def _sum(a: float, b: float) -> tuple[float, float]:
     return head, (a - (head - part)) + (b - part)
 
 
-@kernel
+@inner_kernel
 def _scaled(value: float, exponent: int) -> float:
     """`value * 2 ** exponent`, rounded once; value is near 1."""
     extra = 1.0
@@ -111,7 +111,7 @@ def _scaled(value: float, exponent: int) -> float:
     return value * extra * scale if extra > 1.0 else value * scale * extra
 
 
-@kernel
+@inner_kernel
 def _exp_of(x: float, low: float) -> float:
     """exp(x + low) for a tiny low."""
     if x != x:  # noqa: PLR0124 - the test for NaN
@@ -152,7 +152,7 @@ def exp(x: float) -> float:
     return _exp_of(x, 0.0)
 
 
-@kernel
+@inner_kernel
 def _near_terms(q: float, z: float, z_low: float) -> tuple[float, float]:
     """Z (1/3 + z (1/5 + z (1/7 + z (1/9 + z q)))) as head and tail."""
     a, a_low = _sum(0.1111111111111111, q * z)
@@ -302,7 +302,7 @@ def sigmoid(x: float) -> float:
     return grown / (1.0 + grown)
 
 
-@kernel
+@inner_kernel
 def _quadrant(x: float) -> tuple[int, float, float]:
     """X less the nearest multiple of pi / 2, as head and tail, and which multiple modulo 4."""
     k = math.floor(x / _HALF_PI + 0.5)
@@ -311,7 +311,7 @@ def _quadrant(x: float) -> tuple[int, float, float]:
     return int(k) & 3, r, rest + more
 
 
-@kernel
+@inner_kernel
 def _sine_near(x: float, low: float) -> float:
     """sin(x + low) on |x| < 0.79, by Taylor's series."""
     z = x * x
@@ -326,7 +326,7 @@ def _sine_near(x: float, low: float) -> float:
     return x + (x * z * p + low * (1.0 - 0.5 * z))
 
 
-@kernel
+@inner_kernel
 def _cosine_near(x: float, low: float) -> float:
     """cos(x + low) on |x| < 0.79, by Taylor's series."""
     z = x * x

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from headrace.core.compiled import as_float, kernel
+from headrace.core.compiled import as_float, inner_kernel, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def rounded_product(a: int, b: int, digits: int) -> tuple[int, bool]:
     return -low if negative else low, fits
 
 
-@kernel
+@inner_kernel
 def _length(limbs: NDArray[np.int64], longest: int) -> int:
     """How many limbs there are up to the highest that is not 0."""
     while longest > 0 and limbs[longest - 1] == 0:
@@ -123,7 +123,7 @@ def _length(limbs: NDArray[np.int64], longest: int) -> int:
     return longest
 
 
-@kernel
+@inner_kernel
 def _bits(limbs: NDArray[np.int64], length: int) -> int:
     """The position after the highest bit set."""
     if length == 0:
@@ -135,7 +135,7 @@ def _bits(limbs: NDArray[np.int64], length: int) -> int:
     return 32 * (length - 1) + bits
 
 
-@kernel
+@inner_kernel
 def _shift_up(limbs: NDArray[np.int64], length: int, bits: int) -> int:
     """`limbs <<= bits`, in place; the new length."""
     whole, part = bits >> 5, bits & 31
@@ -148,7 +148,7 @@ def _shift_up(limbs: NDArray[np.int64], length: int, bits: int) -> int:
     return _length(limbs, length + 1 + whole)
 
 
-@kernel
+@inner_kernel
 def _multiply_small(limbs: NDArray[np.int64], length: int, factor: int) -> int:
     """`limbs *= factor` for a factor below 2 ** 31, in place; the new length."""
     carry = 0
@@ -160,7 +160,7 @@ def _multiply_small(limbs: NDArray[np.int64], length: int, factor: int) -> int:
     return length + 1 if carry else length
 
 
-@kernel
+@inner_kernel
 def _from_words(high: int, low: int, limbs: NDArray[np.int64]) -> int:
     """Put a non-negative 128-bit integer into limbs; their length."""
     limbs[0] = low & _LIMB
@@ -170,7 +170,7 @@ def _from_words(high: int, low: int, limbs: NDArray[np.int64]) -> int:
     return _length(limbs, 4)
 
 
-@kernel
+@inner_kernel
 def _times_ten(limbs: NDArray[np.int64], length: int, digits: int) -> int:
     """`limbs *= 10 ** digits`, in place; the new length."""
     while digits > 0:
@@ -180,7 +180,7 @@ def _times_ten(limbs: NDArray[np.int64], length: int, digits: int) -> int:
     return length
 
 
-@kernel
+@inner_kernel
 def _round(quotient: int, inexact: bool, exponent: int) -> float:  # noqa: FBT001 - a kernel's arguments have no names
     """`(quotient + something in (0, 1) if inexact) * 2 ** exponent`, to the nearest float.
 
@@ -207,7 +207,7 @@ def _round(quotient: int, inexact: bool, exponent: int) -> float:  # noqa: FBT00
     return value * scale
 
 
-@kernel
+@inner_kernel
 def _quotient(  # noqa: C901 - a long division, step by step
     work: Workspace, length: int, below: int, exponent: int
 ) -> float:
@@ -231,7 +231,8 @@ def _quotient(  # noqa: C901 - a long division, step by step
         below = _shift_up(denominator, below, -shift)
     # long division, a bit at a time: the quotient has 62 or 63 of them
     size = below + 3
-    rest[:size] = 0
+    for i in range(size):
+        rest[i] = 0
     for i in range(length, size):
         numerator[i] = 0
     quotient = 0
@@ -252,7 +253,7 @@ def _quotient(  # noqa: C901 - a long division, step by step
     return _round(quotient, _length(rest, below + 1) > 0, exponent - shift)
 
 
-@kernel
+@inner_kernel
 def _shift_up_one(limbs: NDArray[np.int64], length: int) -> None:
     """`limbs <<= 1` over a fixed number of limbs."""
     carry = 0
@@ -262,7 +263,7 @@ def _shift_up_one(limbs: NDArray[np.int64], length: int) -> None:
         carry = limb >> 32
 
 
-@kernel
+@inner_kernel
 def _at_least(a: NDArray[np.int64], b: NDArray[np.int64], length: int) -> bool:
     """Whether a, which has one limb more, is b or greater."""
     if a[length]:
@@ -273,7 +274,7 @@ def _at_least(a: NDArray[np.int64], b: NDArray[np.int64], length: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _subtract(a: NDArray[np.int64], b: NDArray[np.int64], length: int) -> None:
     """`a -= b` where a, which has one limb more, is at least b."""
     borrow = 0
@@ -350,10 +351,11 @@ def variance(  # noqa: PLR0917 - a kernel takes its words one by one
     return _quotient(work, length, below, 0)
 
 
-@kernel
+@inner_kernel
 def _square(limbs: NDArray[np.int64], length: int, out: NDArray[np.int64]) -> int:
     """The square into `out`; its length. Low limbs that are 0 cost nothing."""
-    out[: 2 * length + 1] = 0
+    for i in range(2 * length + 1):
+        out[i] = 0
     first = 0
     while first < length and limbs[first] == 0:
         first += 1
@@ -367,7 +369,7 @@ def _square(limbs: NDArray[np.int64], length: int, out: NDArray[np.int64]) -> in
     return _length(out, 2 * length)
 
 
-@kernel
+@inner_kernel
 def _take_away(a: NDArray[np.int64], length: int, b: NDArray[np.int64], less: int) -> None:
     """`a -= b`, where a is at least b."""
     borrow = 0
@@ -380,8 +382,10 @@ def _take_away(a: NDArray[np.int64], length: int, b: NDArray[np.int64], less: in
 @kernel
 def clear_sums(work: Workspace) -> None:
     """Begin exact sums of floats and of their squares."""
-    work[3, :SUM_LIMBS] = 0
-    work[5, :SQUARES_LIMBS] = 0
+    for i in range(SUM_LIMBS):
+        work[3, i] = 0
+    for i in range(SQUARES_LIMBS):
+        work[5, i] = 0
 
 
 @kernel
@@ -422,7 +426,7 @@ def add_square(bits: int, work: Workspace) -> None:
         work[5, limb + piece + 1] += np.int64(digit >> np.uint64(32))
 
 
-@kernel
+@inner_kernel
 def _settle(limbs: NDArray[np.int64], length: int) -> bool:
     """Carry, and make the magnitude of what was summed; whether it was negative."""
     carry = 0
@@ -445,7 +449,8 @@ def float_ratio(count: int, work: Workspace) -> float:
     """The sum of the floats added, over a positive count, rounded once (1 gives the sum)."""
     negative = _settle(work[3], SUM_LIMBS)
     length = _length(work[3], SUM_LIMBS)
-    work[0, :length] = work[3, :length]
+    for i in range(length):
+        work[0, i] = work[3, i]
     value = _quotient(work, length, _from_words(0, count, work[1]), -1074)
     return -value if negative else value
 
@@ -456,7 +461,8 @@ def float_variance(count: int, work: Workspace) -> float:
     _settle(work[3], SUM_LIMBS)
     _settle(work[5], SQUARES_LIMBS)
     length = _length(work[5], SQUARES_LIMBS)
-    work[0, :length] = work[5, :length]
+    for i in range(length):
+        work[0, i] = work[5, i]
     length = _multiply_small(work[0], length, count)
     squared = _square(work[3], _length(work[3], SUM_LIMBS), work[4])
     _take_away(work[0], length, work[4], squared)

@@ -5,6 +5,7 @@ What it holds per key and per event can be asked for (`Engine.memory`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.columns import Fixed, Kind, Text
-from headrace.core.errors import LimitReached, invariant
+from headrace.core.errors import ArtefactError, LimitReached, invariant
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
 from headrace.engine import expression_kernels as machine
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from headrace.features.plan import Plan
 
 DEFAULT_LIMIT = 8 << 30
+_MAGIC = b"headrace/engine/v1\0"
 _SMALL = 512  # rows below which starting a thread costs more than it gives
 
 
@@ -366,6 +368,102 @@ class Engine:
             self._categories += [text or "" for text in fresh.strings()]
         return self._categories
 
+    def snapshot(self) -> bytes:
+        """The whole state: the same state gives the same bytes, however it came about."""
+        pieces = [np.array([self._watermark], dtype="<i8").tobytes(), self._texts.snapshot()]
+        pieces += [table.rows.astype("<i8").tobytes() for table in self._tables]
+        pieces += [group.snapshot(self._visible(group)) for group in self._groups]
+        framed = b"".join(len(piece).to_bytes(8, "little") + piece for piece in pieces)
+        body = _MAGIC + bytes.fromhex(self.plan.digest()) + framed
+        return body + hashlib.sha256(body).digest()
+
+    @classmethod
+    def restore(
+        cls,
+        plan: Plan,
+        snapshot: bytes,
+        *,
+        threads: int | None = None,
+        memory_limit_bytes: int = DEFAULT_LIMIT,
+    ) -> Engine:
+        """An engine with the state of a snapshot.
+
+        Raises:
+            ArtefactError: If these are not the bytes of a snapshot of this plan.
+        """
+        body, checksum = snapshot[:-32], snapshot[-32:]
+        if not body.startswith(_MAGIC):
+            raise ArtefactError(
+                f"not a snapshot of this version: it begins with {snapshot[:24]!r}, expected "
+                f"{_MAGIC!r}; replay the journal to make the state anew"
+            )
+        if hashlib.sha256(body).digest() != checksum:
+            raise ArtefactError("the snapshot was damaged or cut: its checksum differs; take an older")
+        digest = body[len(_MAGIC) : len(_MAGIC) + 32].hex()
+        if digest != plan.digest():
+            raise ArtefactError(
+                f"the snapshot is of plan {digest}, not of {plan.digest()}; "
+                "replay the journal to make the state of the new definition"
+            )
+        engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes)
+        engine._take(_unframed(body[len(_MAGIC) + 32 :]))  # noqa: SLF001 - its own class
+        return engine
+
+    def _take(self, pieces: list[bytes]) -> None:
+        """Take the pieces of a snapshot into an engine that has seen nothing."""
+        self._watermark = int(np.frombuffer(pieces[0], dtype="<i8")[0])
+        self._texts = TextTable(self._limit)
+        self._texts.restore(pieces[1])
+        self._categories = []
+        self._categories_now()
+        for table, piece in zip(self._tables, pieces[2:], strict=False):
+            rows = np.frombuffer(piece, dtype="<i8").astype(np.int64)
+            table.rows = rows.reshape(-1, table.rows.shape[1])
+        self._around.point_at(self._tables)
+        for group, piece in zip(self._groups, pieces[2 + len(self._tables) :], strict=True):
+            group.restore(piece)
+
+    def key_state(self, group: int, key: tuple[str, ...]) -> bytes | None:
+        """What a group holds for one key, as bytes; None if nothing that can still be seen.
+
+        Args:
+            group: Its number in the plan.
+            key: The key's fields as text (integers in decimal).
+        """
+        state = self._groups[group]
+        words = state.key_words(self._key_texts(group), key)
+        return state.key_state(words, self._visible(state))
+
+    def put_key_state(self, group: int, key: tuple[str, ...], content: bytes) -> None:
+        """Set what a group holds for one key to what `key_state` gave.
+
+        Raises:
+            ArtefactError: If the bytes are of another key, or cut.
+        """
+        state = self._groups[group]
+        words = state.key_words(self._key_texts(group), key)
+        row = int(state.layout.shape[0])
+        head = len(words) + 2
+        found = np.frombuffer(content[: len(content) // 8 * 8], dtype="<i8")
+        if (
+            len(content) % 8
+            or len(found) < head
+            or found[0] != len(words)
+            or (found[1 : head - 1] != words).any()
+            or len(found) != head + int(found[head - 1]) * row
+        ):
+            raise ArtefactError(
+                f"these {len(content)} bytes are not the state of key {key} in group {group}; "
+                "read them again with key_state of the same plan"
+            )
+        state.restore(content)
+
+    def _key_texts(self, group: int) -> list[bool]:
+        """Which fields of a group's key are texts."""
+        plan = self.plan.groups[group]
+        schema = self.plan.stream(plan.stream).schema
+        return [schema.field(name).kind is Kind.TEXT for name in plan.key]
+
     def memory(self) -> Memory:
         """What state takes, by structure."""
         return Memory(
@@ -377,6 +475,16 @@ class Engine:
             keys=tuple(int(g.controls[:, pools.ENTITIES].sum()) for g in self._groups),
             held=tuple(int(g.controls[:, pools.HELD].sum()) for g in self._groups),
         )
+
+
+def _unframed(content: bytes) -> list[bytes]:
+    """The pieces of a snapshot's body."""
+    pieces, place = [], 0
+    while place < len(content):
+        size = int.from_bytes(content[place : place + 8], "little")
+        pieces.append(content[place + 8 : place + 8 + size])
+        place += 8 + size
+    return pieces
 
 
 def _words(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core import exact
-from headrace.core.compiled import as_bits, as_float, kernel, load_i64
+from headrace.core.compiled import as_bits, as_float, inner_kernel, kernel, load_i64
 from headrace.core.elementary import exp, great_circle, log, log1p, power
 from headrace.features.plan import Op
 
@@ -72,7 +72,7 @@ _GREAT_CIRCLE, _SECONDS_BETWEEN = int(Op.GREAT_CIRCLE), int(Op.SECONDS_BETWEEN)
 _DAY = 86_400_000_000_000
 
 
-@kernel
+@inner_kernel
 def _integer(op: int, a: int, b: int, immediate: int) -> int:
     """An operation on integers that always has a result."""
     if op == _ADD_I:
@@ -100,7 +100,7 @@ def _integer(op: int, a: int, b: int, immediate: int) -> int:
     return np.int64(a == 0)
 
 
-@kernel
+@inner_kernel
 def _compare(op: int, x: float, y: float) -> int:
     """A comparison of floats."""
     if op == _EQ_F:
@@ -112,7 +112,7 @@ def _compare(op: int, x: float, y: float) -> int:
     return np.int64(x <= y)
 
 
-@kernel
+@inner_kernel
 def _floating(op: int, x: float, y: float) -> float:
     """An operation on floats; NaN or an infinity where it has no result."""
     if op == _ADD_F:
@@ -144,7 +144,7 @@ def _floating(op: int, x: float, y: float) -> float:
     return max(x, y)
 
 
-@kernel
+@inner_kernel
 def last_at_most(values: Int64s, low: int, high: int, bound: int) -> int:
     """The place of the last of ascending values[low:high] that is at most `bound`; low - 1 if none."""
     start = low
@@ -157,7 +157,7 @@ def last_at_most(values: Int64s, low: int, high: int, bound: int) -> int:
     return max(low, start) - 1
 
 
-@kernel
+@inner_kernel
 def _civil(days: int) -> tuple[int, int, int, int]:
     """Year, month, day and day of the year of a day counted from 1970-01-01.
 
@@ -180,7 +180,7 @@ def _civil(days: int) -> tuple[int, int, int, int]:
     return year, month, day, of_year
 
 
-@kernel
+@inner_kernel
 def part_of(part: int, local: int) -> int:
     """A part of a local time in nanoseconds since 1970."""
     days, rest = local // _DAY, local % _DAY
@@ -206,7 +206,7 @@ def part_of(part: int, local: int) -> int:
     return of_year
 
 
-@kernel
+@inner_kernel
 def _as_of(table: Int64s, words: Int64s, at: int, sequence: int) -> int:
     """The address of a table's row for a key, valid at a time and known before; 0 if there is none.
 
@@ -238,7 +238,7 @@ def _as_of(table: Int64s, words: Int64s, at: int, sequence: int) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def _convert(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     amount: int, currency: int, at: int, sequence: int, how: Int64s, digits: Flags, table: Int64s, words: Int64s
 ) -> tuple[int, int]:
@@ -258,7 +258,7 @@ def _convert(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     return value, 1
 
 
-@kernel
+@inner_kernel
 def _choose(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int
 ) -> None:
@@ -288,7 +288,7 @@ def _choose(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         r[out, i] = value if there else 0
 
 
-@kernel
+@inner_kernel
 def _plain(instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int, work: Matrix) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     """Arithmetic and comparisons: a missing argument gives a missing result."""
     op, out, a, b = instruction[I_OP], instruction[I_OUT], instruction[I_A], instruction[I_B]

@@ -10,6 +10,7 @@ import numpy as np
 from headrace.core.columns import Text
 from headrace.engine import key_kernels as keys
 from headrace.engine import pool_kernels as pools
+from headrace.engine import record_kernels as records
 from headrace.engine import window_kernels as window
 
 if TYPE_CHECKING:
@@ -143,6 +144,55 @@ class GroupState:
             return work
 
         return [part(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+
+
+    def snapshot(self, visible: int) -> bytes:
+        """All keys that hold something visible, in the order of their words, with what they hold."""
+        size = np.zeros(2, dtype=np.int64)
+        records.measure(self.pool, self.controls, self.layout.shape, visible, size)
+        words = np.empty(int(size[0]), dtype=np.int64)
+        starts = np.zeros(int(size[1]) + 1, dtype=np.int64)
+        records.write(
+            self.pool,
+            self.controls,
+            self.layout.shape,
+            self.layout.columns,
+            visible,
+            words,
+            starts,
+        )
+        edges = starts.tolist()
+        pieces = [words[a:b].astype("<i8").tobytes() for a, b in zip(edges, edges[1:], strict=False)]
+        return b"".join(sorted(pieces))
+
+    def restore(self, content: bytes) -> None:
+        """Take the keys of a snapshot, or of one key; what these keys held before is forgotten."""
+        words = np.frombuffer(content, dtype="<i8").astype(np.int64)
+        records.read(
+            self.pool, self.controls, self.layout.shape, self.layout.columns, words, *self._secret
+        )
+
+    def key_state(self, key: Int64s, visible: int) -> bytes | None:
+        """What one key holds; None if nothing is visible."""
+        shape, columns = self.layout.shape, self.layout.columns
+        room = records.key_room(self.pool, self.controls, shape, key, *self._secret)
+        words = np.empty(room, dtype=np.int64)
+        used = records.write_key(
+            self.pool, self.controls, shape, columns, key, visible, words, *self._secret
+        )
+        return words[:used].astype("<i8").tobytes() if used else None
+
+    def key_words(self, kinds: Sequence[bool], key: tuple[str, ...]) -> Int64s:
+        """The words of a key given as text; `kinds` says which of its fields are texts."""
+        words: list[int] = []
+        for is_text, part in zip(kinds, key, strict=True):
+            if not is_text:
+                words.append(int(part))
+                continue
+            raw = part.encode()
+            padded = raw + bytes(-len(raw) % 8)
+            words += [len(raw), *np.frombuffer(padded, dtype="<i8").tolist()]
+        return np.array(words, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

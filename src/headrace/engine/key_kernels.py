@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_i32, load_i64, load_u8, load_u64
+from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8, load_u64
 from headrace.core.siphash import sip_end128, sip_start, sip_word, tail_word
 from headrace.engine.pool_kernels import SHARDS
 from headrace.engine.window_kernels import (
@@ -144,7 +144,7 @@ def merged_operations(  # noqa: PLR0913, PLR0917 - a kernel takes its columns on
     return made
 
 
-@kernel
+@inner_kernel
 def _ask(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     row: Int64s, entered: int, asking: int, at: Int64s, watermark: Int64s, phase: int
 ) -> None:

@@ -156,7 +156,8 @@ class _Columns:
 
     def count(self, item: Aggregate) -> int:
         """The column that counts the events that take part; -1 when all do."""
-        if item.where < 0 and (item.value < 0 or item.value in self.present):
+        everyone = item.where < 0 and (item.value < 0 or item.value in self.present)
+        if everyone and not self.group.every_ns:
             return -1
         return self.column(ring.PREFIX, item.value, item.where, one=True)
 

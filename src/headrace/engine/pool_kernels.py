@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from headrace.core.compiled import intrinsic, kernel
+from headrace.core.compiled import intrinsic, inner_kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def _atomic_add(typing_context: Any, address: Any, value: Any) -> Any:  # noqa: 
     return types.int64(types.intp, types.int64), generate
 
 
-@kernel
+@inner_kernel
 def _take(pool: Words, control: Int64s, words: int) -> int:
     """A new block at the end of the shard's slab, or of a new one. Word 0 of the pool counts."""
     if control[BUMP] + words > control[BUMP_END]:
@@ -76,7 +76,7 @@ def _take(pool: Words, control: Int64s, words: int) -> int:
     return block
 
 
-@kernel
+@inner_kernel
 def allocate(pool: Words, control: Int64s, free_list: int, words: int) -> int:
     """A block of the size that this free list keeps; its content is not cleared."""
     block = control[free_list]
@@ -86,14 +86,14 @@ def allocate(pool: Words, control: Int64s, free_list: int, words: int) -> int:
     return _take(pool, control, words)
 
 
-@kernel
+@inner_kernel
 def release(pool: Words, control: Int64s, free_list: int, block: int) -> None:
     """Give a block back to the free list of its size."""
     pool[block] = control[free_list]
     control[free_list] = block
 
 
-@kernel
+@inner_kernel
 def entity_list(words: int) -> tuple[int, int]:
     """The free list for an entity of so many words, and the size of its blocks."""
     fours = (words + 3) >> 2
@@ -105,17 +105,18 @@ def entity_list(words: int) -> tuple[int, int]:
     return FREE_POWERS + power, 1 << power
 
 
-@kernel
+@inner_kernel
 def _new_page(pool: Words, control: Int64s, depth: int) -> int:
     """An empty page of that local depth."""
     page = allocate(pool, control, FREE_SMALL + (PAGE_WORDS >> 2), PAGE_WORDS)
-    pool[page : page + PAGE_WORDS] = 0
+    for i in range(PAGE_WORDS):
+        pool[page + i] = 0
     pool[page] = depth
     control[PAGES] += 1
     return page
 
 
-@kernel
+@inner_kernel
 def begin_shard(pool: Words, control: Int64s) -> None:
     """Give a shard its first directory, of two pages."""
     control[DEPTH] = 1
@@ -125,14 +126,14 @@ def begin_shard(pool: Words, control: Int64s) -> None:
     pool[directory + 1] = _new_page(pool, control, 1)
 
 
-@kernel
+@inner_kernel
 def page_of(pool: Words, control: Int64s, key_hash: int) -> int:
     """The page that a hash belongs to."""
     top = np.int64(np.uint64(key_hash) >> np.uint64(64 - control[DEPTH]))
     return pool[control[DIRECTORY] + top]
 
 
-@kernel
+@inner_kernel
 def _put(pool: Words, page: int, key_hash: int, entity: int) -> None:
     """Enter an entity in a page that has room."""
     slot = (key_hash >> 4) & (PAGE_SLOTS - 1)
@@ -143,7 +144,7 @@ def _put(pool: Words, page: int, key_hash: int, entity: int) -> None:
     pool[page + 1] += 1
 
 
-@kernel
+@inner_kernel
 def _split(pool: Words, control: Int64s, page: int, key_hash: int) -> None:
     """Split a full page in two by the next bit of its hashes, doubling the directory if need be."""
     local = pool[page]
@@ -172,7 +173,7 @@ def _split(pool: Words, control: Int64s, page: int, key_hash: int) -> None:
     release(pool, control, FREE_SMALL + (PAGE_WORDS >> 2), page)
 
 
-@kernel
+@inner_kernel
 def find(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
 ) -> int:
@@ -194,7 +195,7 @@ def find(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         slot = (slot + 1) & (PAGE_SLOTS - 1)
 
 
-@kernel
+@inner_kernel
 def enter(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
 ) -> int:
@@ -205,7 +206,8 @@ def enter(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         page = page_of(pool, control, key_hash)
     free_list, size = entity_list(key_at + words)
     entity = allocate(pool, control, free_list, size)
-    pool[entity : entity + key_at] = 0
+    for i in range(key_at):
+        pool[entity + i] = 0
     pool[entity + E_HASH] = key_hash
     pool[entity + E_KEY_WORDS] = words
     for i in range(words):
@@ -215,7 +217,7 @@ def enter(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     return entity
 
 
-@kernel
+@inner_kernel
 def leave(pool: Words, control: Int64s, page: int, slot: int, key_at: int) -> None:
     """Take the entity in a page's slot out of the table and free its block.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel
+from headrace.core.compiled import inner_kernel
 from headrace.core.exact import add_wide, multiply_wide, subtract_wide
 from headrace.engine.pool_kernels import (
     E_BASE,
@@ -55,20 +55,20 @@ G_ROW, G_TOTALS, G_EDGES, G_SUMMARIES, G_EVERY, G_KEY_AT, G_REACH = range(7)
 _SMALLEST_CLASS = 1
 
 
-@kernel
+@inner_kernel
 def ordered(bits: int) -> int:
     """The bits of a float as an integer that has the float's order; its own inverse."""
     return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
 
 
-@kernel
+@inner_kernel
 def earlier(time: int, span: int) -> int:
     """`time - span`, or the least time there is."""
     moved = time - span
     return moved if moved <= time else LEAST
 
 
-@kernel
+@inner_kernel
 def rounded_down(time: int, every: int) -> int:
     """The start of the bucket that a time is in."""
     if every == 0 or time == LEAST:
@@ -77,7 +77,7 @@ def rounded_down(time: int, every: int) -> int:
     return earlier(time, rest)
 
 
-@kernel
+@inner_kernel
 def ring_words(shape: Int64s, size_class: int) -> int:
     """Words of a ring of 2 ** size_class rows with its summaries."""
     words = shape[G_ROW] << size_class
@@ -88,7 +88,7 @@ def ring_words(shape: Int64s, size_class: int) -> int:
     return words
 
 
-@kernel
+@inner_kernel
 def first_after(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, ring: int, mask: int, row: int, base: int, end: int, bound: int, hint: int
 ) -> int:
@@ -116,7 +116,7 @@ def first_after(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     return low
 
 
-@kernel
+@inner_kernel
 def _summary_at(shape: Int64s, size_class: int, summary: int, level: int) -> int:
     """Where the summaries of one column and level begin in a ring."""
     place = shape[G_ROW] << size_class
@@ -127,13 +127,13 @@ def _summary_at(shape: Int64s, size_class: int, summary: int, level: int) -> int
     return place + (summary << at_level)
 
 
-@kernel
+@inner_kernel
 def _sided(value: int, minimum: bool) -> int:  # noqa: FBT001 - a kernel's arguments have no names
     """A held value as one whose maximum is looked for."""
     return ~value if minimum and value != MISSING else value
 
 
-@kernel
+@inner_kernel
 def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, word: int, summary: int, minimum: bool, first: int  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
@@ -161,7 +161,7 @@ def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         width -= 4
 
 
-@kernel
+@inner_kernel
 def greatest(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, word: int, summary: int, minimum: bool, low: int, high: int  # noqa: FBT001 - a kernel's arguments have no names
 ) -> int:
@@ -190,7 +190,7 @@ def greatest(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         place = ring + _summary_at(shape, size_class, summary, level)
 
 
-@kernel
+@inner_kernel
 def _refresh(pool: Int64s, entity: int, shape: Int64s, columns: Matrix, first: int) -> None:
     """Make all summaries anew from row `first` on."""
     if pool[entity + E_CLASS] < 4 or shape[G_SUMMARIES] == 0:
@@ -202,7 +202,7 @@ def _refresh(pool: Int64s, entity: int, shape: Int64s, columns: Matrix, first: i
                 _summarise(pool, entity, shape, columns[c, C_WORD], summary, side == 1, first)
 
 
-@kernel
+@inner_kernel
 def _move(pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, to: int) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     """Move the rows into a ring of class `to`, which holds them all."""
     row, base, end = shape[G_ROW], pool[entity + E_BASE], pool[entity + E_END]
@@ -221,7 +221,7 @@ def _move(pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Ma
         _refresh(pool, entity, shape, columns, base)
 
 
-@kernel
+@inner_kernel
 def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int) -> int:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     """Forget the rows at or before `visible`; how many are left."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
@@ -235,7 +235,7 @@ def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int
     return end - first
 
 
-@kernel
+@inner_kernel
 def tidy(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, visible: int
 ) -> int:
@@ -255,7 +255,7 @@ def tidy(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     return left
 
 
-@kernel
+@inner_kernel
 def contribution(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     columns: Matrix, c: int, registers: Matrix, valid: Flags, source: int
 ) -> tuple[int, int]:
@@ -272,11 +272,12 @@ def contribution(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by on
     if kind == SQUARES:
         return multiply_wide(x, x)
     if kind >= VALUE and columns[c, C_FLOAT]:
-        x = ordered(x)
+        # the two zeros are one value
+        x = ordered(x) if x != MISSING else 0
     return x >> 63, x
 
 
-@kernel
+@inner_kernel
 def _add_totals(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, place: int, kind: int, high: int, low: int
 ) -> None:
@@ -287,7 +288,7 @@ def _add_totals(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         pool[place + 1], pool[place] = add_wide(pool[place + 1], pool[place], high, low)
 
 
-@kernel
+@inner_kernel
 def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words one by one
     pool: Int64s,
     control: Int64s,
@@ -360,7 +361,7 @@ def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words 
     return not old_bucket
 
 
-@kernel
+@inner_kernel
 def _note(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, place: int, merged: bool  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
@@ -390,7 +391,7 @@ def _note(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
                 width -= 4
 
 
-@kernel
+@inner_kernel
 def total_before(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, number: int
 ) -> tuple[int, int]:
@@ -405,7 +406,7 @@ def total_before(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by on
     return pool[place + 1], pool[place]
 
 
-@kernel
+@inner_kernel
 def total_between(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, low: int, high: int
 ) -> tuple[int, int]:

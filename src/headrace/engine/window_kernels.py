@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core import exact
-from headrace.core.compiled import as_bits, kernel
+from headrace.core.compiled import as_bits, inner_kernel, kernel
 from headrace.core.slot_kernels import prefetch
 from headrace.engine.pool_kernels import (
     BUMP,
@@ -104,7 +104,7 @@ _SWEEP_EVERY = 512  # operations that pay for looking at one page of idle keys
 _NEW_KEY = 32  # a new key pays for looking at two others, so that idle ones never pile up
 
 
-@kernel
+@inner_kernel
 def _last_at_most(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, low: int, high: int, most: int
 ) -> int:
@@ -119,7 +119,7 @@ def _last_at_most(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by o
     return low
 
 
-@kernel
+@inner_kernel
 def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int) -> int:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     """How many different values rows low to high - 1 hold."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
@@ -145,7 +145,7 @@ def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, hig
     return found
 
 
-@kernel
+@inner_kernel
 def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int, squares: bool, work: Matrix  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
@@ -161,7 +161,7 @@ def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
                 exact.add_square(ordered(value), work)
 
 
-@kernel
+@inner_kernel
 def _moment(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s,
     entity: int,
@@ -190,7 +190,7 @@ def _moment(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     return math.sqrt(value) if function == STD else value
 
 
-@kernel
+@inner_kernel
 def _read(  # noqa: PLR0913, PLR0917, PLR0911 - a kernel takes its words one by one, each function its line
     pool: Int64s,
     entity: int,
@@ -242,7 +242,7 @@ def _read(  # noqa: PLR0913, PLR0917, PLR0911 - a kernel takes its words one by 
     return ordered(held) if query[Q_FLOAT] else held, 1
 
 
-@kernel
+@inner_kernel
 def _answer(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s,
     entity: int,
@@ -267,7 +267,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
         present[row, queries[q, Q_OUT]] = there
 
 
-@kernel
+@inner_kernel
 def _resolve(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s,
     control: Int64s,
@@ -308,7 +308,7 @@ def _resolve(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
             prefetch(memory + 8 * (pool[entity + E_RING] + last * shape[G_ROW]))
 
 
-@kernel
+@inner_kernel
 def _operate(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     pool: Int64s,
     control: Int64s,
@@ -404,7 +404,7 @@ def advance(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
         _sweep(pool, control, shape, columns, visible)
 
 
-@kernel
+@inner_kernel
 def _sweep(pool: Int64s, control: Int64s, shape: Int64s, columns: Matrix, visible: int) -> None:
     """Look at as many pages as the operations have paid for; forget keys with nothing left."""
     while control[SWEEP_CREDIT] >= _SWEEP_EVERY:
