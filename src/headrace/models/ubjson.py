@@ -142,7 +142,7 @@ def read_ubjson(document: bytes) -> Any:
     Raises:
         ArtefactError: the bytes are cut short or are not UBJSON.
 
-    >>> read_ubjson(b"{U\\x01aU\\x05U\\x01bSU\\x02hi}")
+    >>> read_ubjson(b"{U\x01aU\x05U\x01bSU\x02hi}")
     {'a': 5, 'b': 'hi'}
     """
     reader = _Reader(document)
