@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from headrace.adapters.line_kernels import gather_lines, line_starts
+from headrace.core.columns import Fixed
 from headrace.core.errors import DataError, invariant
+from headrace.events.order import known_times
 from headrace.events.parsed import Parsed, Rejections
 from headrace.events.schema import Role, Schema
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from headrace.core.columns import Batch, Bytes, Int64s
+    from headrace.core.columns import Bytes, Int64s
     from headrace.events.json_lines import JsonLines
 
 _CHUNK = 16 * 1024 * 1024
@@ -38,11 +40,14 @@ class HistoricSource(Protocol):
     def stream(self) -> str:
         """Which stream or table its rows are of."""
 
-    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+    def times(
+        self, arrives_after_ns: int, progress: Callable[[int], None]
+    ) -> tuple[Int64s, Int64s]:
         """When each row happened, and when it was known (nanoseconds since 1970).
 
-        A row that can't be read carries the times of the one before it. Where the schema has no
-        `KnownAt`, both are the same. `progress` is called with the rows done so far.
+        A row that does not say when it was known is assumed to be `arrives_after_ns` after it
+        happened. A row that can't be read carries the times of the one before it. `progress` is
+        called with the rows done so far.
         """
 
     def read(self, rows: Int64s) -> Parsed:
@@ -52,25 +57,23 @@ class HistoricSource(Protocol):
         """What stands in the source for that row, as it came."""
 
 
-def carried_times(
-    batch: Batch, rows: Int64s, received: int, schema: Schema
-) -> tuple[Int64s, Int64s]:
-    """Times of all `received` rows; `batch` holds those at `rows`, gaps take the one before."""
-    at_field = schema.having(Role.EVENT_TIME)
-    known_field = schema.having(Role.KNOWN_AT)
-    invariant(at_field is not None, "every schema has an event time")
-    at = batch.fixed(at_field.name).values  # type: ignore[union-attr]  # the invariant above has looked
-    known = at
+def carried_times(parsed: Parsed, schema: Schema, arrives_after_ns: int) -> tuple[Int64s, Int64s]:
+    """Event and known times of all rows that were read; a refused row takes those before it."""
+    at_field, known_field = schema.having(Role.EVENT_TIME), schema.having(Role.KNOWN_AT)
+    if at_field is None:
+        raise DataError(f"{schema.name} has no EventTime, so its rows have no order; give it one")
+    at = parsed.batch.fixed(at_field.name).values
+    said = Fixed(np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.uint8))
     if known_field is not None:
-        column = batch.fixed(known_field.name)
-        known = np.where(column.valid != 0, column.values, at)
-    if len(rows) == received:
+        said = parsed.batch.fixed(known_field.name)
+    known = known_times(at, said.values, said.valid, arrives_after_ns)
+    if len(at) == parsed.received:
         return at, known
-    before = np.searchsorted(rows, np.arange(received), side="right") - 1
-    held = np.maximum(before, 0)
-    if len(rows) == 0:
-        nothing = np.full(received, np.iinfo(np.int64).min)
+    if len(at) == 0:
+        nothing = np.full(parsed.received, np.iinfo(np.int64).min)
         return nothing, nothing
+    before = np.searchsorted(parsed.rows, np.arange(parsed.received), side="right") - 1
+    held = np.maximum(before, 0)
     return at[held], known[held]
 
 
@@ -104,7 +107,9 @@ class JsonLinesHistory:
         self._data = _mapped(path)
         self._starts, self._ends = _lines(self._data)
 
-    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+    def times(
+        self, arrives_after_ns: int, progress: Callable[[int], None]
+    ) -> tuple[Int64s, Int64s]:
         """See `HistoricSource.times`."""
         total = len(self._starts)
         at = np.empty(total, dtype=np.int64)
@@ -115,9 +120,7 @@ class JsonLinesHistory:
             rows = np.arange(done, max(stop, done + 1))
             parsed = self._times_parser.parse(self._gathered(rows))
             invariant(parsed.received == len(rows), "the parser counts lines as the index does")
-            part = carried_times(
-                parsed.batch, parsed.rows.astype(np.int64), parsed.received, self._schema
-            )
+            part = carried_times(parsed, self._schema, arrives_after_ns)
             at[done : done + len(rows)], known[done : done + len(rows)] = part
             done += len(rows)
             progress(done)
@@ -201,13 +204,12 @@ class TableHistory:
         self._place[parsed.rows] = np.arange(len(parsed.rows))
         self._place[parsed.rejections.rows] = -1 - np.arange(len(parsed.rejections))
 
-    def times(self, progress: Callable[[int], None]) -> tuple[Int64s, Int64s]:
+    def times(
+        self, arrives_after_ns: int, progress: Callable[[int], None]
+    ) -> tuple[Int64s, Int64s]:
         """See `HistoricSource.times`."""
-        parsed = self._parsed
-        times = carried_times(
-            parsed.batch, parsed.rows.astype(np.int64), parsed.received, self._schema
-        )
-        progress(parsed.received)
+        times = carried_times(self._parsed, self._schema, arrives_after_ns)
+        progress(self._parsed.received)
         return times
 
     def read(self, rows: Int64s) -> Parsed:

@@ -360,6 +360,11 @@ class Engine:
         machine.finish_features(registers, valid, table, features, 0, count)
         return features
 
+    @property
+    def categories(self) -> list[str]:
+        """What the codes of text stand for, so far."""
+        return self._categories_now()
+
     def _categories_now(self) -> list[str]:
         """The dictionary of texts, brought up to date."""
         known = len(self._categories)

@@ -109,6 +109,7 @@ class Journal:
         self._segment, self._size = found.segment, found.size
         self._chain_head, self._next_seq = found.chain.head, found.chain.next_seq
         self._committed = Commit(found.chain.head, found.chain.next_seq, 0, durable=True)
+        self._last_header = found.chain.header
         self._positions: dict[str, Position] = {}
         if found.chain.payload is not None and found.chain.header is not None:
             last, _ = decode_payload(found.chain.payload, found.chain.header, 0)
@@ -172,6 +173,11 @@ class Journal:
     def committed(self) -> Commit:
         """The last commit, or where the journal stood when it was opened."""
         return self._committed
+
+    @property
+    def last_header(self) -> JournalHeader | None:
+        """What the last batches were recorded under when it was opened; None if there were none."""
+        return self._last_header
 
     @property
     def positions(self) -> Mapping[str, Position]:
@@ -309,10 +315,21 @@ class Journal:
                 os.fsync(self._file)
                 sync_folder(self.folder)
         finally:
-            if self._file >= 0:
-                os.close(self._file)
-            os.close(self._lock_file)
-            self._lock_file = -1
+            self._release()
+
+    def abandon(self) -> None:
+        """Let go of the folder; what was appended and not committed is not in the journal."""
+        if self._lock_file < 0:
+            return
+        if self._writer is not None:
+            self._writer.shutdown()
+        self._release()
+
+    def _release(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        os.close(self._lock_file)
+        self._lock_file = -1
 
     def __enter__(self) -> Self:
         return self

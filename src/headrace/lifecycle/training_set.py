@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s, Text
+    from headrace.features.labels import LabelDefinition
     from headrace.pipeline.inputs import Inputs
-    from headrace.pipeline.labels import Label
     from headrace.pipeline.lane import Lane
 
 _NEVER = np.iinfo(np.int64).max
@@ -74,7 +74,7 @@ class TrainingSet:
 class _Gathering:
     """What is kept of a history while it goes by."""
 
-    def __init__(self, lane: Lane, label: Label | None) -> None:
+    def __init__(self, lane: Lane, label: LabelDefinition | None) -> None:
         self.lane = lane
         self.label = label
         self.values: list[Floats] = []
@@ -101,7 +101,7 @@ class _Gathering:
             self.values.append(accepted.features.values)
             self.events.append(inputs.batches[plan.on].take(inputs.row[index]))
             self.known.append(inputs.received_ns[index])
-        if self.label is not None and self.label.stream in inputs.batches:
+        if self.label is not None and self.label.stream.name in inputs.batches:
             self._add_labels(inputs, verdicts)
 
     def _add_labels(self, inputs: Inputs, verdicts: NDArray[np.uint8]) -> None:
@@ -109,15 +109,17 @@ class _Gathering:
         assert label is not None
         names = [stream.name for stream in self.lane.definition.plan.streams]
         chosen = np.flatnonzero(
-            (inputs.stream == names.index(label.stream)) & (verdicts == Verdict.ACCEPTED)
+            (inputs.stream == names.index(label.stream.name)) & (verdicts == Verdict.ACCEPTED)
         )
-        rows = inputs.batches[label.stream].take(inputs.row[chosen])
+        rows = inputs.batches[label.stream.name].take(inputs.row[chosen])
         self.referred.append(rows.text(label.reference))
         self.labels_at.append(rows.fixed(label.event_time).values)
         self.labels_known.append(inputs.received_ns[chosen])
 
 
-def training_set(lane: Lane, label: Label | None, history: Iterable[Inputs]) -> TrainingSet:
+def training_set(
+    lane: Lane, label: LabelDefinition | None, history: Iterable[Inputs]
+) -> TrainingSet:
     """Put a whole history through a fresh lane, and label its events.
 
     Args:

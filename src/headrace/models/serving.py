@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.errors import ArtefactError
-from headrace.models import lightgbm_format, xgboost_format
-from headrace.models.contributions import TreeContributions
+from headrace.models.contributions import ContributionScorer
 from headrace.models.encoding import CategoryEncoder
-from headrace.models.reasons import strongest_reasons
-from headrace.models.scorer import TreeScorer, probabilities
+from headrace.models.lightgbm_format import read_lightgbm
+from headrace.models.reasons import top_reasons
+from headrace.models.scorer import TreeScorer
+from headrace.models.xgboost_format import read_xgboost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.features.plan import Feature
     from headrace.models.artefact import Artefact
+    from headrace.models.ensemble import TreeEnsemble
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,19 @@ class Scores:
 
     margin: Floats
     probability: Floats
+
+
+def read_model(content: bytes, form: str) -> TreeEnsemble:
+    """The trees of a model file.
+
+    Args:
+        content: Of the file.
+        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+
+    Raises:
+        ArtefactError: When it is not what `form` says, or of a kind that is not served.
+    """
+    return read_lightgbm(content) if form == "lightgbm-text" else read_xgboost(content)
 
 
 class ServedModel:
@@ -61,16 +76,15 @@ class ServedModel:
         self._places = np.array([names.index(name) for name in manifest.features], dtype=np.int64)
         self._as_they_are = manifest.features == tuple(names)
         self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
-        read = lightgbm_format if manifest.form == "lightgbm-text" else xgboost_format
-        self.ensemble = read.read(artefact.content)
+        self.ensemble = read_model(artefact.content, manifest.form)
         self._scorer = TreeScorer(self.ensemble)
-        self._contributions: TreeContributions | None = None
+        self._contributions: ContributionScorer | None = None
 
     @property
-    def contributions(self) -> TreeContributions:
+    def contributions(self) -> ContributionScorer:
         """Exact contributions; their tables are made when they are first asked for."""
         if self._contributions is None:
-            self._contributions = TreeContributions(self.ensemble)
+            self._contributions = ContributionScorer(self.ensemble)
         return self._contributions
 
     def taken(self, values: Floats, dictionary: Sequence[str]) -> Floats:
@@ -81,7 +95,7 @@ class ServedModel:
     def score(self, taken: Floats) -> Scores:
         """Margins and probabilities of rows that `taken` gave."""
         margin = self._scorer.margins(taken)
-        return Scores(margin, probabilities(margin))
+        return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
         """The strongest reasons of the rows numbered `rows`: places among the plan's features.
@@ -90,6 +104,6 @@ class ServedModel:
             Feature (-1: none) and contribution to the margin, each `[count, len(rows)]`.
         """
         contributions = self.contributions.contributions(taken, rows=rows)
-        feature, contribution = strongest_reasons(contributions, count)
+        feature, contribution = top_reasons(contributions, count)
         named = np.where(feature >= 0, self._places[np.maximum(feature, 0)], -1)
         return named.astype(np.int16), contribution

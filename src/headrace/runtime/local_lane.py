@@ -74,7 +74,9 @@ def signing_key(home: Home) -> SigningKey:
 
 def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
-    return Vault.open(home.vault, LocalMasterKey.load_or_create(home.keys / "master.key"))
+    path = home.keys / "master.key"
+    master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
+    return Vault.open(home.vault, master)
 
 
 class LocalLane:

@@ -1,0 +1,235 @@
+"""Training a use case: history in, an artefact out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from headrace.core.errors import DataError, DefinitionError
+from headrace.events.schema import Role
+from headrace.lifecycle.metrics import average_precision, brier, precision_at, roc_auc
+from headrace.lifecycle.split import SplitSettings, split_in_time
+from headrace.lifecycle.training_set import training_set
+from headrace.models.artefact import Artefact, Manifest
+from headrace.models.encoding import CATEGORICAL, CategoryEncoder, vocabularies
+from headrace.models.serving import ServedModel, read_model
+from headrace.models.specification import ModelFile
+from headrace.models.training import Examples, fit, model_matrix, positive_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from headrace.core.columns import Floats, Int64s
+    from headrace.lifecycle.split import Split
+    from headrace.lifecycle.training_set import TrainingSet
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.lane import Lane
+    from headrace.pipeline.use_case import UseCase
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes:
+        split: How history is parted.
+        alerts: How many of the highest scores `precision_at` is measured over.
+    """
+
+    split: SplitSettings = field(default_factory=SplitSettings)
+    alerts: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training gave.
+
+    Attributes:
+        artefact: The model with its manifest.
+        data: The whole history, as features.
+        split: Which events were learned from and judged on.
+        test_labels: Of the test part, as known at the end of the history.
+        test_scores: Of the test part.
+    """
+
+    artefact: Artefact
+    data: TrainingSet
+    split: Split
+    test_labels: Floats
+    test_scores: Floats
+
+
+def train(
+    case: UseCase,
+    lane: Lane,
+    history: Iterable[Inputs],
+    *,
+    settings: TrainingSettings | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Trained:
+    """Train the use case's model on a history.
+
+    Args:
+        case: With a label and a model to be fitted.
+        lane: A fresh one of its definition; the history goes through it.
+        history: In known order.
+        settings: See `TrainingSettings`.
+        progress: Called with (what is done, done, of how many) while trees are grown.
+
+    Raises:
+        DefinitionError: When the use case has no label, or no model to fit.
+        DataError: When the history is too short, or has no positives.
+    """
+    specification = case.model
+    if specification is None or isinstance(specification, ModelFile):
+        raise DefinitionError(
+            f"{case.name} has {'no model' if specification is None else 'a ready-made model file'}",
+            fix="give it model=hr.XGBoost() or hr.LightGBM() to train one",
+        )
+    if case.label is None:
+        raise DefinitionError(
+            f"{case.name} has no label, so there is nothing to learn",
+            fix='give it label=chargebacks.of(payments).within("60d")',
+        )
+    settings = settings or TrainingSettings()
+    data = training_set(lane, case.label, history)
+    maturity_ns = case.label.within_ns + case.label.stream.arrives_after_ns
+    split = split_in_time(
+        data.at_ns, maturity_ns=maturity_ns, end_ns=data.end_ns, settings=settings.split
+    )
+    plan = case.plan
+    vocabulary = vocabularies(plan.features, data.values[:, split.train], data.dictionary)
+    encoder = CategoryEncoder(plan.features, vocabulary)
+    taken = encoder.encode(data.values, data.dictionary)
+
+    def examples(rows: Int64s, known_ns: int) -> Examples:
+        return Examples(model_matrix(taken[:, rows]), data.labels(rows, known_ns))
+
+    learned = examples(split.train, split.cut_ns)
+    fitted = fit(
+        specification,
+        learned,
+        _validation(examples(split.validation, split.cut_ns)),
+        names=[feature.name for feature in plan.features],
+        categorical=[feature.kind in CATEGORICAL for feature in plan.features],
+        progress=lambda done, most: progress("growing trees", done, most),
+    )
+    manifest = Manifest(
+        model_sha256=hashlib.sha256(fitted.content).hexdigest(),
+        form=fitted.form,
+        definition=plan.digest(),
+        features=tuple(feature.name for feature in plan.features),
+        vocabulary=vocabulary,
+        specification={
+            **specification.plain(),
+            "weight of a positive": positive_weight(learned.y, specification.class_weight),
+        },
+        trees=fitted.trees,
+        data=_range(data),
+        arrival=_arrival(case),
+        label={"stream": case.label.stream.name, "within days": maturity_ns / 86_400e9},
+        split={
+            "trained on": len(split.train),
+            "stopped by": len(split.validation),
+            "judged on": len(split.test),
+            "labels known by": _day(split.cut_ns),
+        },
+        metrics={},
+        libraries={
+            "training": fitted.library,
+            "numpy": np.__version__,
+            "headrace": version("headrace"),
+            "python": platform.python_version(),
+        },
+    )
+    scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
+    metrics = _metrics(labels, scores, settings.alerts)
+    artefact = Artefact(fitted.content, msgspec.structs.replace(manifest, metrics=metrics))
+    return Trained(artefact, data, split, labels, scores)
+
+
+def _validation(examples: Examples) -> Examples | None:
+    """Examples to stop by; None when they hold one class alone, which says nothing."""
+    positives = int(examples.y.sum())
+    return examples if 0 < positives < len(examples.y) else None
+
+
+def _test(
+    artefact: Artefact, case: UseCase, data: TrainingSet, split: Split
+) -> tuple[Floats, Floats]:
+    """Scores of the test part by the serving scorer, and its labels at the end of the history."""
+    served = ServedModel(artefact, case.plan.features)
+    values = np.ascontiguousarray(data.values[:, split.test])
+    scores = served.score(served.taken(values, data.dictionary)).probability
+    return scores, data.labels(split.test, split.end_ns)
+
+
+def _metrics(labels: Floats, scores: Floats, alerts: int) -> dict[str, Any]:
+    positives = int(labels.sum())
+    found: dict[str, Any] = {"test events": len(labels), "test positives": positives}
+    if 0 < positives < len(labels):
+        found["ROC AUC"] = roc_auc(labels, scores)
+        found["average precision"] = average_precision(labels, scores)
+        found[f"precision at {alerts}"] = precision_at(labels, scores, min(alerts, len(labels)))
+    found["Brier score"] = brier(labels, scores)
+    return found
+
+
+def _range(data: TrainingSet) -> dict[str, Any]:
+    return {
+        "first event": _day(int(data.at_ns.min())),
+        "last event": _day(int(data.at_ns.max())),
+        "end of history": _day(data.end_ns),
+        "events": len(data),
+        "quarantined": data.quarantined,
+        "duplicates": data.duplicates,
+        "labelled": int((data.labelled_ns <= data.end_ns).sum()),
+    }
+
+
+def _arrival(case: UseCase) -> str:
+    streams = [case.plan.stream(case.plan.on), *case.plan.streams]
+    known = all(stream.schema.having(Role.KNOWN_AT) is not None for stream in streams)
+    return "known" if known else "assumed"
+
+
+def _day(ns: int) -> str:
+    moment = dt.datetime.fromtimestamp(ns // 1_000_000_000, tz=dt.UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def imported(case: UseCase, content: bytes, form: str) -> Artefact:
+    """An artefact of a model that was trained elsewhere; its features are matched by name.
+
+    Raises:
+        DataError: When the file is of neither library.
+    """
+    if form not in ("xgboost-json", "xgboost-ubj", "lightgbm-text"):
+        raise DataError(
+            f"a model of form {form!r}: expected XGBoost's JSON or UBJSON, or LightGBM's text"
+        )
+    ensemble = read_model(content, form)
+    names = tuple(ensemble.feature_names) or tuple(f.name for f in case.plan.features)
+    manifest = Manifest(
+        model_sha256=hashlib.sha256(content).hexdigest(),
+        form=form,
+        definition=case.plan.digest(),
+        features=names,
+        vocabulary={},
+        specification=case.model.plain() if case.model else {},
+        trees=ensemble.trees,
+        data={"source": "a model file that was trained elsewhere"},
+        arrival="assumed",
+        label={},
+        split={},
+        metrics={},
+        libraries={"headrace": version("headrace")},
+    )
+    return Artefact(content, manifest)

@@ -1,0 +1,261 @@
+"""What the commands do, as calls on frames: Arrow, pandas, Polars, or whatever speaks Arrow.
+
+A frame stands for a stream. A call with one frame is about the decided stream; several streams
+and tables are given as a mapping of name to frame. Nothing is recorded: these calls are for
+notebooks and pipelines, and read no home.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.adapters.opening import open_frame
+from headrace.core.columns import Kind
+from headrace.core.errors import DataError
+from headrace.events.reasons import Reason
+from headrace.events.schema import Role
+from headrace.lifecycle.training import Trained, TrainingSettings, train as train_model
+from headrace.models.artefact import Artefact
+from headrace.models.encoding import CATEGORICAL, category_text
+from headrace.models.serving import ServedModel
+from headrace.pipeline.acceptance import Verdict
+from headrace.pipeline.lane import Lane, LaneLimits
+from headrace.pipeline.step import accept, step
+from headrace.runtime.intake import Assembly, HistoryIntake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from headrace.core.columns import Floats, Int64s
+    from headrace.features.plan import Feature
+    from headrace.journal.batch import JournalBatch
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.lane import Definition
+    from headrace.pipeline.use_case import UseCase
+    from headrace.policy.policy import Policy
+
+#: A frame, or a frame for each stream and table by name.
+Frames: TypeAlias = Any
+
+_BATCH = 16_384
+#: Nothing is kept across calls, so the key of the hashes of ids needs no secrecy.
+_KEY = (0, 0)
+
+
+def _intake(case: UseCase, frames: Frames) -> HistoryIntake:
+    plan = case.plan
+    given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {plan.on: frames}
+    if plan.on not in given:
+        raise DataError(
+            f"no frame for {plan.on!r}, whose events are decided; there are: {', '.join(given)}"
+        )
+    assembly = Assembly(plan, None)
+    sources = []
+    for number, (name, frame) in enumerate(given.items()):
+        assembly.rank(name)
+        sources.append((number, open_frame(frame, name, assembly.schemas[name])))
+    after = {stream.name: stream.arrives_after_ns for stream in plan.streams}
+    return HistoryIntake(assembly, sources, after, time.time_ns)
+
+
+class _Rows:
+    """What became of each row of the decided stream's frame, in the frame's order."""
+
+    def __init__(self, case: UseCase, rows: int) -> None:
+        self.case = case
+        self.rank = [stream.name for stream in case.plan.streams].index(case.plan.on)
+        self.ids = np.full(rows, None, dtype=object)
+        self.verdict = np.full(rows, Verdict.QUARANTINED, dtype=np.uint8)
+        self.reason = np.zeros(rows, dtype=np.uint16)
+        self.features = np.full((len(case.plan.features), rows), np.nan)
+        self.decided = np.zeros(rows, dtype=bool)
+
+    def judged(
+        self, inputs: Inputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
+    ) -> None:
+        """Note what became of the inputs of one batch."""
+        plan = self.case.plan
+        mine = np.flatnonzero(inputs.stream == self.rank)
+        self.verdict[inputs.position[mine]] = verdicts[mine]
+        self.reason[inputs.position[mine]] = reasons[mine]
+        typed = mine[inputs.row[mine] >= 0]
+        id_field = plan.stream(plan.on).schema.having(Role.ID)
+        if id_field is not None and len(typed):
+            self.ids[inputs.position[typed]] = inputs.batches[plan.on].text(id_field.name).strings()
+
+    def computed(self, positions: Int64s, values: Floats) -> None:
+        """Note the features of the rows at `positions`."""
+        self.features[:, positions] = values
+        self.decided[positions] = True
+
+    def columns(self, categories: Sequence[str]) -> dict[str, pa.Array]:
+        """Id, status, reason and features, as Arrow columns."""
+        names = np.array(["accepted", "duplicate", "quarantined"])
+        texts = {int(reason): reason.text for reason in Reason}
+        columns: dict[str, pa.Array] = {
+            "id": pa.array(self.ids, pa.string()),
+            "status": pa.array(names[self.verdict]),
+            "reason": pa.array([texts.get(int(code)) for code in self.reason], pa.string()),
+        }
+        for number, feature in enumerate(self.case.plan.features):
+            columns[feature.name] = _feature_column(feature, self.features[number], categories)
+        return columns
+
+
+def _feature_column(feature: Feature, values: Floats, categories: Sequence[str]) -> pa.Array:
+    """A feature as people read it: categories as text, counts as integers."""
+    missing = np.isnan(values)
+    if feature.kind in CATEGORICAL:
+        codes = np.unique(values[~missing]).astype(np.int64)
+        texts = {int(code): category_text(feature.kind, int(code), categories) for code in codes}
+        return pa.array(
+            [None if gone else texts[int(value)] for gone, value in zip(missing, values, strict=True)],
+            pa.string(),
+        )
+    if feature.kind in (Kind.INT, Kind.BOOL):
+        whole = np.where(missing, 0.0, values).astype(np.int64)
+        column = pa.array(whole, mask=missing)
+        return column.cast(pa.bool_()) if feature.kind is Kind.BOOL else column
+    return pa.array(values, mask=missing)
+
+
+def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.Table:
+    """The features of every event of a frame, as they would be served.
+
+    Args:
+        case: The use case.
+        frames: A frame of the decided stream, or a mapping of streams and tables to frames.
+        threads: For the engine; None takes what the machine has. The result does not depend on it.
+
+    Returns:
+        An Arrow table with a row for each row of the decided stream's frame, in its order: `id`,
+        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), and the
+        features; null where missing, or where the event was not accepted.
+
+    Raises:
+        DataError: When a frame's columns cannot be those of its stream.
+    """
+    intake = _intake(case, frames)
+    lane = Lane(case.definition(None), _KEY, LaneLimits(threads=threads))
+    rows = _Rows(case, intake.rows_of(case.plan.on))
+    categories: Sequence[str] = ()
+    for inputs in intake.batches(0, _BATCH):
+        first = lane.next_seq
+        accepted = accept(lane, inputs)
+        rows.judged(inputs, accepted.verdicts.verdict, accepted.verdicts.reason)
+        rows.computed(inputs.position[accepted.seq - first], accepted.features.values)
+        categories = accepted.features.categories
+    return pa.table(rows.columns(categories))
+
+
+def train(
+    case: UseCase,
+    frames: Frames,
+    *,
+    settings: TrainingSettings | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Trained:
+    """Train the use case's model on frames of history.
+
+    Args:
+        case: With a label and a model to be fitted.
+        frames: The decided stream and that of its labels, by name, and whatever features read.
+        settings: How history is parted.
+        progress: Called with (what is done, done, of how many).
+
+    Returns:
+        The artefact, and what it was judged on; `decide` takes it as its model.
+
+    Raises:
+        DefinitionError: When the use case has no label, or no model to fit.
+        DataError: When the history is too short, or has no positives.
+    """
+    lane = Lane(case.definition(None), _KEY)
+    history = _intake(case, frames).batches(0, _BATCH)
+    return train_model(case, lane, history, settings=settings, progress=progress)
+
+
+def decide(
+    case: UseCase,
+    frames: Frames,
+    *,
+    model: Artefact | None = None,
+    policy: Policy | None = None,
+    threads: int | None = None,
+) -> pa.Table:
+    """The decisions on every event of a frame, as they would be made.
+
+    Args:
+        case: The use case.
+        frames: A frame of the decided stream, or a mapping of streams and tables to frames.
+        model: What scores; None decides by rules alone.
+        policy: In place of the use case's own.
+        threads: For the engine; None takes what the machine has. The result does not depend on it.
+
+    Returns:
+        What `compute` returns, with `margin`, `score`, `outcome`, `rule` (the first that matched),
+        `rules` (all), and `reasons` (feature and contribution, the strongest first).
+
+    Raises:
+        DataError: When a frame's columns cannot be those of its stream.
+    """
+    intake = _intake(case, frames)
+    served = ServedModel(model, case.plan.features) if model is not None else None
+    lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
+    rows = _Rows(case, intake.rows_of(case.plan.on))
+    parts: list[pa.Table] = []
+    for inputs in intake.batches(0, _BATCH):
+        batch = step(lane, inputs)
+        rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
+        positions = inputs.position[batch.decisions.seq - batch.first_seq]
+        rows.computed(positions, batch.decisions.features)
+        parts.append(_decision_columns(lane.definition, batch, positions))
+    made = pa.concat_tables(parts).sort_by("position")
+    taken = np.full(len(rows.decided), -1, dtype=np.int64)
+    taken[made["position"].to_numpy()] = np.arange(len(made))
+    places = pa.array(taken, mask=~rows.decided)
+    columns = rows.columns(lane.engine.categories)
+    for name in made.column_names[1:]:
+        columns[name] = made[name].combine_chunks().take(places)
+    return pa.table(columns)
+
+
+def _decision_columns(definition: Definition, batch: JournalBatch, positions: Int64s) -> pa.Table:
+    """Score, outcome, rules and reasons of one batch, each row with its place in the frame."""
+    made = batch.decisions
+    policy = definition.policy
+    outcomes = np.array(policy.outcomes if policy else ["undecided"])
+    names = [rule.name for rule in policy.policy.rules] if policy else []
+    features = [feature.name for feature in definition.plan.features]
+    reasons = [
+        [
+            {"feature": features[f], "contribution": float(made.reason_contribution[k, i])}
+            for k, f in enumerate(made.reason_feature[:, i].tolist())
+            if f >= 0
+        ]
+        for i in range(len(made))
+    ]
+    reason_type = pa.list_(
+        pa.struct([("feature", pa.string()), ("contribution", pa.float64())])
+    )
+    rules = [
+        [name for bit, name in enumerate(names) if mask >> bit & 1] for mask in made.rules.tolist()
+    ]
+    return pa.table(
+        {
+            "position": pa.array(positions),
+            "margin": pa.array(made.margin, mask=np.isnan(made.margin)),
+            "score": pa.array(made.score, mask=np.isnan(made.score)),
+            "outcome": pa.array(outcomes[made.outcome]),
+            "rule": pa.array([names[r] if r >= 0 else None for r in made.rule], pa.string()),
+            "rules": pa.array(rules, pa.list_(pa.string())),
+            "reasons": pa.array(reasons, reason_type),
+        }
+    )

@@ -1,0 +1,38 @@
+"""SQL over a journal, by DuckDB, in memory: nothing that is asked can change what is recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from headrace.core.errors import DataError, NotFound
+from headrace.journal.tables import tables
+from headrace.runtime.audit import use_cases
+
+if TYPE_CHECKING:
+    from headrace.runtime.home import Home
+
+
+def query(home: Home, sql: str, use_case: str | None = None) -> Any:
+    """The answer to `sql` over the tables `decisions`, `inputs` and `quarantine`, as an Arrow table.
+
+    Raises:
+        NotFound: There is no journal, or there are several and none was named.
+        DataError: DuckDB does not take the SQL; the message is its own.
+    """
+    known = use_cases(home.folder / "journal")
+    if use_case is None and len(known) != 1:
+        have = ", ".join(known) or "none"
+        raise NotFound(f"{home.folder} has the journals {have}: name one with --use-case")
+    case = use_case or known[0]
+    if case not in known:
+        raise NotFound(f"no journal of {case!r}; there are: {', '.join(known) or 'none'}")
+    with duckdb.connect(":memory:") as connection:
+        for name, table in tables(home.journal(case)).items():
+            connection.register(name, table)
+        connection.execute("SET enable_external_access = false")
+        try:
+            return connection.execute(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise DataError(str(error)) from error
