@@ -130,7 +130,9 @@ class Engine:
         self._tables = [ReferenceTable(table) for table in plan.tables]
         self._around = Surroundings(plan)
         self._around.point_at(self._tables)
-        self._row_programs = {stream.name: CompiledProgram(stream.program) for stream in plan.streams}
+        self._row_programs = {
+            stream.name: CompiledProgram(stream.program) for stream in plan.streams
+        }
         self._program = CompiledProgram(plan.program)
         self._known = defaults(plan)
         self._watermark = LEAST
@@ -243,9 +245,7 @@ class Engine:
             for place, field in enumerate(fields)
         }
         places = sorted(range(len(sources)), key=lambda s: ranks[sources[s][0], sources[s][1]])
-        order = np.argsort(
-            np.concatenate([sources[s][2].sequence for s in places]), kind="stable"
-        )
+        order = np.argsort(np.concatenate([sources[s][2].sequence for s in places]), kind="stable")
         merged = _joined([columns[s] for s in places]).take(order)
         found = np.empty(len(merged), dtype=np.int64)
         found[order] = self._texts.intern(merged)
@@ -266,9 +266,7 @@ class Engine:
         if given.batch.rows:
             table.add(words, given.sequence)
 
-    def _rows(
-        self, name: str, given: StreamRows, codes: Mapping[tuple[str, str], Int64s]
-    ) -> Rows:
+    def _rows(self, name: str, given: StreamRows, codes: Mapping[tuple[str, str], Int64s]) -> Rows:
         """Run a stream's row program."""
         stream = self.plan.stream(name)
         program = self._row_programs[name]
@@ -403,7 +401,9 @@ class Engine:
                 f"{_MAGIC!r}; replay the journal to make the state anew"
             )
         if hashlib.sha256(body).digest() != checksum:
-            raise ArtefactError("the snapshot was damaged or cut: its checksum differs; take an older")
+            raise ArtefactError(
+                "the snapshot was damaged or cut: its checksum differs; take an older"
+            )
         digest = body[len(_MAGIC) : len(_MAGIC) + 32].hex()
         if digest != plan.digest():
             raise ArtefactError(

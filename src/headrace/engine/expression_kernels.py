@@ -55,13 +55,19 @@ EXACT_LIMIT = 2**53 - 1
     PART_MINUTE_OF_DAY,
 ) = range(11)
 
-_CONST, _ADD_I, _SUB_I, _NEG_I, _ABS_I = (int(op) for op in (Op.CONST, Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I))
-_SCALE_UP_I, _TO_FLOAT, _MIN_I, _MAX_I = (int(op) for op in (Op.SCALE_UP_I, Op.TO_FLOAT, Op.MIN_I, Op.MAX_I))
+_CONST, _ADD_I, _SUB_I, _NEG_I, _ABS_I = (
+    int(op) for op in (Op.CONST, Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I)
+)
+_SCALE_UP_I, _TO_FLOAT, _MIN_I, _MAX_I = (
+    int(op) for op in (Op.SCALE_UP_I, Op.TO_FLOAT, Op.MIN_I, Op.MAX_I)
+)
 _EQ_I, _NE_I, _LT_I, _LE_I = (int(op) for op in (Op.EQ_I, Op.NE_I, Op.LT_I, Op.LE_I))
 _EQ_F, _NE_F, _LT_F, _LE_F = (int(op) for op in (Op.EQ_F, Op.NE_F, Op.LT_F, Op.LE_F))
 _ADD_F, _SUB_F, _MUL_F, _DIV_F = (int(op) for op in (Op.ADD_F, Op.SUB_F, Op.MUL_F, Op.DIV_F))
 _NEG_F, _ABS_F, _SQRT_F, _LOG_F = (int(op) for op in (Op.NEG_F, Op.ABS_F, Op.SQRT_F, Op.LOG_F))
-_LOG1P_F, _EXP_F, _POW_F, _FLOOR_F = (int(op) for op in (Op.LOG1P_F, Op.EXP_F, Op.POW_F, Op.FLOOR_F))
+_LOG1P_F, _EXP_F, _POW_F, _FLOOR_F = (
+    int(op) for op in (Op.LOG1P_F, Op.EXP_F, Op.POW_F, Op.FLOOR_F)
+)
 _MIN_F, _MAX_F, _AND, _OR, _NOT = (int(op) for op in (Op.MIN_F, Op.MAX_F, Op.AND, Op.OR, Op.NOT))
 _IS_MISSING, _SELECT, _COALESCE, _IS_IN = (
     int(op) for op in (Op.IS_MISSING, Op.SELECT, Op.COALESCE, Op.IS_IN)
@@ -240,7 +246,14 @@ def _as_of(table: Int64s, words: Int64s, at: int, sequence: int) -> int:
 
 @inner_kernel
 def _convert(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    amount: int, currency: int, at: int, sequence: int, how: Int64s, digits: Flags, table: Int64s, words: Int64s
+    amount: int,
+    currency: int,
+    at: int,
+    sequence: int,
+    how: Int64s,
+    digits: Flags,
+    table: Int64s,
+    words: Int64s,
 ) -> tuple[int, int]:
     """Money in the target currency, and whether there is a rate and it fits."""
     if currency == how[V_TARGET]:
@@ -311,7 +324,9 @@ def _plain(instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int, wo
     elif op == _SECONDS_BETWEEN:
         for i in range(low, high):
             valid[out, i] = valid[a, i] & valid[b, i]
-            high_word, low_word = exact.subtract_wide(r[b, i] >> 63, r[b, i], r[a, i] >> 63, r[a, i])
+            high_word, low_word = exact.subtract_wide(
+                r[b, i] >> 63, r[b, i], r[a, i] >> 63, r[a, i]
+            )
             seconds = exact.ratio(high_word, low_word, 1, 9, work)
             r[out, i] = as_bits(seconds) if valid[out, i] else 0
     else:
@@ -387,9 +402,14 @@ def run_program(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its c
                 r[out, i] = 0
                 if valid[out, i]:
                     r[out, i], valid[out, i] = _convert(
-                        r[a, i], r[b, i], r[c, i], sequence[i], how,
+                        r[a, i],
+                        r[b, i],
+                        r[c, i],
+                        sequence[i],
+                        how,
                         digits[immediate * CURRENCIES : (immediate + 1) * CURRENCIES],
-                        tables[how[V_TABLE]], words,
+                        tables[how[V_TABLE]],
+                        words,
                     )
         elif op == _LOOK_UP:
             table, more = tables[lookups[immediate, 0]], instruction[I_MORE]
@@ -408,7 +428,12 @@ def run_program(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its c
                 r[out, i] = 0
                 if valid[out, i]:
                     r[out, i] = as_bits(
-                        great_circle(as_float(r[a, i]), as_float(r[b, i]), as_float(r[c, i]), as_float(r[d, i]))
+                        great_circle(
+                            as_float(r[a, i]),
+                            as_float(r[b, i]),
+                            as_float(r[c, i]),
+                            as_float(r[d, i]),
+                        )
                     )
         elif op in (_AND, _OR, _IS_MISSING, _SELECT, _COALESCE):
             _choose(instruction, r, valid, low, high)

@@ -61,7 +61,11 @@ class GroupState:
         for batch, names in sources:
             for name in names:
                 column = batch.columns[name]
-                room += len(column.data) // 8 + 2 * len(column) if isinstance(column, Text) else len(column)
+                room += (
+                    len(column.data) // 8 + 2 * len(column)
+                    if isinstance(column, Text)
+                    else len(column)
+                )
         framed = FramedKeys(
             np.empty(room, dtype=np.int64),
             np.zeros(total + 1, dtype=np.int64),
@@ -71,12 +75,20 @@ class GroupState:
         for batch, names in sources:
             columns = np.array([_key_column(batch, name) for name in names], dtype=np.int64)
             keys.frame_keys(
-                columns, first, batch.rows, framed.words, framed.starts, framed.hashes, *self._secret
+                columns,
+                first,
+                batch.rows,
+                framed.words,
+                framed.starts,
+                framed.hashes,
+                *self._secret,
             )
             first += batch.rows
         return framed
 
-    def operations(self, entering: Rows | None, asking: Rows | None) -> tuple[FramedKeys, NDArray[np.int64]]:
+    def operations(
+        self, entering: Rows | None, asking: Rows | None
+    ) -> tuple[FramedKeys, NDArray[np.int64]]:
         """What a batch does to this group, in known order, and the keys it is done to."""
         layout = self.layout
         if layout.own and entering is not None:
@@ -145,7 +157,6 @@ class GroupState:
 
         return [part(first, last) for first, last in zip(edges, edges[1:], strict=False)]
 
-
     def snapshot(self, visible: int) -> bytes:
         """All keys that hold something visible, in the order of their words, with what they hold."""
         size = np.zeros(2, dtype=np.int64)
@@ -162,7 +173,9 @@ class GroupState:
             starts,
         )
         edges = starts.tolist()
-        pieces = [words[a:b].astype("<i8").tobytes() for a, b in zip(edges, edges[1:], strict=False)]
+        pieces = [
+            words[a:b].astype("<i8").tobytes() for a, b in zip(edges, edges[1:], strict=False)
+        ]
         return b"".join(sorted(pieces))
 
     def restore(self, content: bytes) -> None:

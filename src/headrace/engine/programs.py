@@ -85,7 +85,9 @@ class Surroundings:
                         fix=f"take one of {', '.join(sorted(_PARTS))}",
                     )
                 part = _PARTS[calendar.part]
-            rows.append([part, bool(calendar.zone), len(starts), len(starts) + len(calendar.starts)])
+            rows.append(
+                [part, bool(calendar.zone), len(starts), len(starts) + len(calendar.starts)]
+            )
             starts += calendar.starts
             values += calendar.values
         self.calendars: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, 4)
@@ -97,7 +99,10 @@ class Surroundings:
         for n, conversion in enumerate(plan.conversions):
             table = plan.tables[conversion.table]
             rows.append(
-                [conversion.table, len(table.key) + 2 + 2 * table.schema.names.index(conversion.rate)]
+                [
+                    conversion.table,
+                    len(table.key) + 2 + 2 * table.schema.names.index(conversion.rate),
+                ]
                 + [conversion.rate_scale, conversion.target, conversion.target_digits]
             )
             for code, places in conversion.digits:

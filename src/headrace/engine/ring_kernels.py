@@ -135,7 +135,13 @@ def _sided(value: int, minimum: bool) -> int:  # noqa: FBT001 - a kernel's argum
 
 @inner_kernel
 def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    pool: Int64s, entity: int, shape: Int64s, word: int, summary: int, minimum: bool, first: int  # noqa: FBT001 - a kernel's arguments have no names
+    pool: Int64s,
+    entity: int,
+    shape: Int64s,
+    word: int,
+    summary: int,
+    minimum: bool,
+    first: int,  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
     """Make the summaries of one column anew from row `first` on."""
     ring, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
@@ -163,7 +169,14 @@ def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 @inner_kernel
 def greatest(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    pool: Int64s, entity: int, shape: Int64s, word: int, summary: int, minimum: bool, low: int, high: int  # noqa: FBT001 - a kernel's arguments have no names
+    pool: Int64s,
+    entity: int,
+    shape: Int64s,
+    word: int,
+    summary: int,
+    minimum: bool,
+    low: int,
+    high: int,  # noqa: FBT001 - a kernel's arguments have no names
 ) -> int:
     """The greatest held value of rows low to high - 1 (the least, if asked); MISSING if none."""
     ring, size_class, row = pool[entity + E_RING], pool[entity + E_CLASS], shape[G_ROW]
@@ -203,7 +216,9 @@ def _refresh(pool: Int64s, entity: int, shape: Int64s, columns: Matrix, first: i
 
 
 @inner_kernel
-def _move(pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, to: int) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _move(
+    pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, to: int
+) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     """Move the rows into a ring of class `to`, which holds them all."""
     row, base, end = shape[G_ROW], pool[entity + E_BASE], pool[entity + E_END]
     old, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
@@ -325,7 +340,9 @@ def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words 
     if old_bucket:
         place -= 1
     elif full:
-        _move(pool, control, entity, shape, columns, max(pool[entity + E_CLASS] + 1, _SMALLEST_CLASS))
+        _move(
+            pool, control, entity, shape, columns, max(pool[entity + E_CLASS] + 1, _SMALLEST_CLASS)
+        )
         ring, mask = pool[entity + E_RING], (1 << pool[entity + E_CLASS]) - 1
     if not old_bucket:
         for i in range(end, place, -1):
@@ -363,7 +380,12 @@ def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words 
 
 @inner_kernel
 def _note(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    pool: Int64s, entity: int, shape: Int64s, columns: Matrix, place: int, merged: bool  # noqa: FBT001 - a kernel's arguments have no names
+    pool: Int64s,
+    entity: int,
+    shape: Int64s,
+    columns: Matrix,
+    place: int,
+    merged: bool,  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
     """Bring the summaries up to date with the row just written."""
     size_class = pool[entity + E_CLASS]

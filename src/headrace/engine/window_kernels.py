@@ -106,7 +106,14 @@ _NEW_KEY = 32  # a new key pays for looking at two others, so that idle ones nev
 
 @inner_kernel
 def _last_at_most(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, low: int, high: int, most: int
+    pool: Int64s,
+    entity: int,
+    shape: Int64s,
+    columns: Matrix,
+    c: int,
+    low: int,
+    high: int,
+    most: int,
 ) -> int:
     """The last row of low to high - 1 before which a count is at most `most`; the first always."""
     high -= 1
@@ -147,7 +154,14 @@ def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, hig
 
 @inner_kernel
 def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
-    pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int, squares: bool, work: Matrix  # noqa: FBT001 - a kernel's arguments have no names
+    pool: Int64s,
+    entity: int,
+    shape: Int64s,
+    word: int,
+    low: int,
+    high: int,
+    squares: bool,
+    work: Matrix,  # noqa: FBT001 - a kernel's arguments have no names
 ) -> None:
     """Sum the floats that rows low to high - 1 hold, exactly."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
@@ -223,7 +237,14 @@ def _read(  # noqa: PLR0913, PLR0917, PLR0911 - a kernel takes its words one by 
         return 0, 0
     if function <= MAXIMUM:
         found = greatest(
-            pool, entity, shape, columns[c, C_WORD], query[Q_SUMMARY], function == MINIMUM, low, high
+            pool,
+            entity,
+            shape,
+            columns[c, C_WORD],
+            query[Q_SUMMARY],
+            function == MINIMUM,
+            low,
+            high,
         )
         if found == MISSING:
             return 0, 0
@@ -343,7 +364,9 @@ def _operate(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
             place = first_after(pool, ring, mask, row, base, end, bound, pool[hints + e])
             places[e], bounds[e], pool[hints + e] = place, bound, place
         if operation[O_PHASES] & BEFORE:
-            _answer(pool, entity, shape, columns, queries, BEFORE, places, at, work, out, present, asked)
+            _answer(
+                pool, entity, shape, columns, queries, BEFORE, places, at, work, out, present, asked
+            )
     if source >= 0:
         start = rounded_down(operation[O_INSERT_AT], every)
         if start > visible:
@@ -391,14 +414,37 @@ def advance(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
         for start in range(shard_starts[shard], end, _CHUNK):
             stop = min(start + _CHUNK, end)
             _resolve(
-                pool, control, shape, operations, order, start, stop, keys, key_starts, hashes, entities
+                pool,
+                control,
+                shape,
+                operations,
+                order,
+                start,
+                stop,
+                keys,
+                key_starts,
+                hashes,
+                entities,
             )
             for j in range(start, stop):
                 entity = entities[j - start]
                 if entity:
                     _operate(
-                        pool, control, shape, columns, edges, queries, operations[order[j]], entity,
-                        registers, valid, scratch, added, work, out, present,
+                        pool,
+                        control,
+                        shape,
+                        columns,
+                        edges,
+                        queries,
+                        operations[order[j]],
+                        entity,
+                        registers,
+                        valid,
+                        scratch,
+                        added,
+                        work,
+                        out,
+                        present,
                     )
         control[SWEEP_CREDIT] += end - shard_starts[shard]
         _sweep(pool, control, shape, columns, visible)
