@@ -73,9 +73,13 @@ def duration_ns(
 
 
 def _advice(duration: object) -> str:
-    if isinstance(duration, str) and re.fullmatch(r"\d+ *(M|mo|month|months|y|Y|year|years)", duration):
+    if isinstance(duration, str) and re.fullmatch(
+        r"\d+ *(M|mo|month|months|y|Y|year|years)", duration
+    ):
         return 'months and years have no fixed length; write days, as in "30d" or "365d"'
-    return 'write a whole number with a unit (w, d, h, m, s, ms, us, ns), as in "5m", "24h" or "30d"'
+    return (
+        'write a whole number with a unit (w, d, h, m, s, ms, us, ns), as in "5m", "24h" or "30d"'
+    )
 
 
 def duration_text(length_ns: int) -> str:

@@ -99,7 +99,7 @@ def unlike(left: ValueType, right: ValueType, at: SourceLine | None, doing: str)
     return DefinitionError(
         f"can't {doing} unlike currencies: {left} and {right}",
         at=at,
-        fix='convert one, as in `.in_currency("EUR", rates)`, or split: keep by ("card", "currency")',
+        fix='convert one, as in `.in_currency("EUR", rates)`, or split by currency',
     )
 
 
@@ -241,13 +241,21 @@ def alike(operands: Sequence[Operand], at: SourceLine | None, doing: str) -> lis
     if like is None and given:
         like = given[0].type
     if like is None:
-        spoken = [natural(operand, at) for operand in operands if operand is not None]
-        like = spoken[0].type if spoken else FLOAT
+        given = _spoken(operands, at)
+        like = given[0].type if given else FLOAT
     terms = [
-        operand if isinstance(operand, Term) else literal(operand, like, at)
-        for operand in operands
+        operand if isinstance(operand, Term) else literal(operand, like, at) for operand in operands
     ]
     return _one_type(terms, like, at, doing)
+
+
+def _spoken(operands: Sequence[Operand], at: SourceLine | None) -> list[Term]:
+    """Literals that are not None, by their Python types."""
+    return [
+        natural(operand, at)
+        for operand in operands
+        if operand is not None and not isinstance(operand, Term)
+    ]
 
 
 def _one_type(terms: list[Term], like: ValueType, at: SourceLine | None, doing: str) -> list[Term]:
@@ -314,23 +322,3 @@ def coalesced(operands: Sequence[Operand], at: SourceLine | None) -> Term:
         made = made_of(Applied(Op.COALESCE, (term, result)), kind, at, (term, result))
         result = _bounded(made, bound)
     return result
-
-
-__all__ = [
-    "alike",
-    "coalesced",
-    "extreme",
-    "floor",
-    "function",
-    "magnitude",
-    "negative",
-    "number",
-    "over",
-    "plain_float",
-    "plus",
-    "power",
-    "select",
-    "times",
-    "to_float",
-    "unlike",
-]

@@ -57,14 +57,14 @@ def compare(sign: str, left: Operand, right: Operand, at: SourceLine | None) -> 
     if a.is_number and b.is_number:
         return _numbers(sign, left, right, at)
     if a.kind is not b.kind:
-        raise DefinitionError(f"can't compare {a} with {b}", at=at, fix="compare values of one type")
+        raise DefinitionError(
+            f"can't compare {a} with {b}", at=at, fix="compare values of one type"
+        )
     _check_ordered(sign, left, at)
     return _made(_INTEGER_OPS[sign], left, right, at)
 
 
-def _term_and_literal(
-    left: Literal, right: Operand, at: SourceLine | None
-) -> tuple[Term, Literal]:
+def _term_and_literal(left: Literal, right: Operand, at: SourceLine | None) -> tuple[Term, Literal]:
     if isinstance(right, Term):
         return right, left
     return natural(right, at), left

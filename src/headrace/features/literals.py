@@ -75,7 +75,7 @@ def exact(value: object, at: SourceLine | None) -> Decimal | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
-        number = Decimal(repr(value))
+        number = Decimal(repr(float(value)))
     elif isinstance(value, (int, str, Decimal)):
         try:
             number = Decimal(value)
@@ -94,7 +94,7 @@ def scaled(value: Decimal, scale: int) -> Decimal:
     return Decimal((sign, digits, int(exponent) + scale))
 
 
-def natural(value: Literal, at: SourceLine | None) -> Term:
+def natural(value: Literal, at: SourceLine | None) -> Term:  # noqa: PLR0911 - one way for each type
     """A literal by its Python type alone."""
     if value is None:
         return missing(FLOAT, at)
@@ -127,7 +127,9 @@ def _time(value: datetime, at: SourceLine | None) -> Term:
         )
     nanoseconds = (value - _EPOCH) // timedelta(microseconds=1) * 1_000
     if abs(nanoseconds) > WORD_LIMIT:
-        raise DefinitionError(f"{value!r} is beyond the years 1678 to 2262", at=at, fix="use one within")
+        raise DefinitionError(
+            f"{value!r} is beyond the years 1678 to 2262", at=at, fix="use one within"
+        )
     return Term(Constant(nanoseconds, value.isoformat()), TIME, at)
 
 
@@ -186,7 +188,9 @@ def _letters(value: Literal, like: ValueType, at: SourceLine | None) -> Term:
     what, example = ("ISO 4217", "EUR") if like.kind is Kind.CURRENCY else ("ISO 3166-1", "DE")
     if not isinstance(value, str) or value not in known:
         raise DefinitionError(
-            f"{value!r} is no code of {like}", at=at, fix=f"write its {what} code, as in {example!r}"
+            f"{value!r} is no code of {like}",
+            at=at,
+            fix=f"write its {what} code, as in {example!r}",
         )
     return Term(Constant(pack_letters(value), repr(value)), like, at)
 

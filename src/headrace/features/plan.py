@@ -19,17 +19,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.core.columns import Kind
 from headrace.events.schema import Schema
+
+if TYPE_CHECKING:
+    from headrace.core.columns import Kind
 
 
 class Op(IntEnum):
-    """What one instruction does. `_I` works on integers, `_F` on floats; a missing argument gives
-    a missing result except where said. A float result that is not finite is missing."""
+    """What one instruction does.
+
+    `_I` works on integers, `_F` on floats; a missing argument gives a missing result except where
+    said. A float result that is not finite is missing.
+    """
 
     CONST = 0  # immediate: the 64 bits
     ADD_I = 1
@@ -70,7 +76,7 @@ class Op(IntEnum):
     COALESCE = 45
     IS_IN = 46  # integer among `Plan.sets[immediate]`
     CALENDAR = 50  # argument time; immediate: index in `Plan.calendars`
-    CONVERT = 51  # arguments amount (minor units), currency, time; immediate: index in `Plan.conversions`
+    CONVERT = 51  # amount (minor units), currency, time; immediate: index in `Plan.conversions`
     LOOK_UP = 52  # argument time, then the key registers; immediate: index in `Plan.lookups`
     GREAT_CIRCLE = 53  # latitude, longitude, latitude, longitude in degrees: kilometres
     SECONDS_BETWEEN = 54  # (second time - first time) / 1e9, correctly rounded
@@ -103,7 +109,7 @@ class Program:
     registers: int
 
 
-class Function(str, Enum):
+class Function(StrEnum):
     """What is read from a window."""
 
     COUNT = "count"
@@ -120,7 +126,7 @@ class Function(str, Enum):
     SECONDS_SINCE_LAST = "seconds_since_last"
 
 
-class Hold(str, Enum):
+class Hold(StrEnum):
     """How a value is held for each event of a key."""
 
     COUNT = "count"  # how many so far satisfy the condition and have the value

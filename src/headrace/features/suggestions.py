@@ -1,0 +1,39 @@
+"""What a misspelt name may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace.core.errors import SourceLine
+    from headrace.events.schema import Field, Schema
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the nearest known name, "" if none is near.
+
+    >>> did_you_mean("amuont", ["amount", "card"])
+    "; did you mean 'amount'?"
+    """
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def known_field(schema: Schema, name: str, at: SourceLine | None) -> Field:
+    """The field called `name`.
+
+    Raises:
+        DefinitionError: If there is none, at the line that asked, with the nearest name.
+    """
+    if name in schema.names:
+        return schema.field(name)
+    raise DefinitionError(
+        f"{schema.name} has no field {name!r}{did_you_mean(name, schema.names)}",
+        at=at,
+        fix=f"use one of {', '.join(schema.names)}",
+    )
