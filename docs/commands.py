@@ -1,0 +1,21 @@
+"""The page of commands, made of what `headrace COMMAND --help` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.cli import build
+
+PAGE = Path(__file__).resolve().parent / "reference" / "commands.md"
+
+
+def page() -> str:
+    """The page as Markdown, from the commands themselves."""
+    return build().generate_docs(output_format="markdown", recursive=True).strip() + "\n"
+
+
+def write() -> None:
+    """Write the page where it is out of date."""
+    made = page()
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != made:
+        PAGE.write_text(made, encoding="utf-8")

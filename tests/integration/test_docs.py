@@ -1,0 +1,280 @@
+"""Every command and every example of the README and the docs does what its page says."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import headrace
+import headrace_solutions
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: What runs, what is shown, and what other languages are shown in.
+LANGUAGES = {"python", "console", "text", "json", "sql", "toml"}
+#: A page may leave out these commands alone: they set up or run the whole working copy.
+SETTING_UP = re.compile(r"git clone |cd |make |pip install |source ")
+FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\s*$")
+EXEMPT = re.compile(r"^<!-- not run: .+ -->$")
+OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@dataclass
+class Block:
+    """A fenced block: where it stands, its language, the file that it is, its text."""
+
+    page: Path
+    line: int
+    language: str
+    title: str
+    exempt: bool
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    @property
+    def place(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    def commands(self) -> list[str]:
+        """The commands behind `$`, those with a `\\` at the end joined with the next line."""
+        found: list[str] = []
+        for line in self.lines:
+            if found and found[-1].endswith("\\"):
+                found[-1] += "\n" + line
+            else:
+                assert line.startswith("$ "), f"{self.place}: {line!r} is no command; output is text"
+                found.append(line[2:])
+        return found
+
+
+def blocks(page: Path) -> list[Block]:
+    found: list[Block] = []
+    inside = False
+    said = ""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if inside:
+            if line.strip() == "```":
+                inside, said = False, ""
+            else:
+                found[-1].lines.append(line)
+        elif line.startswith("```"):
+            opened = FENCE.match(line)
+            assert opened, f"{page}:{number}: {line!r} opens a block that this test can't read"
+            exempt = bool(EXEMPT.match(said))
+            found.append(
+                Block(page, number, opened["language"], opened["title"] or "", exempt=exempt)
+            )
+            inside = True
+        elif line.strip():
+            said = line.strip()
+    assert not inside, f"{page}: a block is not closed"
+    return found
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def with_something_to_run() -> list[object]:
+    pages: list[object] = []
+    for page in PAGES:
+        run = [b for b in blocks(page) if b.language in {"python", "console"} and not b.exempt]
+        if run:
+            slow = [pytest.mark.slow] if any(b.language == "console" for b in run) else []
+            pages.append(pytest.param(page, id=named(page), marks=slow))
+    return pages
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A fresh folder with a home in it, and the commands of this installation on the path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    return dict(os.environ)
+
+
+def run_console(block: Block, folder: Path, environment: dict[str, str]) -> str:
+    said = ""
+    for command in block.commands():
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, (
+            f"{block.place}: {command}\nended with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        said += done.stdout
+    return said
+
+
+def run_python(block: Block, namespace: dict[str, object]) -> str:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        # the line numbers of the page, for messages
+        code = compile("\n" * block.line + block.text, str(block.page), "exec")
+        exec(code, namespace)  # noqa: S102 - running what the page shows is the test
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("page", with_something_to_run())
+def test_page_runs(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    before = set(sys.modules)
+    said: str | None = None
+    try:
+        for block in blocks(page):
+            if block.title:
+                path = tmp_path / block.title
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+                said = None
+            elif block.exempt:
+                said = None
+            elif block.language == "python":
+                said = run_python(block, namespace)
+            elif block.language == "console":
+                said = run_console(block, tmp_path, environment)
+            elif block.language == "text" and said is not None:
+                agreed = doctest.OutputChecker().check_output(block.text, said, OUTPUT)
+                assert agreed, f"{block.place}: shown\n{block.text}\nbut came\n{said}"
+                said = None
+    finally:
+        # files that this page wrote are modules of this page alone
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_blocks_are_of_known_languages(page: Path) -> None:
+    strange = [b.place for b in blocks(page) if b.language not in LANGUAGES]
+    assert not strange, f"commands are `console`, output is `text`: {strange}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_only_setting_up_is_left_out(page: Path) -> None:
+    left_out = [
+        f"{block.place}: {command}"
+        for block in blocks(page)
+        if block.exempt
+        for command in (block.commands() if block.language == "console" else [block.language])
+        if not SETTING_UP.match(command)
+    ]
+    assert not left_out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Inside the working copy; the built site checks the docs' own once more, with anchors."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path = target.split("#")[0]
+        if "://" in target or not path:
+            continue
+        if not (page.parent / path).exists():
+            dead.append(target)
+    assert not dead
+
+
+def modules() -> list[str]:
+    return sorted(
+        found.name
+        for package in (headrace, headrace_solutions)
+        for found in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+        if not found.name.endswith("__main__")
+    )
+
+
+class KernelFinder(doctest.DocTestFinder):
+    """Finds the examples of compiled kernels too, which are no functions to `inspect`."""
+
+    def find(  # type: ignore[override]  # the one call below has these two arguments alone
+        self, obj: object, name: str
+    ) -> list[doctest.DocTest]:
+        found = super().find(obj, name)
+        seen = {test.name for test in found}
+        for key, value in vars(obj).items():
+            plain = getattr(value, "py_func", None)
+            if plain is None or plain.__module__ != name or f"{name}.{key}" in seen:
+                continue
+            examples = doctest.DocTestParser().get_examples(inspect.getdoc(plain) or "")
+            if examples:
+                found.append(
+                    doctest.DocTest(
+                        examples, dict(vars(obj)), f"{name}.{key}", plain.__code__.co_filename,
+                        plain.__code__.co_firstlineno, None,
+                    )
+                )
+        return found
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstrings_hold(name: str, environment: dict[str, str]) -> None:
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    said = io.StringIO()
+    for test in KernelFinder().find(module, name):
+        runner.run(test, out=said.write)
+    assert not runner.summarize(verbose=False).failed, said.getvalue()
+
+
+def public_names() -> list[str]:
+    return [name for name in headrace.__all__ if not name.startswith("__")]
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_public_name_is_documented(name: str) -> None:
+    value = getattr(headrace, name)
+    if inspect.isroutine(value) or inspect.isclass(value):
+        assert inspect.getdoc(value), f"hr.{name} has no docstring"
+    reference = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")
+    )
+    documented = re.search(rf"^::: headrace\.(?:[\w.]+\.)?{name}$", reference, re.MULTILINE)
+    assert documented or f"`hr.{name}`" in reference, f"hr.{name} is not in docs/reference"
+
+
+@pytest.mark.slow
+def test_site_builds_strictly(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "docs.build", "--site", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    built = tmp_path / "site" / "index.html"
+    assert "Headrace" in built.read_text(encoding="utf-8")
+
+
+def test_page_of_commands_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    commands = importlib.import_module("docs.commands")
+    written = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    assert written == commands.page(), "run `make docs`, which writes it anew"
