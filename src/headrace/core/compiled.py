@@ -4,47 +4,54 @@ Every kernel is compiled by `kernel`: no fast-math and no fused multiply-add (LL
 it is allowed to, and it is not), so the same bits come out of every processor; the GIL is released;
 the machine code is cached on disk and is loaded, not compiled, from the second start on.
 
-The cache lies in `HEADRACE_CACHE`, else in the user's cache folder (`~/.cache/headrace`). Where
-neither can be written, kernels live in memory for this process alone, and `cache_folder()` is None.
+The cache lies in `HEADRACE_CACHE`, else in the user's cache folder (`~/.cache/headrace`), with a
+folder for each version of the kernels (`kernel_cache`). Where it cannot be written, kernels live in
+memory for this process alone, and `cache_folder()` is None.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import platform
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import llvmlite
+import numba
+from llvmlite import binding, ir
+from numba.core import config as _config
+from numba.core import types
+from numba.extending import intrinsic as _intrinsic
+
+from headrace.core import kernel_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _writable_cache() -> Path | None:
-    """The folder for compiled kernels, made if need be; None where nothing can be written."""
-    named = os.environ.get("HEADRACE_CACHE")
-    base = Path(named) if named else Path.home() / ".cache" / "headrace"
-    folder = base / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return None
-    return folder
+#: The compiler's settings, which it makes as it is imported.
+config: Any = _config
 
 
-_CACHE = _writable_cache()
-if _CACHE is not None and "NUMBA_CACHE_DIR" not in os.environ:
-    # numba reads this once, when it is first imported
-    os.environ["NUMBA_CACHE_DIR"] = str(_CACHE)
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = str(_CACHE)
+def _surroundings() -> tuple[str, ...]:
+    """What machine code depends on beside the sources."""
+    return (
+        numba.__version__,
+        llvmlite.__version__,
+        platform.python_version(),
+        platform.machine(),
+        config.CPU_NAME or binding.get_host_cpu_name(),
+        binding.get_host_cpu_features().flatten()
+        if config.CPU_FEATURES is None
+        else config.CPU_FEATURES,
+    )
 
-import numba  # noqa: E402 - after the cache is set
-from llvmlite import ir  # noqa: E402 - after the cache is set
-from numba.core import types  # noqa: E402 - after the cache is set
-from numba.extending import intrinsic as _intrinsic  # noqa: E402 - after the cache is set
+
+_PACKAGE = Path(__file__).parent.parent
+_CACHE = kernel_cache.version_folder(
+    kernel_cache.base_folder(), kernel_cache.fingerprint(_PACKAGE, _surroundings())
+)
+_DECORATING = Lock()
 
 #: As numba has it, less its types, which know nothing of how a kernel calls an intrinsic.
 intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = _intrinsic
@@ -77,16 +84,26 @@ def inner_kernel(function: Function) -> Function:
 
 
 def _compiled(function: Function, **options: bool) -> Function:
-    has_file = Path(function.__code__.co_filename).is_file()
+    cached = _CACHE is not None and Path(function.__code__.co_filename).is_file()
     compile_it: Any = numba.njit(
         nogil=True,
-        cache=_CACHE is not None and has_file,
+        cache=cached,
         error_model="numpy",
         fastmath=False,
         boundscheck=False,
         **options,
     )
-    compiled: Function = compile_it(function)
+    if not cached:
+        plain: Function = compile_it(function)
+        return plain
+    with _DECORATING:
+        # the compiler asks where the cache is when it is given a function; others' stay where
+        # they are
+        others, config.CACHE_DIR = config.CACHE_DIR, str(_CACHE)
+        try:
+            compiled: Function = compile_it(function)
+        finally:
+            config.CACHE_DIR = others
     return compiled
 
 

@@ -11,34 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel
 from headrace.core.errors import DataError, DefinitionError
+from headrace.models.reason_kernels import largest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@kernel
-def _largest(
-    contributions: NDArray[np.float64],
-    features: int,
-    count: int,
-    numbers: NDArray[np.int16],
-    values: NDArray[np.float64],
-) -> None:
-    """Keep the `count` largest positive contributions of every row, by insertion."""
-    for row in range(contributions.shape[1]):
-        for feature in range(features):
-            value = contributions[feature, row]
-            if not value > values[count - 1, row]:
-                continue
-            place = count - 1
-            while place > 0 and value > values[place - 1, row]:
-                values[place, row] = values[place - 1, row]
-                numbers[place, row] = numbers[place - 1, row]
-                place -= 1
-            values[place, row] = value
-            numbers[place, row] = feature
 
 
 def top_reasons(
@@ -75,7 +52,7 @@ def top_reasons(
         raise DataError(f"{len(contributions)} features are more than reason codes can number")
     numbers = np.full((count, contributions.shape[1]), -1, np.int16)
     values = np.zeros((count, contributions.shape[1]))
-    _largest(np.ascontiguousarray(contributions), len(contributions) - 1, count, numbers, values)
+    largest(np.ascontiguousarray(contributions), len(contributions) - 1, count, numbers, values)
     return numbers, values
 
 
