@@ -411,7 +411,7 @@ class Engine:
                 "replay the journal to make the state of the new definition"
             )
         engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes)
-        engine._take(_unframed(body[len(_MAGIC) + 32 :]))  # noqa: SLF001 - its own class
+        engine._take(_unframed(body[len(_MAGIC) + 32 :]))
         return engine
 
     def _take(self, pieces: list[bytes]) -> None:

@@ -245,7 +245,7 @@ def _as_of(table: Int64s, words: Int64s, at: int, sequence: int) -> int:
 
 
 @inner_kernel
-def _convert(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _convert(
     amount: int,
     currency: int,
     at: int,
@@ -272,7 +272,7 @@ def _convert(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _choose(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _choose(
     instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int
 ) -> None:
     """The operations in which a missing argument may still give a result."""
@@ -302,7 +302,7 @@ def _choose(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _plain(instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int, work: Matrix) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _plain(instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int, work: Matrix) -> None:
     """Arithmetic and comparisons: a missing argument gives a missing result."""
     op, out, a, b = instruction[I_OP], instruction[I_OUT], instruction[I_A], instruction[I_B]
     immediate = instruction[I_IMMEDIATE]
@@ -336,7 +336,7 @@ def _plain(instruction: Int64s, r: Matrix, valid: Flags, low: int, high: int, wo
 
 
 @kernel
-def run_program(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its columns one by one
+def run_program(
     program: Matrix,
     arguments: Int64s,
     r: Matrix,
@@ -442,7 +442,7 @@ def run_program(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its c
 
 
 @kernel
-def finish_features(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def finish_features(
     r: Matrix, valid: Flags, outputs: Matrix, features: NDArray[np.float64], low: int, high: int
 ) -> None:
     """Features as floats: NaN where missing; integers exactly, decimals in units, rounded once.

@@ -38,7 +38,7 @@ K_TEXT, K_VALUES, K_OFFSETS, K_VALID = range(4)
 
 
 @kernel
-def frame_keys(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def frame_keys(
     columns: Matrix,
     first: int,
     rows: int,
@@ -102,7 +102,7 @@ def own_operations(at: Int64s, watermark: Int64s, phases: int, operations: Matri
 
 
 @kernel
-def merged_operations(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def merged_operations(
     sequence: Int64s,
     at: Int64s,
     watermark: Int64s,
@@ -145,7 +145,7 @@ def merged_operations(  # noqa: PLR0913, PLR0917 - a kernel takes its columns on
 
 
 @inner_kernel
-def _ask(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _ask(
     row: Int64s, entered: int, asking: int, at: Int64s, watermark: Int64s, phase: int
 ) -> None:
     """One operation that only reads."""
@@ -155,7 +155,7 @@ def _ask(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @kernel
-def deal(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def deal(
     operations: Matrix, count: int, starts: Int64s, hashes: Int64s, order: Int64s, shards: Int64s
 ) -> None:
     """Deal operations out to shards by the hash of their key, keeping their order within each.

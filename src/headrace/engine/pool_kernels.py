@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from headrace.core.compiled import intrinsic, inner_kernel
+from headrace.core.compiled import inner_kernel, intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,10 +51,10 @@ _DEEPEST = 40
 
 
 @intrinsic
-def _atomic_add(typing_context: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
+def _atomic_add(typing_context: Any, address: Any, value: Any) -> Any:
     """In a kernel: add to the word at an address at once; what was there before."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
         return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
 
@@ -174,7 +174,7 @@ def _split(pool: Words, control: Int64s, page: int, key_hash: int) -> None:
 
 
 @inner_kernel
-def find(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def find(
     pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
 ) -> int:
     """The block of the entity with this key; 0 if there is none."""
@@ -196,7 +196,7 @@ def find(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def enter(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def enter(
     pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
 ) -> int:
     """A new entity with this key, which the table does not have."""

@@ -60,7 +60,7 @@ def _first_visible(pool: Int64s, entity: int, shape: Int64s, visible: int) -> in
 
 
 @inner_kernel
-def _put_record(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _put_record(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -118,7 +118,7 @@ def measure(pool: Int64s, controls: Matrix, shape: Int64s, visible: int, size: I
 
 
 @kernel
-def write(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def write(
     pool: Int64s,
     controls: Matrix,
     shape: Int64s,
@@ -157,7 +157,7 @@ def _hash(words: Int64s, start: int, count: int, key0: np.uint64, key1: np.uint6
 
 
 @inner_kernel
-def _find_key(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _find_key(
     pool: Int64s, controls: Matrix, shape: Int64s, key: Int64s, key0: np.uint64, key1: np.uint64
 ) -> int:
     """The entity of a framed key; 0 if there is none."""
@@ -169,7 +169,7 @@ def _find_key(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @kernel
-def key_room(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def key_room(
     pool: Int64s, controls: Matrix, shape: Int64s, key: Int64s, key0: np.uint64, key1: np.uint64
 ) -> int:
     """Words enough for the record of one key."""
@@ -179,7 +179,7 @@ def key_room(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @kernel
-def write_key(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def write_key(
     pool: Int64s,
     controls: Matrix,
     shape: Int64s,
@@ -196,7 +196,7 @@ def write_key(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
 
 
 @kernel
-def read(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def read(
     pool: Int64s,
     controls: Matrix,
     shape: Int64s,

@@ -34,7 +34,7 @@ from headrace.engine.pool_kernels import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Bytes, Int64s
+    from headrace.core.columns import Int64s
 
     Matrix = NDArray[np.int64]
     Flags = NDArray[np.uint8]
@@ -89,7 +89,7 @@ def ring_words(shape: Int64s, size_class: int) -> int:
 
 
 @inner_kernel
-def first_after(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def first_after(
     pool: Int64s, ring: int, mask: int, row: int, base: int, end: int, bound: int, hint: int
 ) -> int:
     """The number of the first row later than `bound`, searched for outwards from a hint."""
@@ -128,20 +128,20 @@ def _summary_at(shape: Int64s, size_class: int, summary: int, level: int) -> int
 
 
 @inner_kernel
-def _sided(value: int, minimum: bool) -> int:  # noqa: FBT001 - a kernel's arguments have no names
+def _sided(value: int, minimum: bool) -> int:
     """A held value as one whose maximum is looked for."""
     return ~value if minimum and value != MISSING else value
 
 
 @inner_kernel
-def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _summarise(
     pool: Int64s,
     entity: int,
     shape: Int64s,
     word: int,
     summary: int,
     minimum: bool,
-    first: int,  # noqa: FBT001 - a kernel's arguments have no names
+    first: int,
 ) -> None:
     """Make the summaries of one column anew from row `first` on."""
     ring, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
@@ -168,7 +168,7 @@ def _summarise(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def greatest(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def greatest(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -176,7 +176,7 @@ def greatest(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     summary: int,
     minimum: bool,
     low: int,
-    high: int,  # noqa: FBT001 - a kernel's arguments have no names
+    high: int,
 ) -> int:
     """The greatest held value of rows low to high - 1 (the least, if asked); MISSING if none."""
     ring, size_class, row = pool[entity + E_RING], pool[entity + E_CLASS], shape[G_ROW]
@@ -218,7 +218,7 @@ def _refresh(pool: Int64s, entity: int, shape: Int64s, columns: Matrix, first: i
 @inner_kernel
 def _move(
     pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, to: int
-) -> None:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+) -> None:
     """Move the rows into a ring of class `to`, which holds them all."""
     row, base, end = shape[G_ROW], pool[entity + E_BASE], pool[entity + E_END]
     old, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
@@ -237,7 +237,7 @@ def _move(
 
 
 @inner_kernel
-def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int) -> int:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int) -> int:
     """Forget the rows at or before `visible`; how many are left."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
     mask = (1 << pool[entity + E_CLASS]) - 1
@@ -251,7 +251,7 @@ def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int
 
 
 @inner_kernel
-def tidy(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def tidy(
     pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, visible: int
 ) -> int:
     """Drop what is invisible and give back memory that is mostly empty; rows left."""
@@ -271,7 +271,7 @@ def tidy(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def contribution(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def contribution(
     columns: Matrix, c: int, registers: Matrix, valid: Flags, source: int
 ) -> tuple[int, int]:
     """What one event adds to one column (high and low word), or its value to hold."""
@@ -293,7 +293,7 @@ def contribution(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by on
 
 
 @inner_kernel
-def _add_totals(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _add_totals(
     pool: Int64s, place: int, kind: int, high: int, low: int
 ) -> None:
     """Add to the running total at a place."""
@@ -304,7 +304,7 @@ def _add_totals(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words one by one
+def insert(
     pool: Int64s,
     control: Int64s,
     entity: int,
@@ -379,13 +379,13 @@ def insert(  # noqa: PLR0913, PLR0917, C901, PLR0912 - a kernel takes its words 
 
 
 @inner_kernel
-def _note(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _note(
     pool: Int64s,
     entity: int,
     shape: Int64s,
     columns: Matrix,
     place: int,
-    merged: bool,  # noqa: FBT001 - a kernel's arguments have no names
+    merged: bool,
 ) -> None:
     """Bring the summaries up to date with the row just written."""
     size_class = pool[entity + E_CLASS]
@@ -414,7 +414,7 @@ def _note(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def total_before(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def total_before(
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, number: int
 ) -> tuple[int, int]:
     """The running total of a column before a row (or after the last): high and low word."""
@@ -429,7 +429,7 @@ def total_before(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by on
 
 
 @inner_kernel
-def total_between(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def total_between(
     pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, low: int, high: int
 ) -> tuple[int, int]:
     """The total of a column over rows low to high - 1: high and low word."""

@@ -16,13 +16,11 @@ from headrace.core import exact
 from headrace.core.compiled import as_bits, inner_kernel, kernel
 from headrace.core.slot_kernels import prefetch
 from headrace.engine.pool_kernels import (
-    BUMP,
     DIRECTORY,
     E_BASE,
     E_CLASS,
     E_END,
     E_FIRST,
-    E_KEY_WORDS,
     E_RING,
     PAGE_SLOTS,
     SWEEP_CREDIT,
@@ -58,7 +56,7 @@ from headrace.engine.ring_kernels import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Bytes, Int64s
+    from headrace.core.columns import Int64s
 
     Matrix = NDArray[np.int64]
     Flags = NDArray[np.uint8]
@@ -105,7 +103,7 @@ _NEW_KEY = 32  # a new key pays for looking at two others, so that idle ones nev
 
 
 @inner_kernel
-def _last_at_most(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _last_at_most(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -127,7 +125,7 @@ def _last_at_most(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by o
 
 
 @inner_kernel
-def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int) -> int:  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int) -> int:
     """How many different values rows low to high - 1 hold."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
     mask = (1 << pool[entity + E_CLASS]) - 1
@@ -153,7 +151,7 @@ def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, hig
 
 
 @inner_kernel
-def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _add_floats(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -161,7 +159,7 @@ def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
     low: int,
     high: int,
     squares: bool,
-    work: Matrix,  # noqa: FBT001 - a kernel's arguments have no names
+    work: Matrix,
 ) -> None:
     """Sum the floats that rows low to high - 1 hold, exactly."""
     ring, row = pool[entity + E_RING], shape[G_ROW]
@@ -176,7 +174,7 @@ def _add_floats(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _moment(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _moment(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -205,7 +203,7 @@ def _moment(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _read(  # noqa: PLR0913, PLR0917, PLR0911 - a kernel takes its words one by one, each function its line
+def _read(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -264,7 +262,7 @@ def _read(  # noqa: PLR0913, PLR0917, PLR0911 - a kernel takes its words one by 
 
 
 @inner_kernel
-def _answer(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _answer(
     pool: Int64s,
     entity: int,
     shape: Int64s,
@@ -289,7 +287,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _resolve(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _resolve(
     pool: Int64s,
     control: Int64s,
     shape: Int64s,
@@ -330,7 +328,7 @@ def _resolve(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @inner_kernel
-def _operate(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
+def _operate(
     pool: Int64s,
     control: Int64s,
     shape: Int64s,
@@ -380,7 +378,7 @@ def _operate(  # noqa: PLR0913, PLR0917 - a kernel takes its words one by one
 
 
 @kernel
-def advance(  # noqa: PLR0913, PLR0917 - a kernel takes its columns one by one
+def advance(
     pool: Int64s,
     controls: Matrix,
     shape: Int64s,
