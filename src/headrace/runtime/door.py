@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.columns import Batch
+from headrace.events.quarantine import masked
 from headrace.events.reasons import Reason
 
 if TYPE_CHECKING:
@@ -69,11 +70,8 @@ class Door:
                 owner = surrogates
         return Batch(columns, len(parsed.batch))
 
-    def refused(
-        self, parsed: Parsed, raw: Callable[[int], bytes], read_ns: int
-    ) -> list[RefusedRow]:
-        """The other rows, ascending; `raw` gives the bytes of a row as they came at `read_ns`."""
-        personal = {field.name for field in self.schema.fields if field.pii}
+    def refused(self, parsed: Parsed, raw: Callable[[int], bytes], now_ns: int) -> list[RefusedRow]:
+        """The other rows, ascending; `raw` gives the bytes of a row as they came."""
         told = parsed.rejections
         rows: list[RefusedRow] = []
         for index, row in enumerate(told.rows.tolist()):
@@ -88,11 +86,7 @@ class Door:
                     field=told.fields[index],
                     value=masked(self.schema, told.fields[index], told.values[index]),
                     expected=told.expected[index],
-                    reference=self.vault.seal(
-                        data,
-                        reason=Reason(int(told.reasons[index])).text,
-                        expires_ns=read_ns + KEPT_NS,
-                    ),
+                    reference=reference,
                     length=len(data),
                 )
             )

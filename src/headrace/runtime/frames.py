@@ -19,8 +19,8 @@ from headrace.core.columns import Kind
 from headrace.core.errors import DataError
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
-from headrace.lifecycle.training import Trained, TrainingSettings, train as train_model
-from headrace.models.artefact import Artefact
+from headrace.lifecycle.training import Trained, TrainingSettings
+from headrace.lifecycle.training import train as train_model
 from headrace.models.encoding import CATEGORICAL, category_text
 from headrace.models.serving import ServedModel
 from headrace.pipeline.acceptance import Verdict
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.features.plan import Feature
     from headrace.journal.batch import JournalBatch
+    from headrace.models.artefact import Artefact
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
@@ -116,7 +117,10 @@ def _feature_column(feature: Feature, values: Floats, categories: Sequence[str])
         codes = np.unique(values[~missing]).astype(np.int64)
         texts = {int(code): category_text(feature.kind, int(code), categories) for code in codes}
         return pa.array(
-            [None if gone else texts[int(value)] for gone, value in zip(missing, values, strict=True)],
+            [
+                None if gone else texts[int(value)]
+                for gone, value in zip(missing, values, strict=True)
+            ],
             pa.string(),
         )
     if feature.kind in (Kind.INT, Kind.BOOL):
@@ -242,9 +246,7 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
         ]
         for i in range(len(made))
     ]
-    reason_type = pa.list_(
-        pa.struct([("feature", pa.string()), ("contribution", pa.float64())])
-    )
+    reason_type = pa.list_(pa.struct([("feature", pa.string()), ("contribution", pa.float64())]))
     rules = [
         [name for bit, name in enumerate(names) if mask >> bit & 1] for mask in made.rules.tolist()
     ]

@@ -1,0 +1,286 @@
+"""Every kernel of the product, compiled by using it: a tiny piece of work for each part.
+
+Kernels are compiled for the types of the arrays that they are called with. So each part does here
+what it does in life, on two payments, through the same calls. Run as a program, this module takes
+names of parts, one a line, from stdin and writes a line for each when its kernels are ready.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
+from headrace.events.schema import Field, Role, Schema
+from headrace.features.plan import (
+    Aggregate,
+    Feature,
+    Function,
+    Group,
+    Instruction,
+    Op,
+    Plan,
+    Program,
+    StreamPlan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.models.ensemble import TreeEnsemble
+    from headrace.pipeline.inputs import Inputs
+
+_SCHEMA = Schema(
+    "Payment",
+    (
+        Field("payment_id", Kind.TEXT, Role.ID),
+        Field("at", Kind.TIME, Role.EVENT_TIME),
+        Field("card", Kind.TEXT, Role.KEY, pii=True, subject=True),
+        Field("amount", Kind.MONEY, currency_field="currency"),
+        Field("currency", Kind.CURRENCY),
+    ),
+)
+_STREAM = StreamPlan(
+    "payments",
+    _SCHEMA,
+    lateness_ns=0,
+    max_ahead_ns=0,
+    dedupe_ns=0,
+    arrives_after_ns=0,
+    program=Program(("amount",), (Instruction(Op.NEG_I, 1, (0,)),), 2),
+)
+_ROWS = 2
+
+
+def _batch() -> Batch:
+    present = np.ones(_ROWS, dtype=np.uint8)
+    return Batch(
+        {
+            "payment_id": Text.of(["p1", "p2"]),
+            "at": Fixed.of([1, 2]),
+            "card": Text.of(["c1", "c2"]),
+            "amount": Fixed.of([100, 200]),
+            "currency": Fixed(np.full(_ROWS, pack_letters("EUR"), dtype=np.int64), present),
+        },
+        _ROWS,
+    )
+
+
+def _inputs() -> Inputs:
+    from headrace.pipeline.inputs import Inputs  # noqa: PLC0415 - a worker loads its parts alone
+
+    order = np.arange(_ROWS, dtype=np.int64)
+    return Inputs(
+        stream=np.zeros(_ROWS, dtype=np.uint8),
+        row=order.astype(np.int32),
+        source=np.zeros(_ROWS, dtype=np.uint16),
+        position=order,
+        received_ns=order + 1,
+        read_ns=order + 1,
+        batches={"payments": _batch()},
+    )
+
+
+def _json() -> None:
+    from headrace.events.json_lines import JsonLines  # noqa: PLC0415 - as above
+
+    line = b'{"payment_id":"p1","at":1,"card":"c1","amount":"1.00","currency":"EUR"}\n'
+    JsonLines(_SCHEMA).parse(line)
+
+
+def _door() -> None:
+    from headrace.core.interning import TextTable  # noqa: PLC0415 - as above
+    from headrace.pipeline.acceptance import Acceptance  # noqa: PLC0415 - as above
+
+    table = TextTable()
+    codes = table.intern(Text.of(["a", "b"]).take(np.array([1, 0])))
+    table.strings(codes)
+    TextTable().restore(table.snapshot())
+    acceptance = Acceptance((_STREAM,), "payments", (1, 2), 2**20)
+    acceptance.judge(_inputs(), 0)
+    acceptance.restore(acceptance.snapshot())
+
+
+def _vault() -> None:
+    from headrace.security.keys import LocalMasterKey  # noqa: PLC0415 - as above
+    from headrace.security.vault import Vault  # noqa: PLC0415 - as above
+
+    with tempfile.TemporaryDirectory() as name:
+        key = LocalMasterKey(bytes(32))
+        vault = Vault.open(Path(name), key)
+        owner = vault.surrogates("card", Text.of(["c1"]))
+        vault.surrogates("email", Text.of(["e1"]), owner)
+        vault.commit()
+        vault.close()
+        vault = Vault.open(Path(name), key)
+        surrogate = vault.find("card", "c1") or ""
+        vault.reveal(surrogate)
+        vault.erase(surrogate)
+        vault.close()
+
+
+def _engine() -> None:
+    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+
+    other = StreamPlan("refunds", _SCHEMA, 0, 0, 0, 0, _STREAM.program)
+    plan = Plan(
+        on="payments",
+        streams=(_STREAM, other),
+        tables=(),
+        groups=(
+            Group("payments", ("card",), ("card",), 0, ()),
+            Group("refunds", ("card",), ("card",), 0, ()),
+        ),
+        aggregates=(
+            Aggregate(Function.COUNT, 0, window_ns=10),
+            Aggregate(Function.COUNT, 1, window_ns=10),
+        ),
+        program=Program(("aggregate:0", "aggregate:1"), (Instruction(Op.ADD_I, 2, (0, 1)),), 3),
+        features=(Feature("count", 2, Kind.INT),),
+    )
+    engine = Engine(plan, threads=1)
+    order = np.arange(_ROWS, dtype=np.int64)
+    rows = StreamRows(_batch(), order, order)
+    engine.compute({"payments": rows})
+    engine = Engine.restore(plan, engine.snapshot(), threads=1)
+    state = engine.key_state(0, ("c1",))
+    if state is not None:
+        engine.put_key_state(0, ("c1",), state)
+
+
+def _stump() -> TreeEnsemble:
+    from headrace.models.ensemble import Link, Missing, TreeEnsemble  # noqa: PLC0415 - as above
+
+    return TreeEnsemble(
+        library="xgboost",
+        objective="binary:logistic",
+        feature_names=("x",),
+        feature_types=("float",),
+        link=Link.LOGISTIC,
+        link_scale=1.0,
+        single=True,
+        base_margin=0.0,
+        divisor=1.0,
+        tree_start=np.array([0, 3]),
+        feature=np.array([0, -1, -1], dtype=np.int32),
+        threshold=np.array([0.5, 0.0, 0.0]),
+        left=np.array([1, -1, -1], dtype=np.int32),
+        right=np.array([2, -1, -1], dtype=np.int32),
+        missing=np.full(3, Missing.LEFT, dtype=np.uint8),
+        category_set=np.full(3, -1, dtype=np.int32),
+        inside_right=True,
+        set_start=np.zeros(1, dtype=np.int64),
+        set_codes=np.zeros(0, dtype=np.int32),
+        value=np.array([0.0, -1.0, 1.0]),
+        cover=np.array([2.0, 1.0, 1.0]),
+    )
+
+
+def _scorer() -> None:
+    from headrace.models.scorer import TreeScorer  # noqa: PLC0415 - as above
+
+    scorer = TreeScorer(_stump())
+    scorer.probabilities(scorer.margins(np.zeros((1, _ROWS))))
+
+
+def _reasons() -> None:
+    from headrace.models.contributions import ContributionScorer  # noqa: PLC0415 - as above
+    from headrace.models.reasons import top_reasons  # noqa: PLC0415 - as above
+
+    top_reasons(ContributionScorer(_stump()).contributions(np.zeros((1, _ROWS))), 1)
+
+
+def _policy() -> None:
+    from headrace.policy.conditions import feature  # noqa: PLC0415 - as above
+    from headrace.policy.evaluate import CompiledPolicy  # noqa: PLC0415 - as above
+    from headrace.policy.policy import Policy, approve, review  # noqa: PLC0415 - as above
+
+    policy = Policy(review("many", feature("count") > 1), otherwise=approve())
+    compiled = CompiledPolicy(policy, ["count"], _SCHEMA)
+    compiled.evaluate(np.zeros((1, _ROWS)), np.zeros(_ROWS), _batch())
+
+
+def _journal() -> None:
+    from headrace.core.sha256 import leaves_of, merkle_root  # noqa: PLC0415 - as above
+    from headrace.journal.batch import (  # noqa: PLC0415 - as above
+        Decisions,
+        Inputs,
+        JournalBatch,
+    )
+    from headrace.journal.canonical import RecordWriter  # noqa: PLC0415 - as above
+    from headrace.journal.header import JournalHeader, StreamHeader  # noqa: PLC0415 - as above
+    from headrace.journal.payload import encode_payload  # noqa: PLC0415 - as above
+
+    header = JournalHeader(
+        use_case="",
+        lane="",
+        definition="",
+        model="",
+        policy="",
+        engine="",
+        streams=(StreamHeader("payments", _SCHEMA),),
+        on="payments",
+        features=("count",),
+        outcomes=("approve",),
+    )
+    taken = _inputs()
+    whole = np.zeros(_ROWS, dtype=np.int64)
+    byte = np.zeros(_ROWS, dtype=np.uint8)
+    inputs = Inputs(
+        stream=taken.stream,
+        kind=byte,
+        row=taken.row,
+        source=taken.source,
+        position=taken.position,
+        received_ns=taken.received_ns,
+        reason=np.zeros(_ROWS, dtype=np.uint16),
+        original_seq=whole - 1,
+        read_ns=taken.read_ns,
+    )
+    decisions = Decisions(
+        seq=taken.position,
+        features=np.zeros((1, _ROWS)),
+        margin=np.zeros(_ROWS),
+        score=np.zeros(_ROWS),
+        reason_feature=np.zeros((1, _ROWS), dtype=np.int16),
+        reason_contribution=np.zeros((1, _ROWS)),
+        rules=np.zeros(_ROWS, dtype=np.uint64),
+        rule=np.full(_ROWS, -1, dtype=np.int16),
+        outcome=byte,
+        arm=byte,
+        marks=byte,
+    )
+    batch = JournalBatch(0, inputs, taken.batches, decisions)
+    leaves = leaves_of(RecordWriter(batch, header).digests(), inputs.read_ns)
+    merkle_root(leaves)
+    encode_payload(batch, header, leaves)
+
+
+#: What compiles the kernels of each part; those that take longest come first.
+PARTS: dict[str, Callable[[], None]] = {
+    "engine": _engine,
+    "json": _json,
+    "scorer": _scorer,
+    "reasons": _reasons,
+    "door": _door,
+    "vault": _vault,
+    "policy": _policy,
+    "journal": _journal,
+}
+
+
+def main() -> None:
+    """Compile the parts that are named on stdin, one after the other."""
+    for line in sys.stdin:
+        name = line.strip()
+        PARTS[name]()
+        sys.stdout.write(f"{name}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

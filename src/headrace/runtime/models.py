@@ -1,0 +1,82 @@
+"""Which model a use case runs: the one that was trained in the home, or a file it names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import ArtefactError, NotFound
+from headrace.lifecycle.registry import Registry
+from headrace.lifecycle.training import imported
+from headrace.models.serving import ServedModel
+from headrace.models.specification import ModelFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.models.artefact import Artefact
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.home import Home
+
+
+def form_of(path: Path, content: bytes) -> str:
+    """What kind of model a file holds, by what stands in it.
+
+    Raises:
+        ArtefactError: When it is of no kind that is served.
+    """
+    head = content[:64].lstrip()
+    if head.startswith((b"tree\n", b"tree\r\n")):
+        return "lightgbm-text"
+    if head.startswith((b'{"', b"{ ", b"{\n")):
+        return "xgboost-json"
+    if head.startswith(b"{L") or path.suffix == ".ubj":
+        return "xgboost-ubj"
+    raise ArtefactError(
+        f"{path} is no model that is served: expected XGBoost's JSON or UBJSON"
+        " (save_model('model.json')), or LightGBM's text (save_model('model.txt'))"
+    )
+
+
+def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedModel | None:
+    """The model that a use case runs; None when it declares none.
+
+    Args:
+        case: The use case.
+        home: Where its models are.
+        wanted: The id of an artefact, or how it begins, in place of the current one.
+
+    Raises:
+        NotFound: When it declares a model and none was trained.
+        ArtefactError: When the model does not fit the use case.
+    """
+    if case.model is None and wanted is None:
+        return None
+    artefact = _artefact(case, home, wanted)
+    if artefact.manifest.definition != case.plan.digest():
+        raise ArtefactError(
+            f"model {artefact.id[:12]} was trained for other features than {case.name} has now"
+            f" (definition {artefact.manifest.definition[:12]}, now {case.plan.digest()[:12]});"
+            " train again, or bring the features back"
+        )
+    return ServedModel(artefact, case.plan.features)
+
+
+def _artefact(case: UseCase, home: Home, wanted: str | None) -> Artefact:
+    registry = Registry(home.models)
+    if wanted is not None:
+        return registry.load(wanted)
+    if isinstance(case.model, ModelFile):
+        path = case.model.path
+        if not path.is_file():
+            raise NotFound(f"no model file {path}; check the path in the use case")
+        content = path.read_bytes()
+        artefact = imported(case, content, form_of(path, content))
+        registry.add(artefact)
+        return artefact
+    current = registry.current(case.name)
+    if current is None:
+        raise NotFound(
+            f"{case.name} has no trained model in {home.folder};"
+            " train one: headrace train CASE --history FILE --labels FILE"
+        )
+    return current

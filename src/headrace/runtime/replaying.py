@@ -1,0 +1,100 @@
+"""`headrace replay`: decisions from the journaled inputs alone, compared byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.journal.reader import stored_batches
+from headrace.pipeline.lane import Lane
+from headrace.pipeline.replay import first_difference, inputs_of, rebuild
+from headrace.pipeline.step import accept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headrace.journal.header import JournalHeader
+    from headrace.pipeline.lane import Definition, LaneLimits
+    from headrace.pipeline.replay import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay found.
+
+    Attributes:
+        inputs: How many were put through again and compared.
+        decisions: How many of them were decided.
+        difference: The first that did not come out the same; None if all did.
+    """
+
+    inputs: int
+    decisions: int
+    difference: Difference | None
+
+
+def replay(
+    folder: Path,
+    definition_of: Callable[[JournalHeader], Definition],
+    *,
+    from_seq: int = 0,
+    limits: LaneLimits | None = None,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> Replayed:
+    """Put the inputs of a journal through `step` again.
+
+    The state is rebuilt from the first input on; records before `from_seq` are not compared. Where
+    the journal's header changes (another model or policy), what decides changes with it.
+
+    Args:
+        folder: The journal.
+        definition_of: What was in force under a header.
+        from_seq: The first input to compare.
+        limits: Of the lane.
+        progress: Called with the inputs done.
+
+    Raises:
+        NotFound: When what was in force is not to be had.
+    """
+    lane: Lane | None = None
+    under = ""
+    inputs = decisions = 0
+    for stored in stored_batches(folder):
+        header = stored.header
+        key = f"{header.definition}/{header.model}/{header.policy}"
+        if lane is None:
+            lane = Lane(definition_of(header), (0, 0), limits)
+        elif key != under:
+            lane = _changed(folder, lane, definition_of(header), limits)
+        under = key
+        batch = stored.batch()
+        rebuilt = rebuild(lane, batch)
+        progress(lane.next_seq)
+        if rebuilt is None or batch.next_seq <= from_seq:
+            continue
+        difference = first_difference(batch, rebuilt, header)
+        if difference is not None:
+            return Replayed(inputs, decisions, difference)
+        inputs += len(batch)
+        decisions += len(batch.decisions)
+    return Replayed(inputs, decisions, None)
+
+
+def _changed(folder: Path, lane: Lane, definition: Definition, limits: LaneLimits | None) -> Lane:
+    """A lane of another definition, at the same place."""
+    if definition.plan == lane.definition.plan:
+        lane.definition = definition
+        return lane
+    # other features: their state comes of the same inputs, from the first on
+
+    fresh = Lane(definition, (0, 0), limits)
+    for stored in stored_batches(folder):
+        if fresh.next_seq == lane.next_seq:
+            break
+        batch = stored.batch()
+        if batch.controls:
+            fresh.next_seq = batch.next_seq
+        else:
+            accept(fresh, inputs_of(batch))
+    return fresh

@@ -1,0 +1,84 @@
+"""What `--source` means: a file, a folder, `-` for stdin, each for one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.adapters.opening import files_of, open_file
+from headrace.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.adapters.history import HistoricSource
+    from headrace.runtime.intake import Assembly
+
+#: What stands for stdin.
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """One source as a user names it: `STREAM=PLACE`, or a place alone for the decided stream.
+
+    >>> SourceName.of("chargebacks=late.csv", "payments")
+    SourceName(stream='chargebacks', place='late.csv')
+    >>> SourceName.of("-", "payments")
+    SourceName(stream='payments', place='-')
+    """
+
+    stream: str
+    place: str
+
+    @staticmethod
+    def of(text: str, decided: str) -> SourceName:
+        """Read what was written after `--source`."""
+        stream, equals, place = text.partition("=")
+        return SourceName(stream, place) if equals else SourceName(decided, text)
+
+
+def named_sources(texts: Sequence[str], decided: str) -> list[SourceName]:
+    """The sources of a command.
+
+    Raises:
+        DataError: When stdin is mixed with other sources, or nothing is named.
+    """
+    names = [SourceName.of(text, decided) for text in texts]
+    if not names:
+        raise DataError("no source: name a file, a folder, or - for stdin, with --source")
+    if len(names) > 1 and any(name.place == STDIN for name in names):
+        raise DataError(
+            "stdin is live, and files are history: they have no order between them."
+            " Give one or the other"
+        )
+    return names
+
+
+def historic_sources(names: Sequence[SourceName], assembly: Assembly) -> list[HistoricSource]:
+    """Open the files of all sources.
+
+    Raises:
+        NotFound: A file is not there.
+        DataError: A stream is unknown, or a file is of no known format.
+    """
+    opened: list[HistoricSource] = []
+    for name in names:
+        assembly.rank(name.stream)
+        schema = assembly.schemas[name.stream]
+        opened += [open_file(path, name.stream, schema) for path in files_of(Path(name.place))]
+    return opened
+
+
+def source_names(names: Sequence[SourceName]) -> list[str]:
+    """How the journal calls the sources: a source is one file, or stdin."""
+    return [
+        text
+        for name in names
+        for text in (
+            [f"stdin:{name.stream}"]
+            if name.place == STDIN
+            else [str(path) for path in files_of(Path(name.place))]
+        )
+    ]
