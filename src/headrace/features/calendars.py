@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.resources
+import warnings
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -105,15 +106,18 @@ def sessions(exchange: str, at: SourceLine | None) -> Calendar:
 @cache
 def _sessions(exchange: str) -> Calendar:
     library = _library("exchange_calendars", None)
-    # Lunar calendars and some others are only defined between bounds of their own.
-    kind = type(library.get_calendar(exchange))
-    first, last = kind.bound_min(), kind.bound_max()
     start, end = date(1990, 1, 1), date(2050, 12, 31)
-    made = library.get_calendar(
-        exchange,
-        start=max(start, first.date()) if first is not None else start,
-        end=min(end, last.date()) if last is not None else end,
-    )
+    with warnings.catch_warnings():
+        # What the library does with its own dependencies is nothing that a user could mend.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Lunar calendars and some others are only defined between bounds of their own.
+        kind = type(library.get_calendar(exchange))
+        first, last = kind.bound_min(), kind.bound_max()
+        made = library.get_calendar(
+            exchange,
+            start=max(start, first.date()) if first is not None else start,
+            end=min(end, last.date()) if last is not None else end,
+        )
     days = [session.date() for session in made.sessions]
     version = f"exchange_calendars {library.__version__}, {tzdata_version()}"
     return _days("is_session", days, zone_of(str(made.tz)), version)

@@ -88,7 +88,7 @@ def feature_text(term: Term) -> str:
     return f"{words(term).replace('{', '{{').replace('}', '}}')}: {{value}}"
 
 
-def words(term: Term, depth: int = 0) -> str:  # noqa: C901, PLR0911 - one way for each node
+def words(term: Term, depth: int = 0) -> str:  # noqa: PLR0911 - one way for each node
     """A term as a reader would say it."""
     node = term.node
     if depth > _DEEPEST:
