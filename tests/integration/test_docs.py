@@ -12,8 +12,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import headrace
 import headrace_solutions
@@ -55,7 +57,9 @@ class Block:
             if found and found[-1].endswith("\\"):
                 found[-1] += "\n" + line
             else:
-                assert line.startswith("$ "), f"{self.place}: {line!r} is no command; output is text"
+                assert line.startswith("$ "), (
+                    f"{self.place}: {line!r} is no command; output is text"
+                )
                 found.append(line[2:])
         return found
 
@@ -209,35 +213,29 @@ def modules() -> list[str]:
     )
 
 
-class KernelFinder(doctest.DocTestFinder):
-    """Finds the examples of compiled kernels too, which are no functions to `inspect`."""
-
-    def find(  # type: ignore[override]  # the one call below has these two arguments alone
-        self, obj: object, name: str
-    ) -> list[doctest.DocTest]:
-        found = super().find(obj, name)
-        seen = {test.name for test in found}
-        for key, value in vars(obj).items():
-            plain = getattr(value, "py_func", None)
-            if plain is None or plain.__module__ != name or f"{name}.{key}" in seen:
-                continue
-            examples = doctest.DocTestParser().get_examples(inspect.getdoc(plain) or "")
-            if examples:
-                found.append(
-                    doctest.DocTest(
-                        examples, dict(vars(obj)), f"{name}.{key}", plain.__code__.co_filename,
-                        plain.__code__.co_firstlineno, None,
-                    )
-                )
-        return found
+def examples_of_kernels(module: ModuleType) -> list[doctest.DocTest]:
+    """The examples of compiled kernels, which `doctest` does not take for functions."""
+    return [
+        doctest.DocTest(
+            doctest.DocTestParser().get_examples(inspect.getdoc(kernel.py_func) or ""),
+            dict(vars(module)),
+            f"{module.__name__}.{name}",
+            kernel.py_func.__code__.co_filename,
+            kernel.py_func.__code__.co_firstlineno,
+            None,
+        )
+        for name, kernel in vars(module).items()
+        if isinstance(kernel, Dispatcher) and kernel.py_func.__module__ == module.__name__
+    ]
 
 
+@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("name", modules())
-def test_docstrings_hold(name: str, environment: dict[str, str]) -> None:
+def test_docstrings_hold(name: str) -> None:
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     said = io.StringIO()
-    for test in KernelFinder().find(module, name):
+    for test in doctest.DocTestFinder().find(module, name) + examples_of_kernels(module):
         runner.run(test, out=said.write)
     assert not runner.summarize(verbose=False).failed, said.getvalue()
 
