@@ -9,7 +9,8 @@ import msgspec
 from rich.table import Table
 
 from headrace.cli.terminal import console
-from headrace.runtime.audit import explain as explain_decision, find_decision
+from headrace.runtime.audit import explain as explain_decision
+from headrace.runtime.audit import find_decision
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
 
@@ -23,7 +24,7 @@ def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -
     Parameters
     ----------
     decision
-        Its id, such as card-fraud:0:123, or the id of the event.
+        Its id, such as card-fraud/0/123, or the id of the event.
     json
         Print JSON, for other programs.
     home

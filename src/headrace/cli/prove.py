@@ -6,9 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from headrace.cli.terminal import console
-from headrace.journal.checkpoint import read_checkpoints
-from headrace.journal.proof import prove as make_proof, write_proof
-from headrace.runtime.audit import find_decision
+from headrace.journal.proof import prove as make_proof
+from headrace.journal.proof import write_proof
+from headrace.runtime.audit import find_decision, newest
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 
@@ -27,7 +27,7 @@ def prove(
     Parameters
     ----------
     decision
-        Its id, such as card-fraud:0:123, or the id of the event.
+        Its id, such as card-fraud/0/123, or the id of the event.
     out
         Where the proof goes; named after the decision when left out.
     checkpoint
@@ -39,7 +39,7 @@ def prove(
     """
     place = Home.at(home)
     found = find_decision(place.folder / "journal", decision)
-    witnessed = read_checkpoints(checkpoint)[-1] if checkpoint else None
+    witnessed = newest(checkpoint, found.use_case) if checkpoint else None
     proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
     path = out or Path(f"{found.use_case}-{found.seq}.proof.json")
     write_proof(path, proof)

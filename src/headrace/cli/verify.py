@@ -9,10 +9,9 @@ from cyclopts import Parameter
 
 from headrace.cli.terminal import console, progress
 from headrace.core.errors import NotFound, VerificationFailed
-from headrace.journal.checkpoint import read_checkpoints
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify as verify_journal
-from headrace.runtime.audit import use_cases
+from headrace.runtime.audit import newest, use_cases
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 
@@ -46,12 +45,12 @@ def verify(
     if not cases:
         raise NotFound(f"{place.folder} has no journal yet; headrace run makes one")
     keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
-    witnessed = read_checkpoints(checkpoint)[-1] if checkpoint else None
     failed = []
     for case in cases:
         folder = place.journal(case)
         if not folder.is_dir():
             raise NotFound(f"no journal of {case!r} in {place.folder}")
+        witnessed = newest(checkpoint, case) if checkpoint else None
         with progress(f"verifying {case}") as done:
             report = verify_journal(folder, keys, witnessed, progress=done)
         vouched = f"{report.records:,} records, {report.segments} segments"
@@ -63,6 +62,8 @@ def verify(
         elif report.checkpoint:
             console.print("  [green]good[/green], and the checkpoint agrees")
         else:
-            console.print("  [green]good[/green] up to this head; only a checkpoint shows a cut tail")
+            console.print(
+                "  [green]good[/green] up to this head; only a checkpoint shows a cut tail"
+            )
     if failed:
         raise VerificationFailed("; ".join(failed))

@@ -59,7 +59,7 @@ def tables(folder: Path, from_seq: int = 0) -> dict[str, Any]:
     }
 
 
-def _decisions(batch: JournalBatch, header: JournalHeader) -> Any:
+def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
     decisions = batch.decisions
     rows = decisions.seq - batch.first_seq
     columns: dict[str, Any] = {
@@ -145,7 +145,7 @@ def _quarantine(batch: JournalBatch, header: JournalHeader) -> Any:
 
 
 _MAKERS: dict[str, Callable[[JournalBatch, JournalHeader], Any]] = {
-    "decisions": _decisions,
+    "decisions": decision_table,
     "inputs": _inputs,
     "quarantine": _quarantine,
 }

@@ -12,7 +12,9 @@ from headrace.core.columns import Kind, unpack_letters
 from headrace.core.errors import DataError, NotFound
 from headrace.events.arrow_forms import to_arrow
 from headrace.events.schema import Role
+from headrace.journal.checkpoint import read_checkpoints
 from headrace.journal.reader import find, stored_batches
+from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
 
@@ -20,25 +22,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.journal.batch import JournalBatch
+    from headrace.journal.checkpoint import Checkpoint
     from headrace.journal.header import JournalHeader
     from headrace.policy.policy import Policy
     from headrace.runtime.definitions import Definitions
 
-_DECISION_ID = re.compile(r"(?P<case>[\w.-]+):(?P<lane>[\w.-]+):(?P<seq>\d+)")
-
-
-def decision_id(use_case: str, lane: str, seq: int) -> str:
-    """The name of a decision: use case, lane, and sequence number of its input.
-
-    >>> decision_id("card-fraud", "0", 12)
-    'card-fraud:0:12'
-    """
-    return f"{use_case}:{lane}:{seq}"
+_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/(?P<lane>[\w.-]+)/(?P<seq>\d+)")
 
 
 def use_cases(journals: Path) -> list[str]:
     """The use cases that have a journal in a home."""
     return sorted(path.name for path in journals.glob("*") if path.is_dir())
+
+
+def newest(witness: Path, use_case: str) -> Checkpoint:
+    """The newest checkpoint of a witness file that binds the journal of a use case.
+
+    Raises:
+        NotFound: None of them does.
+    """
+    for checkpoint in reversed(read_checkpoints(witness)):
+        if any(lane.lane.startswith(f"{use_case}/") for lane in checkpoint.lanes):
+            return checkpoint
+    raise NotFound(f"no checkpoint in {witness} binds a journal of {use_case!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def find_decision(journals: Path, name: str) -> Place:
         if seq is not None:
             return Place(journals / case, case, seq)
     raise NotFound(
-        f"no decision {name!r}: expected an id such as card-fraud:0:123, or the id of an event in"
+        f"no decision {name!r}: expected an id such as card-fraud/0/123, or the id of an event in"
         f" one of the journals of {journals} ({', '.join(use_cases(journals)) or 'there is none'})"
     )
 
@@ -167,14 +173,18 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
             header.features[number],
             features[header.features[number]],
             float(decisions.reason_contribution[k, at]),
-            _reason_text(kinds[header.features[number]], features[header.features[number]]),
+            reason_text(
+                header.features[number],
+                features[header.features[number]],
+                kinds[header.features[number]]["text"] or None,
+            ),
         )
         for k, number in enumerate(decisions.reason_feature[:, at].tolist())
         if number >= 0
     )
     first = int(decisions.rule[at])
     return Explanation(
-        id=decision_id(header.use_case, header.lane, place.seq),
+        id=f"{header.lane}/{place.seq}",
         event=event,
         outcome=header.outcomes[int(decisions.outcome[at])],
         score=None if np.isnan(score) else score,
@@ -196,14 +206,14 @@ def _undecided(batch: JournalBatch, header: JournalHeader, place: Place) -> str:
     index = place.seq - batch.first_seq
     reason = int(batch.inputs.reason[index])
     original = int(batch.inputs.original_seq[index])
-    name = decision_id(header.use_case, header.lane, place.seq)
+    name = f"{header.lane}/{place.seq}"
     if reason:
         return (
             f"{name} was not decided: it was quarantined ({header.reasons[reason]});"
             f" see headrace quarantine show {place.seq}"
         )
     if original >= 0:
-        first = decision_id(header.use_case, header.lane, original)
+        first = f"{header.lane}/{original}"
         return f"{name} is a duplicate: its decision is {first}"
     return f"{name} was not decided: it is an event of another stream, or a control record"
 
@@ -230,16 +240,6 @@ def _feature(
         # the record holds a category's code; where it is the event's own, its text is at hand
         return event.get(source.removeprefix("field:"), f"category #{int(value)}")
     return int(value) if kind in (Kind.INT, Kind.BOOL) else value
-
-
-def _reason_text(feature: dict[str, Any], value: object) -> str:
-    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-    template = feature["text"] or feature["name"]
-    return (
-        template.replace("{value}", str(shown))
-        if "{value}" in template
-        else (f"{template}: {shown}")
-    )
 
 
 def _rule_text(

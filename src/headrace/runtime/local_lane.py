@@ -31,8 +31,14 @@ if TYPE_CHECKING:
     from headrace.pipeline.lane import Definition
     from headrace.runtime.home import Home
 
-#: Name of the one lane of a use case on one machine.
-LANE = "0"
+
+def lane_name(use_case: str) -> str:
+    """Name of the one lane of a use case on one machine; a decision is `<lane>/<its input>`.
+
+    >>> lane_name("card-fraud")
+    'card-fraud/0'
+    """
+    return f"{use_case}/0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
     return JournalHeader.of_plan(
         definition.plan,
         use_case=definition.name,
-        lane=LANE,
+        lane=lane_name(definition.name),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,

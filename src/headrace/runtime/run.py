@@ -65,6 +65,11 @@ class Run:
         with _stopping(self.stop):
             self._conveyor.run(batches)
 
+    def close_sinks(self) -> None:
+        """Tell the sinks that nothing more will come."""
+        for sink in self._sinks:
+            sink.close()
+
     def _decide(self, inputs: Inputs) -> JournalBatch:
         batch = self._local.decide(inputs)
         self._local.snapshot_if_due()

@@ -1,0 +1,151 @@
+"""Where decisions go beside the journal: files that people and other programs read.
+
+A sink follows the journal: it gets what the journal has made durable, and when it is opened again
+it goes on where its file ends. What a crash kept from it is in the journal, and is written first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from headrace.core.errors import DataError
+from headrace.journal.reader import stored_batches
+from headrace.journal.tables import decision_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+
+
+class LineSink:
+    """A file of JSON lines or CSV that grows with every commit.
+
+    Args:
+        path: Ends in .jsonl, .ndjson or .csv.
+        journal: Folder of the journal that it follows.
+        header: What the batches to come are recorded under.
+
+    Raises:
+        DataError: When what stands in the file is not of this journal.
+    """
+
+    def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
+        self._header = header
+        self._csv = path.suffix == ".csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        last = _last_seq(path, csv=self._csv) if path.exists() else -1
+        self._file = path.open("ab")
+        for stored in stored_batches(journal, last + 1):
+            self._write(stored.batch(), stored.header, last)
+
+    def write(self, batches: Sequence[JournalBatch]) -> None:
+        """Take decided batches, in order."""
+        for batch in batches:
+            self._write(batch, self._header, -1)
+        self._file.flush()
+
+    def _write(self, batch: JournalBatch, header: JournalHeader, after: int) -> None:
+        if len(batch.decisions) == 0:
+            return
+        table = decision_table(batch, header)
+        table = table.filter(pa.compute.greater(table["seq"], after))
+        if self._csv:
+            flat = _flat(table)
+            options = pa.csv.WriteOptions(include_header=self._file.tell() == 0)
+            pa.csv.write_csv(flat, self._file, options)
+        else:
+            rows = table.to_pylist()
+            self._file.write(
+                b"".join(msgspec.json.encode(row, enc_hook=str) + b"\n" for row in rows)
+            )
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._file.close()
+
+
+def _last_seq(path: Path, *, csv: bool) -> int:
+    """Sequence number of the last whole line; what stands after it is cut off."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    lines = data[:whole].rstrip(b"\n").rsplit(b"\n", 1)
+    last = lines[-1]
+    if not last or (csv and len(lines) == 1):
+        return -1
+    try:
+        if csv:
+            names = data.split(b"\n", 1)[0].decode().replace('"', "").split(",")
+            return int(last.split(b",")[names.index("seq")])
+        return int(msgspec.json.decode(last)["seq"])
+    except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise DataError(
+            f"{path} does not hold decisions of this journal ({error}); name another --sink"
+        ) from error
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """The same table with lists as JSON text, which is all that CSV can hold."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            texts = [msgspec.json.encode(item).decode() for item in table[index].to_pylist()]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+class ParquetSink:
+    """A Parquet file of all decisions of the journal, written whole when the run ends.
+
+    Args:
+        path: Ends in .parquet.
+        journal: Folder of the journal that it follows.
+    """
+
+    def __init__(self, path: Path, journal: Path) -> None:
+        self._path = path
+        self._journal = journal
+
+    def write(self, batches: Sequence[JournalBatch]) -> None:
+        """Take decided batches: the journal has them, and they are read from there."""
+
+    def close(self) -> None:
+        """Write the file beside its place, and move it there."""
+        draft = self._path.with_suffix(".draft")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        writer: pa.parquet.ParquetWriter | None = None
+        for table in _tables(self._journal):
+            if writer is None:
+                writer = pa.parquet.ParquetWriter(draft, table.schema)
+            writer.write_table(table.cast(writer.schema))
+        if writer is not None:
+            writer.close()
+            draft.replace(self._path)
+
+
+def _tables(journal: Path) -> Iterator[pa.Table]:
+    for stored in stored_batches(journal):
+        if stored.link.decisions:
+            yield decision_table(stored.batch(), stored.header)
+
+
+def open_sink(path: Path, journal: Path, header: JournalHeader) -> LineSink | ParquetSink:
+    """The sink of a file, by its ending.
+
+    Raises:
+        DataError: The ending is of no known format.
+    """
+    if path.suffix in (".jsonl", ".ndjson", ".csv"):
+        return LineSink(path, journal, header)
+    if path.suffix == ".parquet":
+        return ParquetSink(path, journal)
+    raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv or .parquet")

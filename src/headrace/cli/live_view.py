@@ -1,0 +1,89 @@
+"""A run as it goes: rate, latency, outcomes, quarantine."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from headrace.cli.terminal import aside
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from headrace.runtime.home import Home
+    from headrace.runtime.meters import Meters
+
+_REFRESH_SECONDS = 0.25
+
+
+class LiveView:
+    """Shows the meters of a run on stderr, four times a second, where that is a terminal.
+
+    Args:
+        name: Of the use case.
+        meters: Of the run.
+        total: Inputs to come; None when they arrive live.
+    """
+
+    def __init__(self, name: str, meters: Meters, total: int | None) -> None:
+        self._name = name
+        self._meters = meters
+        self._total = total
+        self._live = Live(console=aside, auto_refresh=False, transient=True)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="view", daemon=True)
+
+    def __enter__(self) -> Self:
+        if aside.is_terminal:
+            self._live.start()
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._live.stop()
+
+    def _show(self) -> None:
+        while not self._done.wait(_REFRESH_SECONDS):
+            self._live.update(self._panel(), refresh=True)
+
+    def _panel(self) -> Panel:
+        meters = self._meters
+        table = Table.grid(padding=(0, 2))
+        of = f" of {self._total:,}" if self._total is not None else ""
+        table.add_row("received", f"{meters.received:,}{of}")
+        table.add_row("rate", f"{meters.rate():,.0f} decisions/s")
+        p50, p99 = meters.latency_ms(50, 99)
+        table.add_row("read to durable", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        table.add_row("outcomes", _counts(meters.outcomes))
+        table.add_row("duplicates", f"{meters.duplicates:,}")
+        table.add_row("quarantined", f"{meters.quarantined:,}  {_counts(meters.reasons)}")
+        return Panel(table, title=self._name, expand=False)
+
+    @staticmethod
+    def summary(console: Console, name: str, meters: Meters, home: Home) -> None:
+        """What a run came to, in a few lines."""
+        p50, p99 = meters.latency_ms(50, 99)
+        console.print(
+            f"{name}: {meters.received:,} received = {meters.accepted:,} accepted"
+            f" + {meters.duplicates:,} duplicates + {meters.quarantined:,} quarantined"
+        )
+        if meters.decisions:
+            console.print(
+                f"{meters.decisions:,} decisions ({_counts(meters.outcomes)}),"
+                f" {meters.rate():,.0f} a second;"
+                f" read to durable p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+            )
+        if meters.reasons:
+            console.print(f"quarantined: {_counts(meters.reasons)}; headrace quarantine list")
+        console.print(f"journal: {home.journal(name)}, {meters.journal_bytes:,} bytes written")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "none"

@@ -1,0 +1,82 @@
+"""`headrace run`: decide events."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from headrace.adapters.sinks import open_sink
+from headrace.cli.live_view import LiveView
+from headrace.cli.terminal import aside, console, stages
+from headrace.runtime.home import Home
+from headrace.runtime.loading import load_case
+from headrace.runtime.local import LocalRun, RunSettings
+from headrace.runtime.local_lane import LaneSettings
+
+if TYPE_CHECKING:
+    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.runtime.local_lane import LocalLane
+
+
+def run(
+    case: str,
+    /,
+    *,
+    source: Annotated[tuple[str, ...], Parameter(negative="")],
+    sink: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    model: str | None = None,
+    durability: Literal["fsync", "os", "async"] = "fsync",
+    checkpoint: Path | None = None,
+    home: Path | None = None,
+) -> None:
+    """Decide the events of files, folders or stdin; each decision is signed into the journal.
+
+    The same command again goes on where it ended, also after a crash: sources are read from
+    where the journal stands. Ctrl-C ends it in good order.
+
+    Parameters
+    ----------
+    case
+        A Python file with the use case (FILE.py, or FILE.py:NAME), or a ready-made one.
+    source
+        FILE or folder of the decided stream, - for stdin, STREAM=FILE for any other stream.
+    sink
+        Write decisions here too: a name that ends in .jsonl, .csv or .parquet.
+    model
+        The id of a trained model, in place of the current one.
+    durability
+        When a decision counts: on disk (fsync), with the operating system (os), or at once
+        (async); the last two may lose decisions in a crash of the machine.
+    checkpoint
+        The witness file that the journal's head is written to at the end.
+    home
+        The folder of journal, models, vault and keys.
+    """
+    place = Home.at(home)
+    use_case = load_case(case)
+    settings = RunSettings(
+        lane=LaneSettings(durability=durability), model=model, checkpoint=checkpoint
+    )
+    with stages() as stage:
+        opened = LocalRun(
+            use_case,
+            place,
+            source,
+            [partial(_sink, path) for path in sink],
+            settings,
+            stage,
+        )
+    for word in opened.recovery.words:
+        aside.print(word)
+    if opened.begins_at:
+        aside.print(f"going on at input {opened.begins_at:,}: those before it were decided")
+    with LiveView(use_case.name, opened.meters, opened.total):
+        opened.go()
+    LiveView.summary(console, use_case.name, opened.meters, place)
+
+
+def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
+    return open_sink(path, local.journal.folder, local.header)

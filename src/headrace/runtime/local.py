@@ -1,0 +1,163 @@
+"""One run on one machine, from what a command names to what it leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.adapters.live import LiveLines
+from headrace.core.errors import DataError
+from headrace.events.json_lines import JsonLines
+from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.intake import Assembly, HistoryIntake, LiveIntake
+from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
+from headrace.runtime.meters import Meters
+from headrace.runtime.models import model_of
+from headrace.runtime.run import Run
+from headrace.runtime.sources import STDIN, historic_sources, named_sources, source_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.home import Home
+    from headrace.runtime.local_lane import Recovery
+    from headrace.runtime.run import Sink
+
+#: Rows of a batch of history: large enough that a call costs nothing, small enough for the caches.
+BATCH_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a run goes.
+
+    Attributes:
+        lane: How the lane is kept.
+        model: The id of an artefact, in place of the current one.
+        checkpoint: The witness file; None for the home's own.
+        batch_rows: Rows of a batch of history.
+    """
+
+    lane: LaneSettings = field(default_factory=LaneSettings)
+    model: str | None = None
+    checkpoint: Path | None = None
+    batch_rows: int = BATCH_ROWS
+
+
+class LocalRun:
+    """A run that is opened, goes over its sources, and is closed.
+
+    Args:
+        case: The use case.
+        home: Where everything is kept.
+        sources: As a user names them; see `headrace.runtime.sources`.
+        sinks: Where decisions go; each is made when the lane is open.
+        settings: See `RunSettings`.
+        progress: Called with (what is done, done, of how many) before the first decision.
+    """
+
+    def __init__(
+        self,
+        case: UseCase,
+        home: Home,
+        sources: Sequence[str],
+        sinks: Sequence[Callable[[LocalLane], Sink]] = (),
+        settings: RunSettings | None = None,
+        progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    ) -> None:
+        self.settings = settings or RunSettings()
+        self.home = home
+        names = named_sources(sources, case.plan.on)
+        model = model_of(case, home, self.settings.model)
+        definition = case.definition(model)
+        Definitions(home.definitions).keep(case.plan, case.policy)
+        self.meters = Meters()
+        with ExitStack() as opening:
+            self.local = LocalLane(
+                definition,
+                home,
+                source_names(names),
+                self.settings.lane,
+                lambda done, most: progress("replaying the journal", done, most),
+            )
+            opening.callback(self.local.close, keep_state=False)
+            assembly = Assembly(case.plan, self.local.vault)
+            self._live: LiveIntake | None = None
+            self._history: HistoryIntake | None = None
+            if names[0].place == STDIN:
+                self._live = self._stdin(names[0].stream, assembly)
+            else:
+                opened = historic_sources(names, assembly)
+                after = {item.name: item.arrives_after_ns for item in case.plan.streams}
+                self._history = HistoryIntake(
+                    assembly,
+                    [(self.local.source_number(item.name), item) for item in opened],
+                    after,
+                    now_ns,
+                    lambda done: progress("reading times", done, 0),
+                )
+            self._begin = max(self.local.position(name) for name in source_names(names))
+            self._run = Run(self.local, [make(self.local) for make in sinks], self.meters, now_ns)
+            opening.pop_all()
+
+    def _stdin(self, stream: str, assembly: Assembly) -> LiveIntake:
+        name = f"stdin:{stream}"
+        return LiveIntake(
+            assembly,
+            (self.local.source_number(name), name),
+            stream,
+            JsonLines(assembly.schemas[stream]),
+            LiveLines(sys.stdin.fileno(), now_ns),
+            now_ns,
+        )
+
+    @property
+    def recovery(self) -> Recovery:
+        """What was found when the lane was opened."""
+        return self.local.recovery
+
+    @property
+    def total(self) -> int | None:
+        """How many inputs there will be; None when they arrive live."""
+        return len(self._history) - self._begin if self._history is not None else None
+
+    @property
+    def begins_at(self) -> int:
+        """The place in the sources that this run begins with: what is before it was decided."""
+        return self._begin
+
+    def stop(self) -> None:
+        """End in good order: what was read is decided and made durable."""
+        self._run.stop()
+
+    def go(self) -> None:
+        """Decide everything, close the lane, and bind its head in a checkpoint."""
+        try:
+            self._run.over(self._batches())
+        except BaseException:
+            self.local.__exit__(*sys.exc_info())
+            raise
+        self._run.close_sinks()
+        head = self.local.journal.committed
+        self.local.close()
+        if head.next_seq:
+            witness = self.settings.checkpoint or self.home.witness
+            lane = LaneHead(self.local.header.lane, head.next_seq, head.head)
+            write_checkpoint(witness, make_checkpoint([lane], signing_key(self.home), now_ns()))
+
+    def _batches(self) -> Iterator[Inputs]:
+        if self._history is not None:
+            if self._begin > len(self._history):
+                raise DataError(
+                    f"{self._begin:,} inputs of these sources were decided before, and now they"
+                    f" hold {len(self._history):,}: they are not the same files"
+                )
+            return self._history.batches(self._begin, self.settings.batch_rows)
+        assert self._live is not None
+        return self._live.batches(self._begin, self._run.room, self._run.stopped)
