@@ -17,7 +17,7 @@ import numpy as np
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.engine.engine import Engine, StreamRows
 from headrace.events.schema import Field, Role, Schema
-from headrace.features.plan import (
+from headrace.definitions.plan import (
     Aggregate,
     Calendar,
     Feature,

@@ -7,6 +7,7 @@ build ends with an error on a broken link, a missing anchor or a name that does 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,11 @@ def build(site: Path) -> int:
         )
         shutil.copy(DOCS / "zensical.toml", folder)
         done = subprocess.run(
-            [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, check=False
+            [sys.executable, "-m", "zensical", "build", "--strict"],
+            cwd=folder,
+            # `docs.doctests` is found from the working copy
+            env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+            check=False,
         )
         if done.returncode == 0:
             shutil.rmtree(site, ignore_errors=True)

@@ -34,8 +34,8 @@ _PLACES = {
         ],
         "events.fields",
     ),
-    **dict.fromkeys(["stream", "table"], "features.streams"),
-    "features": "features.feature_set",
+    **dict.fromkeys(["stream", "table"], "definitions.streams"),
+    "features": "definitions.feature_set",
     **dict.fromkeys(
         [
             "coalesce",
@@ -46,7 +46,7 @@ _PLACES = {
             "seconds_between",
             "when",
         ],
-        "features.expressions",
+        "definitions.expressions",
     ),
     **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
     "Artefact": "models.artefact",

@@ -64,7 +64,7 @@ def test_drivers_stay_in_adapters() -> None:
     assert not astray
 
 
-@pytest.mark.parametrize("package", ["events", "features", "engine", "pipeline"])
+@pytest.mark.parametrize("package", ["events", "definitions", "engine", "pipeline"])
 def test_step_has_no_clock_and_no_dice(package: str) -> None:
     """Time, randomness and ids come in by a seam, so that a replay sees the same."""
     forbidden = {"time", "random", "secrets", "uuid"}

@@ -85,7 +85,8 @@ def inner_kernel(function: Function) -> Function:
 
 def _compiled(function: Function, **options: bool) -> Function:
     cached = _CACHE is not None and Path(function.__code__.co_filename).is_file()
-    compile_it: Any = numba.njit(
+    jit: Any = numba.njit
+    compile_it = jit(
         nogil=True,
         cache=cached,
         error_model="numpy",

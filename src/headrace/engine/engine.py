@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Bytes, Floats, Int64s
-    from headrace.features.plan import Plan
+    from headrace.definitions.plan import Plan
 
 DEFAULT_LIMIT = 8 << 30
 _MAGIC = b"headrace/engine/v1\0"

@@ -15,7 +15,7 @@ import numpy as np
 from headrace.core import exact
 from headrace.core.compiled import as_bits, as_float, inner_kernel, kernel, load_i64
 from headrace.core.elementary import exp, great_circle, log, log1p, power
-from headrace.features.plan import Op
+from headrace.definitions.plan import Op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,13 +11,13 @@ from headrace.core.errors import DefinitionError
 from headrace.engine import ring_kernels as ring
 from headrace.engine import window_kernels as window
 from headrace.engine.pool_kernels import E_FIRST
-from headrace.features.plan import Function, Op
+from headrace.definitions.plan import Function, Op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Bytes, Int64s
-    from headrace.features.plan import Aggregate, Group, Plan, StreamPlan
+    from headrace.definitions.plan import Aggregate, Group, Plan, StreamPlan
 
 _FUNCTIONS = {
     Function.COUNT: window.COUNT,

@@ -8,14 +8,14 @@ import numpy as np
 
 from headrace.core.errors import DefinitionError
 from headrace.engine import expression_kernels as machine
-from headrace.features.plan import Op
+from headrace.definitions.plan import Op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Bytes, Int64s
     from headrace.engine.reference import ReferenceTable
-    from headrace.features.plan import Plan, Program
+    from headrace.definitions.plan import Plan, Program
 
 _PARTS = {
     "hour": machine.PART_HOUR,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Bytes, Int64s
-    from headrace.features.plan import TablePlan
+    from headrace.definitions.plan import TablePlan
 
 
 class ReferenceTable:

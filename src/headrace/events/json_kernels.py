@@ -1,66 +1,65 @@
-"""Lines of JSON to typed columns: one kernel for every schema, driven by tables that describe it.
+"""Lines of JSON to typed columns: one kernel for every schema, driven by a table that describes it.
 
 The kernel accepts only what it knows to be right. A line with an escape, an unusual number, a
-value of another type, a field that is missing or named twice: it marks that line `HARD`, zeroes
-its row, and goes on; the line is then decoded in the general way, which also says what is wrong.
+value of another type, a field that is missing or named twice: it lists that line as a hard one,
+and goes on; the line is then decoded in the general way, which also says what is wrong.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from headrace.core.columns import Kind
-from headrace.core.compiled import as_bits, as_float, kernel, load_i64, load_u8, load_u64
-from headrace.core.memory import copy_bytes, store_i64, store_u8
+from headrace.core.compiled import (
+    as_bits,
+    as_float,
+    inner_kernel,
+    kernel,
+    load_i32,
+    load_i64,
+    load_u8,
+    load_u64,
+)
+from headrace.core.memory import store_i32, store_i64, store_u8
 from headrace.events.json_token_kernels import (
-    find_line_feed,
-    literal,
+    DIGITS,
+    EXPONENT,
+    WHOLE_END,
+    copy_32,
+    count_line_feeds,
     read_number,
     read_time,
     scan_string,
+    skip_literal,
     skip_space,
     skip_value,
 )
 
-if TYPE_CHECKING:
-    from headrace.core.columns import Bytes, Int32s, Int64s
-
-#: The columns of the table of fields: how a field is stored, whether it may be missing, the digits
-#: after its point, its least and greatest value (of FLOAT, their bits), the row of the field that
-#: holds its currency (-1: none), its most bytes, where the words of its name start in the table of
-#: words and how many they are, and the bytes of its name.
-KIND, OPTIONAL, SCALE, LOW, HIGH, PARTNER, LONGEST, WORD, WORDS, NAME = range(10)
-FIELD_COLUMNS = 10
-
-#: The columns of the table of lines: where a line starts, where its line feed stands, how many
-#: lines come before it in the chunk, and whether it is `HARD`.
-START, END, NUMBER, STATE = range(4)
-LINE_COLUMNS = 4
-EASY, HARD = 0, 1
-
-#: The slots of the table of tables, which every function here is given the address of, so that no
-#: array is handed from call to call: the addresses of the table of fields (int64), of the words of
-#: their names (uint64: the word, then which bits of it count), of the digits of each packed
-#: currency (uint8, `UNKNOWN_CURRENCY` for none), of each packed country (uint8: 0 for none), of the
-#: fields whose currency another field holds (int64), of three int64 arrays to work in (as many as
-#: fields, `PREDICTED` and as many as fields), of the values (int64, a row for each field) and of
-#: their validity (uint8, likewise); then how many fields there are, how many of them wait for a
-#: currency, the room for lines in a row of the values, and the most bytes of a line.
-FIELDS, NAME_WORDS, DIGITS, COUNTRIES, PENDING, EXPONENTS, PREDICTIONS, SEEN = range(8)
-VALUES, VALID, FIELD_COUNT, PENDING_COUNT, ROOM, LONGEST_LINE = range(8, 14)
-TABLE_SLOTS = 14
+#: The slots at the head of the table, in bytes: how many lines were read that are not blank; how
+#: many of them went into columns, and how many did not; the addresses of the numbers of the former
+#: (int32) and of a row of `HARD_COLUMNS` for each of the latter (int64: where the line starts,
+#: where its line feed stands, its number); the most bytes of a line; the addresses of the number of
+#: digits of each packed currency (uint8, `UNKNOWN_CURRENCY` for none), of each packed country
+#: (uint8: 0 for none), and of the first field and behind the last. `FIRST` comes before all
+#: fields, and is laid out as one.
+LINES, EASY, HARD, NUMBERS, HARD_LINES, LONGEST_LINE = range(0, 48, 8)
+DIGITS_OF, COUNTRIES, FIELDS, FIELDS_END, HEAD_END = range(48, 88, 8)
 UNKNOWN_CURRENCY = 255
+HARD_COLUMNS = 3
 
-#: A text is held by its position in the chunk, above this many bits of its length.
-SPAN_BITS = 32
-_SPAN_MASK = (1 << SPAN_BITS) - 1
+#: The slots of a field, in bytes, the first three being those of `read_number`: how it is stored;
+#: whether it may be missing; of a number the digits after its point (of TIME, the digits from the
+#: unit that its numbers count to the nanosecond; -1: they may not be numbers); its least and
+#: greatest value (of FLOAT, their bits; of TEXT, bytes); the address of the field that holds its
+#: currency (0: none); the address of the words of its name in quotes (of each the word, and which
+#: of its bits count), that behind them, and the bytes of the name with its quotes; the address of
+#: the field that followed it last; the number of the line that it was last seen on; and the
+#: addresses of its values (int64), or of the offsets (int32) and the bytes of its texts, and of its
+#: validity (uint8).
+KIND, OPTIONAL, SCALE, LOW, HIGH, PARTNER, NAME, NAME_END, NAME_BYTES = range(24, 96, 8)
+NEXT, SEEN, VALUES, TEXTS, VALID, FIELD_BYTES = range(96, 144, 8)
 
-#: How many keys of the line before are kept to predict those of the next.
-PREDICTED = 64
-
-_QUOTE, _COMMA, _COLON = 34, 44, 58
+_QUOTE, _COMMA, _COLON, _MINUS = 34, 44, 58, 45
 _OPEN_OBJECT, _CLOSE_OBJECT, _LINE_FEED, _CARRIAGE_RETURN = 123, 125, 10, 13
 
 _TEN = np.array([10**i for i in range(19)], dtype=np.int64)
@@ -83,135 +82,86 @@ _TIME, _CURRENCY, _COUNTRY, _TEXT = (
 
 
 @kernel
-def count_lines(data: Bytes) -> int:
-    """How many line feeds `data` holds."""
+def count_lines(address: int, length: int) -> int:
+    """How many line feeds stand in `length` bytes at an address."""
     count = 0
-    for i in range(len(data)):
-        count += data[i] == _LINE_FEED
+    p = 0
+    while p + 32 <= length:
+        count += count_line_feeds(address + p)
+        p += 32
+    while p < length:
+        count += load_u8(address + p) == _LINE_FEED
+        p += 1
     return count
 
 
-@kernel
-def _slot(tables: int, slot: int) -> int:
-    """An entry of the table of tables."""
-    return load_i64(tables + 8 * slot)
+@inner_kernel
+def _is_named(address: int, p: int, field: int) -> bool:
+    """Whether the key whose opening quote is at `p` is the name of that field.
 
-
-@kernel
-def _entry(tables: int, slot: int, index: int) -> int:
-    """An entry of one of the int64 tables."""
-    return load_i64(load_i64(tables + 8 * slot) + 8 * index)
-
-
-@kernel
-def _about(tables: int, field: int, column: int) -> int:
-    """An entry of the table of fields."""
-    return load_i64(load_i64(tables + 8 * FIELDS) + 8 * (field * FIELD_COLUMNS + column))
-
-
-@kernel
-def _value_at(tables: int, field: int, row: int) -> int:
-    """Where the value of a field is kept."""
-    return _slot(tables, VALUES) + 8 * (field * _slot(tables, ROOM) + row)
-
-
-@kernel
-def _valid_at(tables: int, field: int, row: int) -> int:
-    """Where the validity of a field is kept."""
-    return _slot(tables, VALID) + field * _slot(tables, ROOM) + row
-
-
-@kernel
-def _store(tables: int, field: int, row: int, value: int, valid: int) -> None:
-    """Keep a value and its validity."""
-    store_i64(_value_at(tables, field, row), value)
-    store_u8(_valid_at(tables, field, row), valid)
-
-
-@kernel
-def _is_named(tables: int, address: int, p: int, field: int) -> bool:
-    """Whether the key whose first character is at `p` is the name of that field.
-
-    A name's last word has its closing quote in it. A word is read only after the one before it was
-    found equal, so nothing is read past the chunk's end.
+    A word is read only after the one before it was found equal, so nothing is read past the line.
     """
-    name = _slot(tables, NAME_WORDS) + 16 * _about(tables, field, WORD)
-    for i in range(_about(tables, field, WORDS)):
-        word = load_u64(address + p + 8 * i)
-        if word & load_u64(name + 16 * i + 8) != load_u64(name + 16 * i):
+    word = load_i64(field + NAME)
+    end = load_i64(field + NAME_END)
+    while word < end:
+        if load_u64(address + p) & load_u64(word + 8) != load_u64(word):
             return False
+        word += 16
+        p += 8
     return True
 
 
-@kernel
-def _find_field(tables: int, address: int, p: int, slot: int) -> int:
-    """The field named by the key whose first character is at `p`; -1 if the schema has none."""
-    predicted = _entry(tables, PREDICTIONS, slot)
-    if predicted >= 0 and _is_named(tables, address, p, predicted):
-        return predicted
-    for field in range(_slot(tables, FIELD_COUNT)):
-        if _is_named(tables, address, p, field):
-            store_i64(_slot(tables, PREDICTIONS) + 8 * slot, field)
+@inner_kernel
+def _find_field(table: int, address: int, p: int) -> int:
+    """The field named by the key whose opening quote is at `p`; 0 if the schema has none."""
+    field = load_i64(table + FIELDS)
+    end = load_i64(table + FIELDS_END)
+    while field < end:
+        if _is_named(address, p, field):
             return field
-    return -1
+        field += FIELD_BYTES
+    return 0
 
 
-@kernel
-def _in_units(digits: int, exponent: int, scale: int) -> int:
-    """`digits` times ten to `exponent`, in units of ten to minus `scale`; -1 if that is no integer.
+@inner_kernel
+def _store_units(field: int, row: int, negative: int, scale: int) -> bool:
+    """Store the number in a field's slots in units of ten to minus `scale`; whether it may be.
 
-    -1 too where it would be beyond 18 digits.
+    It may not where it is no whole number of units, out of bounds, or beyond 18 digits.
     """
-    shift = exponent + scale
-    if shift == 0 or digits == 0:
-        return digits
-    if shift > 0:
-        if shift > 18 or digits >= _TEN[18 - shift]:
-            return -1
-        return digits * _TEN[shift]
-    if shift < -18 or digits % _TEN[-shift] != 0:
-        return -1
-    return digits // _TEN[-shift]
+    units = load_i64(field + DIGITS)
+    shift = load_i64(field + EXPONENT) + scale
+    if shift != 0 and units != 0:
+        if shift > 18 or shift < -18:
+            return False
+        if shift > 0:
+            if units >= _TEN[18 - shift]:
+                return False
+            units *= _TEN[shift]
+        else:
+            whole = units // _TEN[-shift]
+            if whole * _TEN[-shift] != units:
+                return False
+            units = whole
+    if negative:
+        units = -units
+    store_i64(load_i64(field + VALUES) + 8 * row, units)
+    good: bool = load_i64(field + LOW) <= units <= load_i64(field + HIGH)
+    return good
 
 
-@kernel
-def _exact_value(tables: int, address: int, p: int, field: int) -> tuple[int, int]:
-    """An INT, DECIMAL or MONEY at `p`: the position after it and its value; -1 if it is none.
-
-    Money whose currency another field holds is left as its digits, and their power of ten among
-    the exponents, until the line has been read.
-    """
-    quoted = load_u8(address + p) == _QUOTE
-    end, negative, digits, exponent = read_number(address, p + 1 if quoted else p)
-    if end < 0:
-        return -1, 0
-    if quoted:
-        if load_u8(address + end) != _QUOTE:
-            return -1, 0
-        end += 1
-    if _about(tables, field, PARTNER) >= 0:
-        store_i64(_slot(tables, EXPONENTS) + 8 * field, exponent)
-        return end, -digits if negative else digits
-    units = _in_units(digits, exponent, _about(tables, field, SCALE))
-    if units < 0:
-        return -1, 0
-    value = -units if negative else units
-    if value < _about(tables, field, LOW) or value > _about(tables, field, HIGH):
-        return -1, 0
-    return end, value
-
-
-@kernel
-def _float_value(tables: int, address: int, p: int, field: int) -> tuple[int, int]:
-    """A FLOAT at `p`: the position after it and its bits; -1 if it is none, or not in bounds.
+@inner_kernel
+def _store_float(field: int, row: int, negative: int) -> bool:
+    """Store the number in a field's slots as a double; whether it is exact and in bounds.
 
     Both its digits and the power of ten are doubles without error, so one multiplication or
     division rounds to the double nearest to what was written (W. D. Clinger, "How to read floating
     point numbers accurately", 1990). What is larger or finer is left to the general way.
     """
-    end, negative, digits, exponent = read_number(address, p)
-    if end < 0 or digits > _EXACT_FLOAT or exponent > 22 or exponent < -22:
-        return -1, 0
+    digits = load_i64(field + DIGITS)
+    exponent = load_i64(field + EXPONENT)
+    if digits > _EXACT_FLOAT or exponent > 22 or exponent < -22:
+        return False
     value = np.float64(digits)
     if exponent < 0:
         value /= _TEN_FLOAT[-exponent]
@@ -219,253 +169,240 @@ def _float_value(tables: int, address: int, p: int, field: int) -> tuple[int, in
         value *= _TEN_FLOAT[exponent]
     if negative:
         value = -value
-    low, high = as_float(_about(tables, field, LOW)), as_float(_about(tables, field, HIGH))
-    if not low <= value <= high:
-        return -1, 0
-    return end, as_bits(value)
+    store_i64(load_i64(field + VALUES) + 8 * row, as_bits(value))
+    good: bool = as_float(load_i64(field + LOW)) <= value <= as_float(load_i64(field + HIGH))
+    return good
 
 
-@kernel
-def _letters(address: int, p: int, count: int) -> int:
-    """The packed code of `count` capital letters and a quote at `p`; -1 if there is none."""
-    if load_u8(address + p + count) != _QUOTE:
-        return -1
+@inner_kernel
+def _keep_text(address: int, p: int, end: int, row: int, field: int) -> bool:
+    """Copy the text from `p` to `end` to the row's place; whether it is in bounds."""
+    length = end - p
+    if length < load_i64(field + LOW) or length > load_i64(field + HIGH):
+        return False
+    offsets = load_i64(field + VALUES) + 4 * row
+    place = np.int64(load_i32(offsets))
+    target = load_i64(field + TEXTS) + place
+    done = 0
+    while done < length:
+        copy_32(target + done, address + p + done)
+        done += 32
+    store_i32(offsets + 4, np.int32(place + length))
+    return True
+
+
+@inner_kernel
+def _store_code(table: int, address: int, p: int, row: int, field: int) -> int:
+    """Store the CURRENCY or COUNTRY whose letters are at `p`: the position after it, or -1."""
+    letters = 3 if load_i64(field + KIND) == _CURRENCY else 2
     code = 0
-    for i in range(count):
+    for i in range(letters):
         letter = np.int64(load_u8(address + p + i)) - 65
         if letter < 0 or letter > 25:
             return -1
         code = code * 26 + letter
-    return code
-
-
-@kernel
-def _quoted_value(tables: int, address: int, p: int, field: int) -> tuple[int, int]:
-    """A TEXT, TIME, CURRENCY or COUNTRY at `p`: the position after it and its value; -1 if none."""
-    kind = _about(tables, field, KIND)
-    if load_u8(address + p) != _QUOTE:
-        return -1, 0
-    p += 1
-    if kind == _TEXT:
-        end = scan_string(address, p)
-        length = end - p
-        long = length > _about(tables, field, LONGEST)
-        if load_u8(address + end) != _QUOTE or length == 0 or long:
-            return -1, 0
-        return end + 1, (p << SPAN_BITS) | length
-    if kind == _TIME:
-        end, time = read_time(address, p)
-        if end < 0 or load_u8(address + end) != _QUOTE:
-            return -1, 0
-        if time < _about(tables, field, LOW) or time > _about(tables, field, HIGH):
-            return -1, 0
-        return end + 1, time
-    if kind == _CURRENCY:
-        code = _letters(address, p, 3)
-        if code < 0 or load_u8(_slot(tables, DIGITS) + code) == UNKNOWN_CURRENCY:
-            return -1, 0
-        return p + 4, code
-    code = _letters(address, p, 2)
-    if code < 0 or load_u8(_slot(tables, COUNTRIES) + code) == 0:
-        return -1, 0
-    return p + 3, code
-
-
-@kernel
-def _read_value(tables: int, address: int, p: int, row: int, field: int) -> int:
-    """Store the value at `p` as that row of that field: the position after it, or -1."""
-    kind = _about(tables, field, KIND)
-    if kind == _BOOL or load_u8(address + p) == 110:  # n of null
-        end, which = literal(address, p)
-        missing = which < 0
-        if missing and _about(tables, field, OPTIONAL) == 0:
-            return -1
-        if kind != _BOOL and not missing:
-            return -1
-        _store(tables, field, row, 0 if missing else which, 0 if missing else 1)
-        return end
-    if kind == _INT or kind == _DECIMAL or kind == _MONEY:  # noqa: PLR1714 - numba compiles a set slowly
-        end, value = _exact_value(tables, address, p, field)
-    elif kind == _FLOAT:
-        end, value = _float_value(tables, address, p, field)
+    if letters == 3:
+        known = load_u8(load_i64(table + DIGITS_OF) + code) != UNKNOWN_CURRENCY
     else:
-        end, value = _quoted_value(tables, address, p, field)
-    _store(tables, field, row, value, 1)
-    return end
-
-
-@kernel
-def _finish_money(tables: int, row: int, field: int) -> bool:
-    """Bring an amount into units of its event's currency; whether it could be done."""
-    if load_u8(_valid_at(tables, field, row)) == 0:
-        return True
-    partner = _about(tables, field, PARTNER)
-    if load_u8(_valid_at(tables, partner, row)) == 0:
-        return False
-    digits = load_i64(_value_at(tables, field, row))
-    currency = load_i64(_value_at(tables, partner, row))
-    scale = np.int64(load_u8(_slot(tables, DIGITS) + currency))
-    units = _in_units(abs(digits), _entry(tables, EXPONENTS, field), scale)
-    value = -units if digits < 0 else units
-    if units < 0 or value < _about(tables, field, LOW) or value > _about(tables, field, HIGH):
-        return False
-    _store(tables, field, row, value, 1)
-    return True
-
-
-@kernel
-def _finish_row(tables: int, row: int, count: int) -> bool:
-    """Write what is missing of a line with `count` fields, and its amounts; whether it is good."""
-    fields = _slot(tables, FIELD_COUNT)
-    if count < fields:
-        for field in range(fields):
-            if _entry(tables, SEEN, field) != row:
-                if _about(tables, field, OPTIONAL) == 0:
-                    return False
-                _store(tables, field, row, 0, 0)
-    for i in range(_slot(tables, PENDING_COUNT)):
-        if not _finish_money(tables, row, _entry(tables, PENDING, i)):
-            return False
-    return True
-
-
-@kernel
-def _read_members(tables: int, address: int, p: int, row: int) -> tuple[int, int]:
-    """Read the members of the object whose brace is before `p`.
-
-    Returns:
-        The position after the object and how many fields it has; the position is -1 if hard.
-    """
-    count = 0
-    slot = 0
-    p = skip_space(address, p)
-    if load_u8(address + p) == _CLOSE_OBJECT:
-        return p + 1, 0
-    while True:
-        if load_u8(address + p) != _QUOTE:
-            return -1, 0
-        field = _find_field(tables, address, p + 1, slot)
-        if field >= 0:
-            p += _about(tables, field, NAME) + 2
-            if _entry(tables, SEEN, field) == row:
-                return -1, 0
-            store_i64(_slot(tables, SEEN) + 8 * field, row)
-            count += 1
-        else:
-            p = scan_string(address, p + 1)
-            if load_u8(address + p) != _QUOTE:
-                return -1, 0
-            p += 1
-        slot = (slot + 1) & (PREDICTED - 1)
-        p = skip_space(address, p)
-        if load_u8(address + p) != _COLON:
-            return -1, 0
-        p = skip_space(address, p + 1)
-        if field >= 0:
-            p = _read_value(tables, address, p, row, field)
-        else:
-            p = skip_value(address, p)
-        if p < 0:
-            return -1, 0
-        p = skip_space(address, p)
-        byte = load_u8(address + p)
-        p += 1
-        if byte == _CLOSE_OBJECT:
-            return p, count
-        if byte != _COMMA:
-            return -1, 0
-        p = skip_space(address, p)
-
-
-@kernel
-def _read_line(tables: int, address: int, p: int, row: int) -> int:
-    """Read the line at `p` into `row`: the position of its line feed, or -1 if it is hard."""
-    if load_u8(address + p) != _OPEN_OBJECT:
+        known = load_u8(load_i64(table + COUNTRIES) + code) != 0
+    if not known or load_u8(address + p + letters) != _QUOTE:
         return -1
-    end, count = _read_members(tables, address, p + 1, row)
+    store_i64(load_i64(field + VALUES) + 8 * row, code)
+    return p + letters + 1
+
+
+@inner_kernel
+def _store_missing(field: int, row: int) -> bool:
+    """Store that a value is missing; whether it may be."""
+    store_u8(load_i64(field + VALID) + row, 0)
+    if load_i64(field + KIND) == _TEXT:
+        offsets = load_i64(field + VALUES) + 4 * row
+        store_i32(offsets + 4, load_i32(offsets))
+    else:
+        store_i64(load_i64(field + VALUES) + 8 * row, 0)
+    may_be: bool = load_i64(field + OPTIONAL) != 0
+    return may_be
+
+
+@inner_kernel
+def _read_number(address: int, p: int, row: int, field: int) -> int:
+    """Read the number at `p` as that row of that field: the position after it, or -1.
+
+    Money whose currency another field holds stays in the field's slots, its sign with its digits,
+    until the line has been read.
+    """
+    kind = load_i64(field + KIND)
+    end = read_number(address, p, field)
     if end < 0:
         return -1
-    end = skip_space(address, end)
-    good = load_u8(address + end) == _LINE_FEED and _finish_row(tables, row, count)
+    negative = load_u8(address + p) == _MINUS
+    if kind == _FLOAT:
+        good = _store_float(field, row, negative)
+    elif kind == _TEXT:
+        good = load_i64(field + WHOLE_END) == end and _keep_text(address, p, end, row, field)
+    elif load_i64(field + PARTNER) != 0:
+        if negative:
+            store_i64(field + DIGITS, -load_i64(field + DIGITS))
+        good = True
+    else:
+        scale = load_i64(field + SCALE)
+        good = scale >= 0 and _store_units(field, row, negative, scale)
     return end if good else -1
 
 
+@inner_kernel
+def _read_value(table: int, address: int, p: int, row: int, field: int) -> int:  # noqa: PLR0911 - a kernel leaves where it knows
+    """Store the value at `p` as that row of that field: the position after it, or -1."""
+    kind = load_i64(field + KIND)
+    byte = load_u8(address + p)
+    store_u8(load_i64(field + VALID) + row, 1)
+    if byte == _QUOTE:
+        p += 1
+        if kind == _TEXT:
+            end = scan_string(address, p)
+            good = load_u8(address + end) == _QUOTE and _keep_text(address, p, end, row, field)
+            return end + 1 if good else -1
+        if kind == _TIME:
+            end = read_time(address, p, field)
+            time = load_i64(field + DIGITS)
+            store_i64(load_i64(field + VALUES) + 8 * row, time)
+            good = load_i64(field + LOW) <= time <= load_i64(field + HIGH)
+        elif kind == _CURRENCY or kind == _COUNTRY:  # noqa: SIM109, PLR1714 - numba compiles a set slowly
+            return _store_code(table, address, p, row, field)
+        elif kind == _BOOL:
+            return -1
+        else:
+            end = _read_number(address, p, row, field)
+            good = True
+        return end + 1 if end >= 0 and good and load_u8(address + end) == _QUOTE else -1
+    if byte == _MINUS or 48 <= byte <= 57:
+        if kind == _BOOL or kind == _CURRENCY or kind == _COUNTRY:  # noqa: SIM109, PLR1714 - numba compiles a set slowly
+            return -1
+        return _read_number(address, p, row, field)
+    end = skip_literal(address, p)
+    if byte == 110:  # n of null
+        return end if _store_missing(field, row) else -1
+    if kind != _BOOL:
+        return -1
+    store_i64(load_i64(field + VALUES) + 8 * row, np.int64(byte == 116))  # t of true
+    return end
+
+
+@inner_kernel
+def _finish_row(table: int, row: int, line: int) -> bool:
+    """Write what is missing of a line, and its amounts; whether it is good."""
+    field = load_i64(table + FIELDS)
+    end = load_i64(table + FIELDS_END)
+    while field < end:
+        if load_i64(field + SEEN) != line:
+            if not _store_missing(field, row):
+                return False
+        else:
+            partner = load_i64(field + PARTNER)
+            if partner != 0 and load_u8(load_i64(field + VALID) + row) != 0:
+                there = load_i64(partner + SEEN) == line
+                if not there or load_u8(load_i64(partner + VALID) + row) == 0:
+                    return False
+                currency = load_i64(load_i64(partner + VALUES) + 8 * row)
+                scale = np.int64(load_u8(load_i64(table + DIGITS_OF) + currency))
+                digits = load_i64(field + DIGITS)
+                store_i64(field + DIGITS, abs(digits))
+                if not _store_units(field, row, digits < 0, scale):
+                    return False
+        field += FIELD_BYTES
+    return True
+
+
+@inner_kernel
+def _read_line(table: int, address: int, p: int, row: int, line: int) -> int:  # noqa: PLR0911 - a kernel leaves where it knows
+    """Read the line at `p` into `row`: the position of its line feed, or -1 if it is hard."""
+    p = skip_space(address, p)
+    if load_u8(address + p) != _OPEN_OBJECT:
+        return -1
+    before = table + HEAD_END
+    p = skip_space(address, p + 1)
+    byte = load_u8(address + p)
+    while byte != _CLOSE_OBJECT:
+        field = load_i64(before + NEXT)
+        if not _is_named(address, p, field):
+            field = _find_field(table, address, p)
+        if field != 0:
+            if load_i64(field + SEEN) == line:
+                return -1
+            store_i64(field + SEEN, line)
+            store_i64(before + NEXT, field)
+            before = field
+            p += load_i64(field + NAME_BYTES)
+        else:
+            if byte != _QUOTE:
+                return -1
+            p = scan_string(address, p + 1)
+            if load_u8(address + p) != _QUOTE:
+                return -1
+            p += 1
+        p = skip_space(address, p)
+        if load_u8(address + p) != _COLON:
+            return -1
+        p = skip_space(address, p + 1)
+        if field != 0:
+            p = _read_value(table, address, p, row, field)
+        else:
+            p = skip_value(address, p, table + HEAD_END)
+        if p < 0:
+            return -1
+        p = skip_space(address, p)
+        byte = load_u8(address + p)
+        if byte == _COMMA:
+            p = skip_space(address, p + 1)
+            byte = load_u8(address + p)
+            if byte != _QUOTE:
+                return -1
+        elif byte != _CLOSE_OBJECT:
+            return -1
+    p = skip_space(address, p + 1)
+    return p if load_u8(address + p) == _LINE_FEED and _finish_row(table, row, line) else -1
+
+
 @kernel
-def read_lines(tables: int, address: int, length: int, lines: int) -> tuple[int, int]:
-    """Read every line of a chunk into columns.
+def read_lines(table: int, address: int, p: int, end: int) -> int:
+    """Read lines into columns, until one ends at `end` or behind it.
 
     Args:
-        tables: The address of the table of tables, int64, `TABLE_SLOTS` long.
-        address: Of the chunk, which ends with a line feed, behind which 64 zero bytes stand.
-        length: Of the chunk, the last line feed included.
-        lines: The address of the table of lines, int64, filled: a row of `LINE_COLUMNS` for each
-            line that is not blank.
+        table: The address of the table: its head, `FIRST`, and the fields.
+        address: Of the chunk.
+        p: Where in it the first line starts.
+        end: Before this position stands a line feed, behind which 64 more bytes may be read.
 
     Returns:
-        How many lines are not blank, and how many there are.
+        The position behind the last line read.
     """
-    fields = _slot(tables, FIELD_COUNT)
-    for slot in range(PREDICTED):
-        store_i64(_slot(tables, PREDICTIONS) + 8 * slot, slot if slot < fields else -1)
-    for field in range(fields):
-        store_i64(_slot(tables, SEEN) + 8 * field, -1)
-    row = 0
-    number = 0
-    p = 0
-    while p < length:
+    line = load_i64(table + LINES)
+    row = load_i64(table + EASY)
+    hard = load_i64(table + HARD)
+    longest = load_i64(table + LONGEST_LINE)
+    while p < end:
         start = p
         if load_u8(address + p) == _CARRIAGE_RETURN:
             p += 1
         if load_u8(address + p) == _LINE_FEED:
             p += 1
-            number += 1
             continue
-        end = _read_line(tables, address, skip_space(address, start), row)
-        if end >= 0 and end - start > _slot(tables, LONGEST_LINE):
-            end = -1
-        state = EASY
-        if end < 0:
-            state = HARD
-            end = find_line_feed(address, start)
-            for field in range(fields):
-                _store(tables, field, row, 0, 0)
-        line = lines + 8 * LINE_COLUMNS * row
-        store_i64(line + 8 * START, start)
-        store_i64(line + 8 * END, end)
-        store_i64(line + 8 * NUMBER, number)
-        store_i64(line + 8 * STATE, state)
-        row += 1
-        number += 1
-        p = end + 1
-    return row, number
-
-
-@kernel
-def text_offsets(spans: Int64s, rows: Int64s, offsets: Int32s) -> int:
-    """Offsets of the texts of `rows` laid one after the other; returns the bytes of all.
-
-    The sum is 64 bits wide and may be more than the 32-bit offsets hold; the caller looks.
-    """
-    position = np.int64(0)
-    offsets[0] = 0
-    for i in range(len(rows)):
-        position += spans[rows[i]] & _SPAN_MASK
-        offsets[i + 1] = position
-    return position
-
-
-@kernel
-def copy_texts(
-    address: int, extra: int, boundary: int, spans: Int64s, rows: Int64s, out: Bytes
-) -> None:  # noqa: PLR0913 - a kernel takes its columns one by one
-    """Copy the texts of `rows` to the address `out`, one after the other.
-
-    A span at `boundary` or above lies that far into the bytes at `extra`; else in the chunk.
-    """
-    position = 0
-    for i in range(len(rows)):
-        span = spans[rows[i]]
-        start = span >> SPAN_BITS
-        source = address + start if start < boundary else extra + (start - boundary)
-        copy_bytes(out + position, source, span & _SPAN_MASK)
-        position += span & _SPAN_MASK
+        stop = _read_line(table, address, start, row, line)
+        if stop >= 0 and stop - start <= longest:
+            store_i32(load_i64(table + NUMBERS) + 4 * row, np.int32(line))
+            row += 1
+        else:
+            while load_u8(address + p) != _LINE_FEED:
+                p += 1
+            stop = p
+            listed = load_i64(table + HARD_LINES) + 8 * HARD_COLUMNS * hard
+            store_i64(listed, start)
+            store_i64(listed + 8, stop)
+            store_i64(listed + 16, line)
+            hard += 1
+        line += 1
+        p = stop + 1
+    store_i64(table + LINES, line)
+    store_i64(table + EASY, row)
+    store_i64(table + HARD, hard)
+    return p

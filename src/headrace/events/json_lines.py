@@ -8,29 +8,26 @@ twice refuses the line. A schema with fewer fields reads those alone, and passes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Batch, Fixed, Kind, Text
+from headrace.core.columns import Batch, Fixed, Kind, Text, concatenated
 from headrace.core.compiled import float_bits
 from headrace.core.errors import LimitReached
-from headrace.events import countries, currencies
-from headrace.events import json_kernels as kernels
 from headrace.events.json_object import read_object
+from headrace.events.json_table import SchemaTable
 from headrace.events.parsed import Parsed, Rejections
 from headrace.events.reasons import LONGEST_EVENT, Rejected
-from headrace.events.schema import EXACT_LIMIT, Field, Schema
-from headrace.events.times import STRICT, TIME_MAX, TIME_MIN, Reading
+from headrace.events.times import STRICT, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from headrace.core.columns import Bytes, Column, Int64s
+    from headrace.core.columns import Bytes, Column
+    from headrace.events.json_table import Taken
+    from headrace.events.schema import Field, Schema
     from headrace.events.values import Value
-
-#: Zero bytes behind a chunk, which the kernel may read but never passes.
-_PADDING = 64
 
 #: The most bytes of one chunk: positions in it must fit 31 bits.
 LONGEST_CHUNK = 2**31 - 2**20
@@ -59,11 +56,7 @@ class JsonLines:
         self.schema = schema
         self._reading = reading
         self._longest = longest
-        self._fields, self._words = _described(schema)
-        self._digits = currencies.digits_by_letters().astype(np.uint8)
-        self._countries = countries.known_by_letters().astype(np.uint8)
-        waiting = [i for i, field in enumerate(schema.fields) if field.currency_field]
-        self._pending = np.array(waiting, dtype=np.int64)
+        self._table = SchemaTable(schema, reading, longest)
 
     def parse(self, data: Bytes | bytes | bytearray | memoryview) -> Parsed:
         """Read a chunk of whole lines.
@@ -83,112 +76,39 @@ class JsonLines:
             raise LimitReached(
                 f"a chunk of {len(given)} bytes is more than {LONGEST_CHUNK}; split it by lines"
             )
-        length = len(given)
-        chunk = np.empty(length + 1 + _PADDING, dtype=np.uint8)
-        chunk[:length] = given
-        chunk[length:] = 0
-        if length and chunk[length - 1] != ord("\n"):
-            chunk[length] = ord("\n")
-            length += 1
-        return self._read(chunk, length)
+        taken = self._table.read(np.ascontiguousarray(given))
+        if len(taken.hard) == 0:
+            batch = Batch(taken.columns, taken.easy)
+            rows = np.arange(taken.easy, dtype=np.int32)
+            return Parsed(batch, rows, Rejections.of([], []), taken.easy)
+        return self._with_hard(given, taken)
 
-    def _read(self, chunk: Bytes, length: int) -> Parsed:
-        room = kernels.count_lines(chunk[:length])
-        count = len(self.schema.fields)
-        values = np.empty((count, room), dtype=np.int64)
-        valid = np.empty((count, room), dtype=np.uint8)
-        lines = np.empty((room, kernels.LINE_COLUMNS), dtype=np.int64)
-        work = np.empty(2 * count + kernels.PREDICTED, dtype=np.int64)
-        tables = self._tables(values, valid, work, room)
-        received, _ = kernels.read_lines(
-            tables.ctypes.data, chunk.ctypes.data, length, lines.ctypes.data
-        )
-        hard = np.flatnonzero(lines[:received, kernels.STATE])
-        extra = bytearray()
+    def _with_hard(self, given: Bytes, taken: Taken) -> Parsed:
+        """Read the hard lines in the general way, and put them in their places."""
+        read: list[dict[str, Value]] = []
+        places: list[int] = []
         refused: dict[int, Rejected] = {}
-        for row in hard.tolist():
-            line = chunk[lines[row, kernels.START] : lines[row, kernels.END]]
-            read = read_object(self.schema, _without_return(line), self._longest, self._reading)
-            if isinstance(read, Rejected):
-                refused[row] = read
+        for start, end, number in taken.hard.tolist():
+            line = _without_return(given[start:end])
+            found = read_object(self.schema, line, self._longest, self._reading)
+            if isinstance(found, Rejected):
+                refused[number] = found
             else:
-                self._fill(read, row, values, valid, length, extra)
-        kept = np.arange(received)
-        if refused:
-            kept = np.delete(kept, list(refused))
-        columns = self._columns(chunk, length, extra, kept, values, valid)
+                read.append(found)
+                places.append(number)
+        easy = Batch(taken.columns, taken.easy)
+        rows = taken.numbers
+        if read:
+            columns = {
+                field.name: _column(field, [row[field.name] for row in read])
+                for field in self.schema.fields
+            }
+            rows = np.concatenate([rows, np.array(places, dtype=np.int32)])
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+            easy = concatenated([easy, Batch(columns, len(read))]).take(order)
         rejections = Rejections.of(list(refused), list(refused.values()))
-        batch = Batch(columns, len(kept))
-        return Parsed(batch, kept.astype(np.int32), rejections, int(received))
-
-    def _tables(self, values: Int64s, valid: Bytes, work: Int64s, room: int) -> Int64s:
-        count = len(self.schema.fields)
-        tables = np.zeros(kernels.TABLE_SLOTS, dtype=np.int64)
-        tables[kernels.FIELDS] = self._fields.ctypes.data
-        tables[kernels.NAME_WORDS] = self._words.ctypes.data
-        tables[kernels.DIGITS] = self._digits.ctypes.data
-        tables[kernels.COUNTRIES] = self._countries.ctypes.data
-        tables[kernels.PENDING] = self._pending.ctypes.data
-        tables[kernels.EXPONENTS] = work.ctypes.data
-        tables[kernels.SEEN] = work.ctypes.data + 8 * count
-        tables[kernels.PREDICTIONS] = work.ctypes.data + 16 * count
-        tables[kernels.VALUES] = values.ctypes.data
-        tables[kernels.VALID] = valid.ctypes.data
-        tables[kernels.FIELD_COUNT] = count
-        tables[kernels.PENDING_COUNT] = len(self._pending)
-        tables[kernels.ROOM] = room
-        tables[kernels.LONGEST_LINE] = self._longest
-        return tables
-
-    def _fill(  # noqa: PLR0913 - a row is written across all columns
-        self,
-        read: dict[str, Value],
-        row: int,
-        values: Int64s,
-        valid: Bytes,
-        length: int,
-        extra: bytearray,
-    ) -> None:
-        """Write a row that was read in the general way; its texts go behind the chunk."""
-        for i, field in enumerate(self.schema.fields):
-            value = read[field.name]
-            if value is None:
-                continue
-            valid[i, row] = 1
-            if isinstance(value, str):
-                text = value.encode()
-                values[i, row] = ((length + len(extra)) << kernels.SPAN_BITS) | len(text)
-                extra += text
-            elif field.kind is Kind.FLOAT:
-                values[i, row] = float_bits(float(value))
-            else:
-                values[i, row] = value
-
-    def _columns(  # noqa: PLR0913 - a column is made of all of them
-        self,
-        chunk: Bytes,
-        length: int,
-        extra: bytearray,
-        kept: Int64s,
-        values: Int64s,
-        valid: Bytes,
-    ) -> dict[str, Column]:
-        whole = len(kept) == values.shape[1]
-        behind = np.frombuffer(extra, dtype=np.uint8)
-        columns: dict[str, Column] = {}
-        for i, field in enumerate(self.schema.fields):
-            present = valid[i] if whole else valid[i][kept]
-            if field.kind is not Kind.TEXT:
-                columns[field.name] = Fixed(values[i] if whole else values[i][kept], present)
-                continue
-            offsets = np.empty(len(kept) + 1, dtype=np.int32)
-            size = kernels.text_offsets(values[i], kept, offsets)
-            text = np.empty(size, dtype=np.uint8)
-            kernels.copy_texts(
-                chunk.ctypes.data, behind.ctypes.data, length, values[i], kept, text.ctypes.data
-            )
-            columns[field.name] = Text(offsets, text, present)
-        return columns
+        return Parsed(easy, rows, rejections, taken.easy + len(taken.hard))
 
 
 def whole_lines(pieces: Iterable[bytes], *, longest: int = LONGEST_EVENT) -> Iterator[bytes]:
@@ -224,37 +144,10 @@ def _without_return(line: Bytes) -> Bytes:
     return line[:-1] if len(line) and line[-1] == ord("\r") else line
 
 
-def _described(schema: Schema) -> tuple[Int64s, Int64s]:
-    """The table of fields and that of the words of their names."""
-    table = np.zeros((len(schema.fields), kernels.FIELD_COLUMNS), dtype=np.int64)
-    words: list[tuple[int, int]] = []
-    names = schema.names
-    for row, field in zip(table, schema.fields, strict=True):
-        name = field.name.encode()
-        key = name + b'"'
-        parts = [key[i : i + 8] for i in range(0, len(key), 8)]
-        row[kernels.KIND] = field.kind
-        row[kernels.OPTIONAL] = field.optional
-        row[kernels.SCALE] = field.scale
-        row[kernels.LOW], row[kernels.HIGH] = _bounds(field)
-        row[kernels.PARTNER] = names.index(field.currency_field) if field.currency_field else -1
-        row[kernels.LONGEST] = field.longest
-        row[kernels.WORD] = len(words)
-        row[kernels.WORDS] = len(parts)
-        row[kernels.NAME] = len(name)
-        words += [(int.from_bytes(part, "little"), 2 ** (8 * len(part)) - 1) for part in parts]
-    laid = np.array(words, dtype=np.uint64).reshape(-1, 2)
-    return table, cast("Int64s", laid.view(np.int64))
-
-
-def _bounds(field: Field) -> tuple[int, int]:
-    """The least and the greatest value that the kernel may accept, as 64 bits."""
+def _column(field: Field, values: list[Value]) -> Column:
+    """A column of values that were read one by one."""
+    if field.kind is Kind.TEXT:
+        return Text.of([None if value is None else str(value) for value in values])
     if field.kind is Kind.FLOAT:
-        low = -np.inf if field.minimum is None else float(field.minimum)
-        high = np.inf if field.maximum is None else float(field.maximum)
-        return float_bits(low), float_bits(high)
-    least, most = (TIME_MIN, TIME_MAX) if field.kind is Kind.TIME else (-EXACT_LIMIT, EXACT_LIMIT)
-    # A limit between two units (a float) is rounded towards what it allows.
-    low_limit = least if field.minimum is None else int(np.ceil(field.minimum))
-    high_limit = most if field.maximum is None else int(np.floor(field.maximum))
-    return max(least, low_limit), min(most, high_limit)
+        return Fixed.of([None if value is None else float_bits(float(value)) for value in values])
+    return Fixed.of([None if value is None else int(value) for value in values])

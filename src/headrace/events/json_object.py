@@ -8,9 +8,10 @@ numbers stay the digits that were written, so none is ever a binary float.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headrace.events.json_token_kernels import DEEPEST, nesting
+from headrace.events.json_token_kernels import DEEPEST
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.times import STRICT, Reading
 from headrace.events.values import Number, Value, read_row
@@ -18,6 +19,9 @@ from headrace.events.values import Number, Value, read_row
 if TYPE_CHECKING:
     from headrace.core.columns import Bytes
     from headrace.events.schema import Schema
+
+#: A string, whole or cut off, or what is neither a string nor a bracket.
+_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^\[\]{}"]+', re.DOTALL)
 
 _OBJECT = "one JSON object (RFC 8259) in UTF-8"
 
@@ -40,7 +44,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def read_object(
+def read_object(  # noqa: PLR0911 - a kernel leaves where it knows
     schema: Schema, line: Bytes, longest: int, reading: Reading = STRICT
 ) -> dict[str, Value] | Rejected:
     """Read one event of `schema`; names that the schema does not have are passed over.
@@ -62,7 +66,7 @@ def read_object(
         head = bytes(line[:1000])
         return Rejected(Reason.OVERSIZE, "", shown(head), f"at most {longest} bytes")
     raw = line.tobytes()
-    if nesting(line) > DEEPEST:
+    if _is_too_deep(raw):
         deep = f"{_OBJECT}, nested at most {DEEPEST} deep"
         return Rejected(Reason.MALFORMED, "", shown(raw), deep)
     try:
@@ -81,6 +85,18 @@ def read_object(
         if name in names:
             values[name] = _plain(value)
     return read_row(schema, values, reading)
+
+
+def _is_too_deep(raw: bytes) -> bool:
+    """Whether objects and arrays stand deeper than `DEEPEST`, brackets in strings not counted."""
+    if raw.count(b"{") + raw.count(b"[") <= DEEPEST:
+        return False
+    depth = 0
+    for bracket in _NOT_BRACKETS.sub(b"", raw):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _plain(value: object) -> object:

@@ -18,7 +18,7 @@ from headrace.events.schema import Field, Schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headrace.features.plan import Plan
+    from headrace.definitions.plan import Plan
 
 #: Domain of a header's digest.
 HEADER_DOMAIN = b"headrace/header/v1\0"

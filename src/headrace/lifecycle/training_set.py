@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s, Text
-    from headrace.features.labels import LabelDefinition
+    from headrace.definitions.labels import LabelDefinition
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
 

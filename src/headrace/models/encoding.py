@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.columns import Floats
-    from headrace.features.plan import Feature
+    from headrace.definitions.plan import Feature
 
 CATEGORICAL = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
 

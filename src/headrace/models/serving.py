@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
-    from headrace.features.plan import Feature
+    from headrace.definitions.plan import Feature
     from headrace.models.artefact import Artefact
     from headrace.models.ensemble import TreeEnsemble
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Batch, Bytes, Column, Int64s
     from headrace.events.schema import Field
-    from headrace.features.plan import StreamPlan
+    from headrace.definitions.plan import StreamPlan
     from headrace.pipeline.inputs import Inputs
 
 _MAGIC = b"headrace/acceptance/v1\0\0"

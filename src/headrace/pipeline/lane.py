@@ -10,7 +10,7 @@ from headrace.engine.engine import Engine
 from headrace.pipeline.acceptance import Acceptance
 
 if TYPE_CHECKING:
-    from headrace.features.plan import Plan
+    from headrace.definitions.plan import Plan
     from headrace.models.serving import ServedModel
     from headrace.policy.evaluate import CompiledPolicy
 

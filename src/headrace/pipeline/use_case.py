@@ -6,17 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DefinitionError
-from headrace.features.compiler import compile_plan
-from headrace.features.labels import LabelDefinition
-from headrace.features.source_lines import user_line
-from headrace.features.streams import Stream
+from headrace.definitions.compiler import compile_plan
+from headrace.definitions.labels import LabelDefinition
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.streams import Stream
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 from headrace.pipeline.lane import Definition
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from headrace.features.feature_set import Features
+    from headrace.definitions.feature_set import Features
     from headrace.models.serving import ServedModel
     from headrace.models.specification import ModelSpecification
 

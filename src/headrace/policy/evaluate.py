@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.events.schema import Schema
-    from headrace.features.plan import Feature
+    from headrace.definitions.plan import Feature
     from headrace.policy.explain import Seen
 
 _RELATIONS = {

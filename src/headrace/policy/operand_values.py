@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Column
     from headrace.events.schema import Schema
-    from headrace.features.plan import Feature
+    from headrace.definitions.plan import Feature
     from headrace.policy.explain import Seen
 
 LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.features.source_lines import user_line
+from headrace.definitions.source_lines import user_line
 from headrace.policy import reasoning
 from headrace.policy.conditions import (
     Comparison,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind, unpack_letters
 from headrace.core.errors import DefinitionError
-from headrace.features.expressions import Expression
-from headrace.features.plan import Op
-from headrace.features.terms import (
+from headrace.definitions.expressions import Expression
+from headrace.definitions.plan import Op
+from headrace.definitions.terms import (
     FLOAT,
     Among,
     Applied,
@@ -26,7 +26,7 @@ from headrace.features.terms import (
     Outside,
     Term,
 )
-from headrace.features.terms import Constant as Written
+from headrace.definitions.terms import Constant as Written
 from headrace.policy.conditions import (
     Comparison,
     Condition,

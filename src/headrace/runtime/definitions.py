@@ -20,7 +20,7 @@ from headrace.policy.policy import Policy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headrace.features.plan import Plan
+    from headrace.definitions.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.events.json_lines import JsonLines
     from headrace.events.parsed import Parsed
     from headrace.events.schema import Schema
-    from headrace.features.plan import Plan
+    from headrace.definitions.plan import Plan
     from headrace.security.vault import Vault
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
 from headrace.events.schema import Field, Role, Schema
-from headrace.features.plan import (
+from headrace.definitions.plan import (
     Aggregate,
     Feature,
     Function,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from headrace.features.plan import Function
+from headrace.definitions.plan import Function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.features.plan import Aggregate, Plan
+    from headrace.definitions.plan import Aggregate, Plan
 
 Value = int | float | str | None
 

@@ -23,7 +23,7 @@ from headrace.core.compiled import float_bits
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached
 from headrace.engine.engine import Engine, StreamRows
 from headrace.events.schema import Field, Role, Schema
-from headrace.features.plan import (
+from headrace.definitions.plan import (
     Aggregate,
     Feature,
     Function,

@@ -15,7 +15,7 @@ from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
 from headrace.core.compiled import float_bits
 from headrace.core.errors import DefinitionError
 from headrace.events.schema import Field, Role, Schema
-from headrace.features.plan import Feature
+from headrace.definitions.plan import Feature
 from headrace.policy.conditions import Condition, feature, field, score
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.explain import because

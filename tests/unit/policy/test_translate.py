@@ -9,9 +9,9 @@ import pytest
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.events.schema import Field, Role, Schema
-from headrace.features import comparisons
-from headrace.features.expressions import Expression
-from headrace.features.terms import (
+from headrace.definitions import comparisons
+from headrace.definitions.expressions import Expression
+from headrace.definitions.terms import (
     BOOL,
     FLOAT,
     INT,
@@ -96,7 +96,7 @@ def test_expressions_become_conditions(term: Term, condition: Any) -> None:
 
 
 def test_what_computes_is_to_be_named_as_a_feature() -> None:
-    from headrace.features.arithmetic import plus  # noqa: PLC0415 - for this test alone
+    from headrace.definitions.arithmetic import plus  # noqa: PLC0415 - for this test alone
 
     with pytest.raises(DefinitionError, match=r"name it in hr\.features"):
         condition_of(compare(">", plus(COUNT, COUNT, None), 8))

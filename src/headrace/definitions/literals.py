@@ -17,8 +17,8 @@ from headrace.core.columns import Kind, pack_letters
 from headrace.core.errors import DefinitionError
 from headrace.events.countries import codes
 from headrace.events.currencies import digits_by_code
-from headrace.features.plan import Op
-from headrace.features.terms import (
+from headrace.definitions.plan import Op
+from headrace.definitions.terms import (
     BOOL,
     FLOAT,
     INT,

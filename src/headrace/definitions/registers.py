@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 from headrace.core.columns import pack_letters
 from headrace.core.errors import DefinitionError, invariant
 from headrace.events.currencies import digits_by_code
-from headrace.features.literals import float_bits
-from headrace.features.plan import (
+from headrace.definitions.literals import float_bits
+from headrace.definitions.plan import (
     Calendar,
     Conversion,
     Instruction,
@@ -16,7 +16,7 @@ from headrace.features.plan import (
     Op,
     Program,
 )
-from headrace.features.terms import (
+from headrace.definitions.terms import (
     Among,
     Applied,
     Constant,

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.features import calendars
+from headrace.definitions import calendars
 
 if TYPE_CHECKING:
-    from headrace.features.plan import Calendar
+    from headrace.definitions.plan import Calendar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

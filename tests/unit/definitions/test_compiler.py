@@ -16,16 +16,16 @@ from headrace.events.fields import (  # noqa: TC001 - an event class reads its a
     Money,
     Ref,
 )
-from headrace.features import expressions as hr
-from headrace.features.compiler import compile_plan
-from headrace.features.describe import (
+from headrace.definitions import expressions as hr
+from headrace.definitions.compiler import compile_plan
+from headrace.definitions.describe import (
     feature_table,
     group_sizes,
     horizon_ns,
     worst_case_bytes,
 )
-from headrace.features.feature_set import features
-from headrace.features.plan import (
+from headrace.definitions.feature_set import features
+from headrace.definitions.plan import (
     Aggregate,
     Feature,
     Function,
@@ -36,7 +36,7 @@ from headrace.features.plan import (
     Op,
     Plan,
 )
-from headrace.features.streams import stream, table
+from headrace.definitions.streams import stream, table
 
 MINUTE = 60 * 10**9
 DAY = 86_400 * 10**9

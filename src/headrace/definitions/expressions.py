@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.events.currencies import digits_by_code
-from headrace.features import arithmetic, calendars, comparisons, conversions, literals
-from headrace.features.plan import Op
-from headrace.features.source_lines import user_line
-from headrace.features.terms import BOOL, FLOAT, INT, TIME, InCalendar, Term, ValueType, made_of
+from headrace.definitions import arithmetic, calendars, comparisons, conversions, literals
+from headrace.definitions.plan import Op
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.terms import BOOL, FLOAT, INT, TIME, InCalendar, Term, ValueType, made_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.core.errors import SourceLine
-    from headrace.features.plan import Calendar
-    from headrace.features.streams import Table
+    from headrace.definitions.plan import Calendar
+    from headrace.definitions.streams import Table
 
 Value: TypeAlias = "Expression | literals.Literal"
 
@@ -42,7 +42,7 @@ class Expression:
     false and `true | missing` is true.
 
     >>> from headrace.events.schema import Field, Role, Schema
-    >>> from headrace.features.streams import stream
+    >>> from headrace.definitions.streams import stream
     >>> payments = stream(Schema("Payment", (
     ...     Field("id", Kind.TEXT, Role.ID), Field("at", Kind.TIME, Role.EVENT_TIME),
     ...     Field("amount", Kind.MONEY, scale=2, currency="EUR"))))

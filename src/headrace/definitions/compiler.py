@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.events.currencies import digits_by_code
-from headrace.features.describe import feature_text
-from headrace.features.plan import (
+from headrace.definitions.describe import feature_text
+from headrace.definitions.plan import (
     Aggregate,
     Feature,
     Function,
@@ -27,9 +27,9 @@ from headrace.features.plan import (
     StreamPlan,
     TablePlan,
 )
-from headrace.features.registers import ProgramBuilder, SharedTables, each_part
-from headrace.features.suggestions import known_field
-from headrace.features.terms import (
+from headrace.definitions.registers import ProgramBuilder, SharedTables, each_part
+from headrace.definitions.suggestions import known_field
+from headrace.definitions.terms import (
     StreamDefinition,
     TableDefinition,
     Term,
@@ -39,8 +39,8 @@ from headrace.features.terms import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from headrace.features.feature_set import Features
-    from headrace.features.streams import Stream, Table
+    from headrace.definitions.feature_set import Features
+    from headrace.definitions.streams import Stream, Table
 
 _EXACT_SUMS = frozenset({Function.SUM, Function.MEAN, Function.VARIANCE, Function.STD})
 _COUNTED = frozenset({Function.COUNT, Function.MEAN, Function.VARIANCE, Function.STD})
@@ -65,8 +65,8 @@ def compile_plan(
         DefinitionError: If a feature can't be computed for an event of `on`.
 
     >>> from headrace.events.schema import Field, Role, Schema
-    >>> from headrace.features.feature_set import features
-    >>> from headrace.features.streams import stream
+    >>> from headrace.definitions.feature_set import features
+    >>> from headrace.definitions.streams import stream
     >>> payments = stream(Schema("Payment", (
     ...     Field("id", Kind.TEXT, Role.ID), Field("at", Kind.TIME, Role.EVENT_TIME),
     ...     Field("card", Kind.TEXT, Role.KEY))))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.features.arithmetic import number, same_scale, to_float, unlike
-from headrace.features.literals import Operand, exact, literal, natural, scaled
-from headrace.features.plan import Op
-from headrace.features.terms import (
+from headrace.definitions.arithmetic import number, same_scale, to_float, unlike
+from headrace.definitions.literals import Operand, exact, literal, natural, scaled
+from headrace.definitions.plan import Op
+from headrace.definitions.terms import (
     BOOL,
     WORD_LIMIT,
     Among,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from headrace.core.errors import SourceLine
-    from headrace.features.literals import Literal
+    from headrace.definitions.literals import Literal
 
 _INTEGER_OPS = {"==": Op.EQ_I, "!=": Op.NE_I, "<": Op.LT_I, "<=": Op.LE_I}
 _FLOAT_OPS = {"==": Op.EQ_F, "!=": Op.NE_F, "<": Op.LT_F, "<=": Op.LE_F}

@@ -9,8 +9,8 @@ from headrace.core.columns import Kind, pack_letters
 from headrace.core.errors import DefinitionError
 from headrace.events.currencies import digits_by_code
 from headrace.events.schema import EXACT_LIMIT
-from headrace.features.suggestions import did_you_mean, known_field
-from headrace.features.terms import (
+from headrace.definitions.suggestions import did_you_mean, known_field
+from headrace.definitions.terms import (
     TIME,
     Applied,
     Constant,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.core.errors import SourceLine
-    from headrace.features.plan import Op
+    from headrace.definitions.plan import Op
 
 
 def applied(op: Op, parts: Sequence[Term], kind: ValueType, at: SourceLine | None) -> Term:

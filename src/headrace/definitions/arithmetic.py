@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.features.literals import Operand, float_constant, literal, natural
-from headrace.features.plan import Op
-from headrace.features.terms import (
+from headrace.definitions.literals import Operand, float_constant, literal, natural
+from headrace.definitions.plan import Op
+from headrace.definitions.terms import (
     FLOAT,
     TIME,
     WORD_LIMIT,

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 
 from headrace.core.columns import Kind, pack_letters
 from headrace.events.schema import Field, Role, Schema
-from headrace.features import expressions as hr
-from headrace.features.compiler import compile_plan
-from headrace.features.feature_set import features
-from headrace.features.plan import Op, Plan, Program
-from headrace.features.streams import stream
+from headrace.definitions import expressions as hr
+from headrace.definitions.compiler import compile_plan
+from headrace.definitions.feature_set import features
+from headrace.definitions.plan import Op, Plan, Program
+from headrace.definitions.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.features.expressions import Expression
+    from headrace.definitions.expressions import Expression
 
 EVENT = Schema(
     "Event",

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from headrace.core.errors import DefinitionError
-from headrace.features.plan import Calendar
-from headrace.features.suggestions import did_you_mean
+from headrace.definitions.plan import Calendar
+from headrace.definitions.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

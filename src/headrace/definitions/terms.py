@@ -18,7 +18,7 @@ from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace.features.plan import Calendar, Function, Op
+    from headrace.definitions.plan import Calendar, Function, Op
 
 #: The greatest magnitude of a register of integers.
 WORD_LIMIT = 2**63 - 1

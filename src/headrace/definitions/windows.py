@@ -14,11 +14,11 @@ from headrace.core.columns import Kind
 from headrace.core.durations import LONGEST_NS, duration_ns, duration_text
 from headrace.core.errors import DefinitionError, SourceLine
 from headrace.events.schema import EXACT_LIMIT
-from headrace.features import comparisons
-from headrace.features.expressions import Expression
-from headrace.features.plan import Function
-from headrace.features.source_lines import user_line
-from headrace.features.terms import (
+from headrace.definitions import comparisons
+from headrace.definitions.expressions import Expression
+from headrace.definitions.plan import Function
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.terms import (
     FLOAT,
     INT,
     WORD_LIMIT,
@@ -32,7 +32,7 @@ from headrace.features.terms import (
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from headrace.features.expressions import Value
+    from headrace.definitions.expressions import Value
 
 _EXACT_SUMS = frozenset({Function.SUM, Function.MEAN, Function.VARIANCE, Function.STD})
 _SQUARES = frozenset({Function.VARIANCE, Function.STD})

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.durations import duration_text, duration_words
-from headrace.features.plan import Function, Hold, Op
-from headrace.features.terms import (
+from headrace.definitions.plan import Function, Hold, Op
+from headrace.definitions.terms import (
     Among,
     Applied,
     Constant,
@@ -22,7 +22,7 @@ from headrace.features.terms import (
 )
 
 if TYPE_CHECKING:
-    from headrace.features.plan import Group, Plan
+    from headrace.definitions.plan import Group, Plan
 
 #: Beyond so many levels an expression is named, not spelled out.
 _DEEPEST = 6

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.features.expressions import Expression
-from headrace.features.source_lines import user_line
-from headrace.features.suggestions import did_you_mean
-from headrace.features.terms import FeatureValue, Outside, Term, made_of
+from headrace.definitions.expressions import Expression
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.suggestions import did_you_mean
+from headrace.definitions.terms import FeatureValue, Outside, Term, made_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

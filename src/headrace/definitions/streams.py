@@ -10,13 +10,13 @@ from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
 from headrace.events.event import schema_of
 from headrace.events.schema import Role, Schema
-from headrace.features import conversions
-from headrace.features.expressions import Expression, operand
-from headrace.features.labels import LabelOf
-from headrace.features.literals import literal
-from headrace.features.source_lines import user_line
-from headrace.features.suggestions import known_field
-from headrace.features.terms import (
+from headrace.definitions import conversions
+from headrace.definitions.expressions import Expression, operand
+from headrace.definitions.labels import LabelOf
+from headrace.definitions.literals import literal
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.suggestions import known_field
+from headrace.definitions.terms import (
     TIME,
     StreamDefinition,
     TableDefinition,
@@ -24,13 +24,13 @@ from headrace.features.terms import (
     field_term,
     stored_type,
 )
-from headrace.features.windows import Keyed
+from headrace.definitions.windows import Keyed
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from headrace.events.event import Event, Row
-    from headrace.features.expressions import Value
+    from headrace.definitions.expressions import Value
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

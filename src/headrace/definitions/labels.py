@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
 from headrace.events.schema import Role
-from headrace.features.source_lines import user_line
-from headrace.features.suggestions import known_field
+from headrace.definitions.source_lines import user_line
+from headrace.definitions.suggestions import known_field
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from headrace.features.terms import StreamDefinition
+    from headrace.definitions.terms import StreamDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Definitions: the language of features that users write, and the plan that it compiles to."""

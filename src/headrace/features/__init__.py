@@ -1,1 +1,0 @@
-"""Features: what a user declares, and the plan that it compiles to."""
