@@ -114,13 +114,13 @@ def _is_named(address: int, p: int, field: int) -> bool:
 @inner_kernel
 def _find_field(table: int, address: int, p: int) -> int:
     """The field named by the key whose opening quote is at `p`; 0 if the schema has none."""
-    field = load_i64(table + FIELDS)
-    end = load_i64(table + FIELDS_END)
+    field: int = load_i64(table + FIELDS)
+    end: int = load_i64(table + FIELDS_END)
     while field < end:
         if _is_named(address, p, field):
-            return field
+            break
         field += FIELD_BYTES
-    return 0
+    return field if field < end else 0
 
 
 @inner_kernel
@@ -197,7 +197,7 @@ def _store_code(table: int, address: int, p: int, row: int, field: int) -> int:
     letters = 3 if load_i64(field + KIND) == _CURRENCY else 2
     code = 0
     for i in range(letters):
-        letter = np.int64(load_u8(address + p + i)) - 65
+        letter: int = load_u8(address + p + i) - 65
         if letter < 0 or letter > 25:
             return -1
         code = code * 26 + letter
@@ -291,8 +291,8 @@ def _read_value(table: int, address: int, p: int, row: int, field: int) -> int: 
 @inner_kernel
 def _finish_row(table: int, row: int, line: int) -> bool:
     """Write what is missing of a line, and its amounts; whether it is good."""
-    field = load_i64(table + FIELDS)
-    end = load_i64(table + FIELDS_END)
+    field: int = load_i64(table + FIELDS)
+    end: int = load_i64(table + FIELDS_END)
     while field < end:
         if load_i64(field + SEEN) != line:
             if not _store_missing(field, row):
@@ -304,7 +304,7 @@ def _finish_row(table: int, row: int, line: int) -> bool:
                 if not there or load_u8(load_i64(partner + VALID) + row) == 0:
                     return False
                 currency = load_i64(load_i64(partner + VALUES) + 8 * row)
-                scale = np.int64(load_u8(load_i64(table + DIGITS_OF) + currency))
+                scale: int = load_u8(load_i64(table + DIGITS_OF) + currency) + 0  # as 64 bits
                 digits = load_i64(field + DIGITS)
                 store_i64(field + DIGITS, abs(digits))
                 if not _store_units(field, row, digits < 0, scale):

@@ -352,7 +352,7 @@ def _offset(address: int, p: int) -> int:
     minutes = np.int64((pairs >> np.uint64(24)) & _BYTE)
     if hours > 23 or minutes > 59:
         return _NO_OFFSET
-    seconds = (hours * 60 + minutes) * 60
+    seconds: int = 3600 * hours + 60 * minutes  # type: ignore[assignment]  # of 64 bits
     return -seconds if sign == _MINUS else seconds
 
 
