@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions.plan import (
     Aggregate,
     Feature,
@@ -27,6 +26,7 @@ from headrace.definitions.plan import (
     Program,
     StreamPlan,
 )
+from headrace.events.schema import Field, Role, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
