@@ -20,14 +20,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, IntEnum, StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.core.columns import Kind  # noqa: TC001 - a plan is decoded by its annotations
+from headrace.core.errors import ArtefactError
 from headrace.events.schema import Schema
-
-if TYPE_CHECKING:
-    from headrace.core.columns import Kind
 
 
 class Op(IntEnum):
@@ -315,6 +313,21 @@ class Plan:
     def canonical(self) -> bytes:
         """The plan as JSON with sorted keys; line numbers of definitions are left out."""
         return msgspec.json.encode(_plain(self), order="sorted")
+
+    @staticmethod
+    def from_canonical(data: bytes) -> Plan:
+        """The plan that `canonical()` wrote down.
+
+        Raises:
+            ArtefactError: When the bytes are no plan.
+        """
+        try:
+            return msgspec.json.decode(data, type=Plan)
+        except msgspec.MsgspecError as error:
+            raise ArtefactError(
+                f"these {len(data)} bytes are not a plan of this version ({error});"
+                " replay with the version of Headrace that wrote them"
+            ) from error
 
     def digest(self) -> str:
         """SHA-256 of `canonical()`, in hexadecimal: the name of this definition."""

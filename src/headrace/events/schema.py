@@ -7,23 +7,19 @@ A `Schema` is all that the rest of Headrace knows of an event class. It is plain
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from enum import StrEnum
 
 import msgspec
 
-from headrace.core.columns import Kind
-from headrace.core.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from headrace.core.errors import SourceLine
+from headrace.core.columns import Kind  # noqa: TC001 - a schema is decoded by its annotations
+from headrace.core.errors import DefinitionError, SourceLine
 
 #: Integers, exact decimals and money hold values up to this, either sign: what a JSON number
 #: carries safely (RFC 8259, section 6), and what leaves room for exact sums and squares.
 EXACT_LIMIT = 2**53 - 1
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """What a field is for, beyond how it is stored."""
 
     ID = "id"

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Bytes, Column, Int64s
-    from headrace.events.schema import Field
     from headrace.definitions.plan import StreamPlan
+    from headrace.events.schema import Field
     from headrace.pipeline.inputs import Inputs
 
 _MAGIC = b"headrace/acceptance/v1\0\0"

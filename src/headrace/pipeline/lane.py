@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from headrace.core.errors import ArtefactError
 from headrace.engine.engine import Engine
@@ -18,6 +21,36 @@ _MAGIC = b"headrace/lane/v1\0\0\0\0\0\0\0\0"
 
 
 @dataclass(frozen=True, slots=True)
+class Explaining:
+    """Which decisions carry reason codes, and how many.
+
+    Attributes:
+        most: Of one decision; 0 for none.
+        everyone: Every decision, or those only that are not the policy's mildest outcome.
+    """
+
+    most: int = 3
+    everyone: bool = False
+
+    def canonical(self) -> bytes:
+        """The settings as JSON with sorted keys.
+
+        >>> Explaining().canonical()
+        b'{"everyone":false,"most":3}'
+        """
+        return msgspec.json.encode({"everyone": self.everyone, "most": self.most}, order="sorted")
+
+    def digest(self) -> str:
+        """SHA-256 of `canonical()`, in hexadecimal."""
+        return hashlib.sha256(b"headrace/explaining/v1\0" + self.canonical()).hexdigest()
+
+    @staticmethod
+    def from_canonical(data: bytes) -> Explaining:
+        """The inverse of `canonical`."""
+        return msgspec.json.decode(data, type=Explaining)
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """All that decides, apart from the state: what a use case compiles to.
 
@@ -26,17 +59,14 @@ class Definition:
         plan: Its features.
         model: What scores them; None decides by rules alone.
         policy: What makes an outcome of them; None leaves every outcome at the mildest.
-        reasons: How many reason codes a decision carries at most.
-        explain_all: Whether every decision carries reason codes, or those only that are not the
-            policy's mildest outcome.
+        explaining: Which decisions carry reason codes.
     """
 
     name: str
     plan: Plan
     model: ServedModel | None
     policy: CompiledPolicy | None
-    reasons: int = 3
-    explain_all: bool = False
+    explaining: Explaining = field(default_factory=Explaining)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,12 +112,12 @@ def _what(recorded: JournalBatch, rebuilt: JournalBatch, header: JournalHeader, 
     ]
     if all(decided):
         for number, name in enumerate(header.features):
-            old, new = (
+            was, now = (
                 float(batch.decisions.features[number, place])
                 for place, batch in zip(places, (recorded, rebuilt), strict=True)
             )
-            if old != new and not (np.isnan(old) and np.isnan(new)):
-                parts.append(f"feature {name} was {old!r}, is {new!r}")
+            if was != now and not (np.isnan(was) and np.isnan(now)):
+                parts.append(f"feature {name} was {was!r}, is {now!r}")
         for name in ("margin", "score", "rule", "rules", "outcome", "arm", "marks"):
             old, new = (
                 getattr(batch.decisions, name)[place].item()

@@ -32,6 +32,8 @@ from headrace.pipeline.acceptance import Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from headrace.core.columns import Floats, Int64s
     from headrace.engine.engine import Features
     from headrace.pipeline.acceptance import Verdicts
@@ -129,7 +131,7 @@ def _decide(
     values = accepted.features.values
     count = len(accepted.seq)
     if count == 0:
-        return Decisions.empty(len(definition.plan.features), definition.reasons)
+        return Decisions.empty(len(definition.plan.features))
     invariant(values.shape[1] == count, "every accepted event has features")
     missing = np.full(count, np.nan)
     margin, score, taken = missing, missing, values
@@ -162,16 +164,19 @@ def _decide(
     )
 
 
-def _reasons(definition: Definition, taken: Floats, outcome: object) -> tuple[object, Floats]:
+def _reasons(
+    definition: Definition, taken: Floats, outcome: NDArray[np.uint8]
+) -> tuple[NDArray[np.int16], Floats]:
+    """Reason codes of the decisions that carry some."""
     count = taken.shape[1]
-    feature = np.full((definition.reasons, count), -1, dtype=np.int16)
-    contribution = np.zeros((definition.reasons, count))
-    if definition.model is None or definition.reasons == 0:
+    feature = np.full((definition.explaining.most, count), -1, dtype=np.int16)
+    contribution = np.zeros((definition.explaining.most, count))
+    if definition.model is None or definition.explaining.most == 0:
         return feature, contribution
-    everyone = definition.explain_all or definition.policy is None
+    everyone = definition.explaining.everyone or definition.policy is None
     rows = np.arange(count) if everyone else np.flatnonzero(outcome)
     if len(rows):
-        found, added = definition.model.reasons(taken, rows, definition.reasons)
+        found, added = definition.model.reasons(taken, rows, definition.explaining.most)
         feature[:, rows] = found
         contribution[:, rows] = added
     return feature, contribution

@@ -11,7 +11,7 @@ from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.streams import Stream
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
-from headrace.pipeline.lane import Definition
+from headrace.pipeline.lane import Definition, Explaining
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 
@@ -71,8 +71,7 @@ class UseCase:
         self.label = label
         self.model = model
         self.policy = policy
-        self.reasons = reasons
-        self.explain_all = explain_all
+        self.explaining = Explaining(reasons, explain_all)
         beside = (Stream(label.stream),) if label is not None else ()
         self.plan = compile_plan(on=on, features=features, streams=beside)
         self._compiled_policy = (
@@ -97,8 +96,7 @@ class UseCase:
             plan=self.plan,
             model=model,
             policy=compiled,
-            reasons=self.reasons,
-            explain_all=self.explain_all,
+            explaining=self.explaining,
         )
 
 

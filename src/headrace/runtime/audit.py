@@ -21,6 +21,7 @@ from headrace.policy.explain import because
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.definitions.plan import Feature
     from headrace.journal.batch import JournalBatch
     from headrace.journal.checkpoint import Checkpoint
     from headrace.journal.header import JournalHeader
@@ -158,11 +159,11 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
     plan = definitions.plan(header.definition)
     policy = definitions.policy(header.policy)
     decisions = batch.decisions
-    kinds = {item["name"]: item for item in plan["features"]}
+    kinds = {feature.name: feature for feature in plan.features}
     event = _event(batch, header, place.seq)
     features = {
         name: _feature(
-            kinds[name], plan["program"]["loads"], event, float(decisions.features[number, at])
+            kinds[name], plan.program.loads, event, float(decisions.features[number, at])
         )
         for number, name in enumerate(header.features)
     }
@@ -176,7 +177,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
             reason_text(
                 header.features[number],
                 features[header.features[number]],
-                kinds[header.features[number]]["text"] or None,
+                kinds[header.features[number]].text or None,
             ),
         )
         for k, number in enumerate(decisions.reason_feature[:, at].tolist())
@@ -226,17 +227,16 @@ def _event(batch: JournalBatch, header: JournalHeader, seq: int) -> dict[str, ob
 
 
 def _feature(
-    feature: dict[str, Any], loads: list[str], event: dict[str, object], value: float
+    feature: Feature, loads: tuple[str, ...], event: dict[str, object], value: float
 ) -> object:
     """A feature's value as people read it; None where missing."""
     if np.isnan(value):
         return None
-    kind = Kind(feature["kind"])
+    kind = feature.kind
     if kind in (Kind.COUNTRY, Kind.CURRENCY):
         return unpack_letters(int(value), 2 if kind is Kind.COUNTRY else 3)
     if kind is Kind.TEXT:
-        register = feature["register"]
-        source = loads[register] if register < len(loads) else ""
+        source = loads[feature.register] if feature.register < len(loads) else ""
         # the record holds a category's code; where it is the event's own, its text is at hand
         return event.get(source.removeprefix("field:"), f"category #{int(value)}")
     return int(value) if kind in (Kind.INT, Kind.BOOL) else value

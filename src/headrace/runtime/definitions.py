@@ -2,6 +2,7 @@
 
     definitions/<digest>.plan.json      canonical bytes of a plan
     definitions/<digest>.policy.json    canonical bytes of a policy
+    definitions/<digest>.explaining.json  which decisions carry reason codes
 
 The journal names digests; these files say what stood behind them, also when the use case's own
 file has long been changed.
@@ -10,17 +11,17 @@ file has long been changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from headrace.core.errors import NotFound
+from headrace.core.errors import ArtefactError, NotFound
+from headrace.definitions.plan import Plan
+from headrace.pipeline.lane import Explaining
 from headrace.policy.policy import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headrace.definitions.plan import Plan
+    from headrace.pipeline.lane import Definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +30,38 @@ class Definitions:
 
     folder: Path
 
-    def keep(self, plan: Plan, policy: Policy | None) -> None:
+    def keep(self, definition: Definition) -> None:
         """Keep what is in force now."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        plan, explaining = definition.plan, definition.explaining
         self._write(f"{plan.digest()}.plan.json", plan.canonical())
-        if policy is not None:
+        self._write(f"{explaining.digest()}.explaining.json", explaining.canonical())
+        if definition.policy is not None:
+            policy = definition.policy.policy
             self._write(f"{policy.digest()}.policy.json", policy.canonical())
 
-    def plan(self, digest: str) -> dict[str, Any]:
-        """A plan as plain data.
+    def plan(self, digest: str) -> Plan:
+        """A plan.
 
         Raises:
             NotFound: It is not kept here.
+            ArtefactError: It was changed.
         """
-        plain: dict[str, Any] = msgspec.json.decode(self._read(f"{digest}.plan.json"))
-        return plain
+        plan = Plan.from_canonical(self._read(f"{digest}.plan.json"))
+        if plan.digest() != digest:
+            raise ArtefactError(
+                f"{self.folder / digest}.plan.json was changed: its digest is {plan.digest()};"
+                " restore it, or run the use case once more"
+            )
+        return plan
 
     def policy(self, digest: str) -> Policy | None:
         """A policy; None for the digest of none."""
         return Policy.from_canonical(self._read(f"{digest}.policy.json")) if digest else None
+
+    def explaining(self, digest: str) -> Explaining:
+        """Which decisions carry reason codes."""
+        return Explaining.from_canonical(self._read(f"{digest}.explaining.json"))
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from headrace.adapters.history import HistoricSource
     from headrace.adapters.live import LiveLines
     from headrace.core.columns import Batch, Int64s
+    from headrace.definitions.plan import Plan
     from headrace.events.json_lines import JsonLines
     from headrace.events.parsed import Parsed
     from headrace.events.schema import Schema
-    from headrace.definitions.plan import Plan
     from headrace.security.vault import Vault
 
 

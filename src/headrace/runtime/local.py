@@ -76,7 +76,7 @@ class LocalRun:
         names = named_sources(sources, case.plan.on)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
-        Definitions(home.definitions).keep(case.plan, case.policy)
+        Definitions(home.definitions).keep(definition)
         self.meters = Meters()
         with ExitStack() as opening:
             self.local = LocalLane(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from headrace import __version__
 from headrace.core.errors import JournalError
+from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.runtime.home import Home
+
+
+#: The artefact of a journal's header that says which decisions carry reason codes.
+EXPLAINING = "explaining"
 
 
 def lane_name(use_case: str) -> str:
@@ -80,6 +85,7 @@ def signing_key(home: Home) -> SigningKey:
 
 def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
+    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = home.keys / "master.key"
     master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
     return Vault.open(home.vault, master)
@@ -231,6 +237,11 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
         rules=tuple(rule.name for rule in policy.policy.rules) if policy else (),
         reasons=tuple(reasons),
         sources=sources,
+        tables={
+            EXPLAINING: definition.explaining.digest(),
+            f"currencies {currencies.VERSION}": currencies.digest(),
+            f"countries {countries.VERSION}": countries.digest(),
+        },
     )
 
 

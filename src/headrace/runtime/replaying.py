@@ -5,18 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from headrace.journal.reader import stored_batches
-from headrace.pipeline.lane import Lane
+from headrace.lifecycle.registry import Registry
+from headrace.models.serving import ServedModel
+from headrace.pipeline.lane import Definition, Lane
 from headrace.pipeline.replay import first_difference, inputs_of, rebuild
 from headrace.pipeline.step import accept
+from headrace.policy.evaluate import CompiledPolicy
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.local_lane import EXPLAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from headrace.journal.header import JournalHeader
-    from headrace.pipeline.lane import Definition, LaneLimits
+    from headrace.pipeline.lane import LaneLimits
     from headrace.pipeline.replay import Difference
+    from headrace.runtime.home import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +106,33 @@ def _changed(folder: Path, lane: Lane, definition: Definition, limits: LaneLimit
         else:
             accept(fresh, inputs_of(batch))
     return fresh
+
+
+def recorded_definitions(home: Home, use_case: str) -> Callable[[JournalHeader], Definition]:
+    """What was in force under a header, from what the home keeps: no file of the user's is read."""
+    definitions = Definitions(home.definitions)
+    registry = Registry(home.models)
+
+    def definition(header: JournalHeader) -> Definition:
+        plan = definitions.plan(header.definition)
+        policy = definitions.policy(header.policy)
+        model = ServedModel(registry.load(header.model), plan.features) if header.model else None
+        compiled = None
+        if policy is not None:
+            compiled = CompiledPolicy(policy, plan.features, plan.stream(plan.on).schema)
+        explaining = definitions.explaining(header.tables[EXPLAINING])
+        return Definition(use_case, plan, model, compiled, explaining)
+
+    return definition
+
+
+def seq_at(folder: Path, received_ns: int) -> int:
+    """The first input of a journal that was received at or after a time."""
+    end = 0
+    for stored in stored_batches(folder):
+        received = stored.batch().inputs.received_ns
+        later = np.flatnonzero(received >= received_ns)
+        if len(later):
+            return stored.link.first_seq + int(later[0])
+        end = stored.link.next_seq
+    return end
