@@ -8,6 +8,56 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    # for type checkers and editors; when a program runs, `_PLACES` loads each name on first use
+    from headrace.core.errors import DataError as DataError
+    from headrace.core.errors import DefinitionError as DefinitionError
+    from headrace.core.errors import HeadraceError as HeadraceError
+    from headrace.core.errors import NotFound as NotFound
+    from headrace.definitions.expressions import coalesce as coalesce
+    from headrace.definitions.expressions import great_circle as great_circle
+    from headrace.definitions.expressions import maximum as maximum
+    from headrace.definitions.expressions import minimum as minimum
+    from headrace.definitions.expressions import money as money
+    from headrace.definitions.expressions import seconds_between as seconds_between
+    from headrace.definitions.expressions import when as when
+    from headrace.definitions.feature_set import features as features
+    from headrace.definitions.streams import stream as stream
+    from headrace.definitions.streams import table as table
+    from headrace.events.event import Event as Event
+    from headrace.events.event import Row as Row
+    from headrace.events.event import schema_of as schema_of
+    from headrace.events.fields import Bool as Bool
+    from headrace.events.fields import Category as Category
+    from headrace.events.fields import Country as Country
+    from headrace.events.fields import Currency as Currency
+    from headrace.events.fields import Decimal as Decimal
+    from headrace.events.fields import EventTime as EventTime
+    from headrace.events.fields import Float as Float
+    from headrace.events.fields import Id as Id
+    from headrace.events.fields import Int as Int
+    from headrace.events.fields import Key as Key
+    from headrace.events.fields import KnownAt as KnownAt
+    from headrace.events.fields import Money as Money
+    from headrace.events.fields import Ref as Ref
+    from headrace.events.fields import Text as Text
+    from headrace.events.fields import Time as Time
+    from headrace.events.fields import field as field
+    from headrace.models.artefact import Artefact as Artefact
+    from headrace.models.specification import LightGBM as LightGBM
+    from headrace.models.specification import ModelFile as ModelFile
+    from headrace.models.specification import XGBoost as XGBoost
+    from headrace.pipeline.use_case import UseCase as UseCase
+    from headrace.policy.policy import Policy as Policy
+    from headrace.policy.policy import approve as approve
+    from headrace.policy.policy import block as block
+    from headrace.policy.policy import outcome as outcome
+    from headrace.policy.policy import review as review
+    from headrace.policy.translate import score as score
+    from headrace.runtime.frames import compute as compute
+    from headrace.runtime.frames import decide as decide
+    from headrace.runtime.frames import train as train
+
 __version__ = "0.1.0"
 
 #: Public name to the module that holds it.
@@ -53,8 +103,8 @@ _PLACES = {
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     "score": "policy.translate",
     "UseCase": "pipeline.use_case",
-    **dict.fromkeys(["compute", "decide", "train"], "runtime.frames"),
-    "HeadraceError": "core.errors",
+    **dict.fromkeys(["backtest", "compute", "decide", "train"], "runtime.frames"),
+    **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),
 }
 
 __all__ = sorted(["__version__", *_PLACES])  # noqa: PLE0605 - one list says what is public

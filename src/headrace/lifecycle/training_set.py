@@ -95,11 +95,10 @@ class _Gathering:
         self.counts += np.bincount(verdicts, minlength=3)[:3]
         self.end_ns = max(self.end_ns, int(inputs.received_ns.max()))
         self.dictionary = list(accepted.features.categories)
-        plan = self.lane.definition.plan
         if len(accepted.seq):
             index = accepted.seq - first
             self.values.append(accepted.features.values)
-            self.events.append(inputs.batches[plan.on].take(inputs.row[index]))
+            self.events.append(accepted.events)
             self.known.append(inputs.received_ns[index])
         if self.label is not None and self.label.stream.name in inputs.batches:
             self._add_labels(inputs, verdicts)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Text
+from headrace.core.columns import Batch, Text
 from headrace.core.errors import invariant
 from headrace.engine.engine import StreamRows
 from headrace.journal.batch import (
@@ -30,7 +30,7 @@ from headrace.journal.batch import (
 from headrace.pipeline.acceptance import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,11 +47,13 @@ class Accepted:
 
     Attributes:
         verdicts: Of every input.
-        seq: Sequence numbers of the decided stream's accepted events, ascending.
+        events: The decided stream's accepted events.
+        seq: Their sequence numbers, ascending.
         features: Of those events.
     """
 
     verdicts: Verdicts
+    events: Batch
     seq: Int64s
     features: Features
 
@@ -83,8 +85,9 @@ def accept(lane: Lane, inputs: Inputs) -> Accepted:
     features = lane.engine.compute(streams, tables)
     lane.next_seq = first_seq + len(inputs)
     decided = rows.get(plan.on)
-    seq = decided.sequence if decided is not None else np.zeros(0, dtype=np.int64)
-    return Accepted(verdicts, seq, features)
+    if decided is None:
+        return Accepted(verdicts, Batch({}, 0), np.zeros(0, dtype=np.int64), features)
+    return Accepted(verdicts, decided.batch, decided.sequence, features)
 
 
 def step(lane: Lane, inputs: Inputs) -> JournalBatch:
@@ -98,7 +101,14 @@ def step(lane: Lane, inputs: Inputs) -> JournalBatch:
     """
     first_seq = lane.next_seq
     accepted = accept(lane, inputs)
-    decisions = _decide(lane.definition, inputs, accepted, first_seq)
+    decisions = decide(
+        lane.definition,
+        accepted.features.values,
+        accepted.features.categories,
+        accepted.events,
+        accepted.seq,
+        backfilled=accepted.verdicts.backfill,
+    )
     verdicts = accepted.verdicts
     kind = verdicts.verdict.copy()
     if verdicts.backfill:
@@ -124,33 +134,44 @@ def step(lane: Lane, inputs: Inputs) -> JournalBatch:
     )
 
 
-def _decide(
-    definition: Definition, inputs: Inputs, accepted: Accepted, first_seq: int
+def decide(
+    definition: Definition,
+    values: Floats,
+    categories: Sequence[str],
+    events: Batch,
+    seq: Int64s,
+    *,
+    backfilled: bool = False,
 ) -> Decisions:
-    """Score, policy and reasons of the accepted events of the decided stream."""
-    values = accepted.features.values
-    count = len(accepted.seq)
+    """The second half of `step`: score, policy and reasons of events with their features.
+
+    Args:
+        definition: What decides.
+        values: Features by events.
+        categories: What the codes of text categories stand for.
+        events: The events, in the same order.
+        seq: Their sequence numbers.
+        backfilled: Whether they came back from quarantine.
+    """
+    count = len(seq)
     if count == 0:
         return Decisions.empty(len(definition.plan.features))
     invariant(values.shape[1] == count, "every accepted event has features")
     missing = np.full(count, np.nan)
     margin, score, taken = missing, missing, values
     if definition.model is not None:
-        taken = definition.model.taken(values, accepted.features.categories)
+        taken = definition.model.taken(values, categories)
         scores = definition.model.score(taken)
         margin, score = scores.margin, scores.probability
     outcome = np.zeros(count, dtype=np.uint8)
     rule = np.full(count, -1, dtype=np.int16)
     rules = np.zeros(count, dtype=np.uint64)
     if definition.policy is not None:
-        batch = inputs.batches[definition.plan.on]
-        rows = inputs.row[accepted.seq - first_seq]
-        events = batch if len(rows) == len(batch) else batch.take(rows)
         decided = definition.policy.evaluate(values, score, events)
         outcome, rule, rules = decided.outcome, decided.rule, decided.rules
     feature, contribution = _reasons(definition, taken, outcome)
     return Decisions(
-        seq=accepted.seq,
+        seq=seq,
         features=values,
         margin=margin,
         score=score,
@@ -160,7 +181,7 @@ def _decide(
         rule=rule,
         outcome=outcome,
         arm=np.zeros(count, dtype=np.uint8),
-        marks=np.full(count, MARK_BACKFILLED if accepted.verdicts.backfill else 0, dtype=np.uint8),
+        marks=np.full(count, MARK_BACKFILLED if backfilled else 0, dtype=np.uint8),
     )
 
 

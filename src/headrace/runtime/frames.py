@@ -19,6 +19,7 @@ from headrace.core.columns import Kind
 from headrace.core.errors import DataError
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
+from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
 from headrace.models.encoding import CATEGORICAL, category_text
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import JournalBatch
+    from headrace.lifecycle.backtest import Backtest
     from headrace.models.artefact import Artefact
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
@@ -260,4 +262,40 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
             "rules": pa.array(rules, pa.list_(pa.string())),
             "reasons": pa.array(reasons, reason_type),
         }
+    )
+
+
+def backtest(
+    case: UseCase,
+    frames: Frames,
+    *,
+    model: Artefact | None = None,
+    new_model: Artefact | None = None,
+    new_policy: Policy | None = None,
+    amount: str | None = None,
+) -> Backtest:
+    """What another model or policy would have changed over a history.
+
+    Args:
+        case: The use case as it is.
+        frames: The decided stream, that of its labels if precision and recall are asked for, and
+            whatever features read.
+        model: What scores now; None decides by rules alone.
+        new_model: What would score; the same when None.
+        new_policy: What would decide; the use case's own when None.
+        amount: The feature that says what an event is worth; the first that is money when None.
+
+    Raises:
+        DataError: When a frame's columns cannot be those of its stream.
+    """
+    features = case.plan.features
+    served = ServedModel(model, features) if model is not None else None
+    changed = ServedModel(new_model, features) if new_model is not None else served
+    intake = _intake(case, frames)
+    return run_backtest(
+        Lane(case.definition(served), _KEY),
+        case.definition(changed, new_policy),
+        case.label,
+        intake.batches(0, _BATCH),
+        amount=amount,
     )

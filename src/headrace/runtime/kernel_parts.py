@@ -31,6 +31,7 @@ from headrace.events.schema import Field, Role, Schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headrace.engine.engine import Engine
     from headrace.models.ensemble import TreeEnsemble
     from headrace.pipeline.inputs import Inputs
 
@@ -92,6 +93,16 @@ def _json() -> None:
     JsonLines(_SCHEMA).parse(line)
 
 
+def _lines() -> None:
+    from headrace.adapters.line_kernels import gather_lines, line_starts  # noqa: PLC0415 - as above
+
+    data = np.frombuffer(bytearray(b"{}\n"), dtype=np.uint8)
+    bounds = np.zeros((2, 2), dtype=np.int64)
+    line_starts(data, 0, 3, bounds[0], bounds[1])
+    rows = np.zeros(1, dtype=np.int64)
+    gather_lines(data, bounds[0], bounds[1], rows, np.zeros(8, dtype=np.uint8))
+
+
 def _door() -> None:
     from headrace.core.interning import TextTable  # noqa: PLC0415 - as above
     from headrace.pipeline.acceptance import Acceptance  # noqa: PLC0415 - as above
@@ -123,13 +134,30 @@ def _vault() -> None:
         vault.close()
 
 
-def _engine() -> None:
+def _programs() -> None:
     from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
 
-    other = StreamPlan("refunds", _SCHEMA, 0, 0, 0, 0, _STREAM.program)
     plan = Plan(
         on="payments",
-        streams=(_STREAM, other),
+        streams=(_STREAM,),
+        tables=(),
+        groups=(),
+        aggregates=(),
+        program=Program(("field:amount",), (Instruction(Op.NEG_I, 1, (0,)),), 2),
+        features=(Feature("owed", 1, Kind.INT),),
+    )
+    order = np.arange(_ROWS, dtype=np.int64)
+    Engine(plan, threads=1).compute({"payments": StreamRows(_batch(), order, order)})
+
+
+def _windows() -> Engine:
+    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+
+    none = Program((), (), 0)
+    other = StreamPlan("refunds", _SCHEMA, 0, 0, 0, 0, none)
+    plan = Plan(
+        on="payments",
+        streams=(StreamPlan("payments", _SCHEMA, 0, 0, 0, 0, none), other),
         tables=(),
         groups=(
             Group("payments", ("card",), ("card",), 0, ()),
@@ -139,17 +167,21 @@ def _engine() -> None:
             Aggregate(Function.COUNT, 0, window_ns=10),
             Aggregate(Function.COUNT, 1, window_ns=10),
         ),
-        program=Program(("aggregate:0", "aggregate:1"), (Instruction(Op.ADD_I, 2, (0, 1)),), 3),
-        features=(Feature("count", 2, Kind.INT),),
+        program=Program(("aggregate:0",), (), 1),
+        features=(Feature("count", 0, Kind.INT),),
     )
     engine = Engine(plan, threads=1)
     order = np.arange(_ROWS, dtype=np.int64)
-    rows = StreamRows(_batch(), order, order)
-    engine.compute({"payments": rows})
-    engine = Engine.restore(plan, engine.snapshot(), threads=1)
-    state = engine.key_state(0, ("c1",))
+    engine.compute({"payments": StreamRows(_batch(), order, order)})
+    return engine
+
+
+def _state() -> None:
+    engine = _windows()
+    again = type(engine).restore(engine.plan, engine.snapshot(), threads=1)
+    state = again.key_state(0, ("c1",))
     if state is not None:
-        engine.put_key_state(0, ("c1",), state)
+        again.put_key_state(0, ("c1",), state)
 
 
 def _stump() -> TreeEnsemble:
@@ -260,16 +292,20 @@ def _journal() -> None:
     encode_payload(batch, header, leaves)
 
 
-#: What compiles the kernels of each part; those that take longest come first.
-PARTS: dict[str, Callable[[], None]] = {
-    "engine": _engine,
+#: What compiles the kernels of each part. Those that take longest come first; one that goes on from
+#: another's kernels comes long after it, when they are there to be loaded.
+PARTS: dict[str, Callable[[], object]] = {
+    "windows": _windows,
+    "programs": _programs,
     "json": _json,
-    "scorer": _scorer,
-    "reasons": _reasons,
     "door": _door,
-    "vault": _vault,
+    "scorer": _scorer,
     "policy": _policy,
     "journal": _journal,
+    "vault": _vault,
+    "reasons": _reasons,
+    "state": _state,
+    "lines": _lines,
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace.core.errors import DefinitionError, HeadraceError, NotFound, SourceLine
 from headrace.pipeline.use_case import UseCase
+from headrace.policy.policy import Policy
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -92,3 +93,24 @@ def _chosen(module: ModuleType, name: str, wanted: str) -> UseCase:
         what = f"{len(found)} use cases ({', '.join(sorted(found))})" if found else "no use case"
         raise NotFound(f"{name} has {what}; name one as FILE.py:NAME")
     return next(iter(found.values()))
+
+
+def load_policy(name: str) -> Policy:
+    """The policy in a Python file: one of its own, or that of its use case.
+
+    Raises:
+        NotFound: When there is no such file, or no policy in it.
+    """
+    path, _, wanted = name.partition(":")
+    module = _module_of(Path(path))
+    policies = {key: value for key, value in vars(module).items() if isinstance(value, Policy)}
+    if wanted and wanted in policies:
+        return policies[wanted]
+    if not wanted and len(policies) == 1:
+        return next(iter(policies.values()))
+    if not wanted and policies:
+        raise NotFound(f"{name} has the policies {sorted(policies)}; name one as FILE.py:NAME")
+    policy = _chosen(module, name, wanted).policy
+    if policy is None:
+        raise NotFound(f"the use case in {name} has no policy")
+    return policy

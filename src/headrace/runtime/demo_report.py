@@ -1,0 +1,374 @@
+"""The report of a demo: what was decided, how good and how fast it was, and one decision in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.errors import NotFound
+from headrace.lifecycle import metrics, plots
+from headrace.lifecycle.report import (
+    Commands,
+    DecisionExplained,
+    KeyFigure,
+    ProofChecked,
+    Reason,
+    Report,
+    Table,
+)
+from headrace.policy.conditions import Comparison, Constant, Source, atoms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.core.columns import Floats
+    from headrace.lifecycle.plots import Plot
+    from headrace.models.artefact import Manifest
+    from headrace.policy.policy import Policy
+    from headrace.runtime.demo import DemoFolder, DemoSettings, Evidence, Judged
+    from headrace.runtime.meters import Meters, Sample
+    from headrace.runtime.solutions import Solution
+
+#: What it costs to look at one alarm, in the report's currency.
+COST_PER_ALARM = 5.0
+#: How many of the highest scores `precision at k` is shown for.
+_TOPS = (50, 100, 200, 500, 1_000)
+_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """All that a report is made of."""
+
+    solution: Solution
+    settings: DemoSettings
+    place: DemoFolder
+    manifest: Manifest
+    model_id: str
+    meters: Meters
+    judged: Judged
+    evidence: Evidence
+    commands: tuple[tuple[str, str], ...]
+
+
+def write_report(result: DemoResult) -> bool:
+    """Write the report; whether it has plots: they need matplotlib."""
+    page = Report(
+        f"{result.solution.name}: a demo on simulated events",
+        f"{result.settings.events:,} simulated events over {result.settings.days} days, seed "
+        f"{result.settings.seed}. The model learned from the first {result.settings.history_days} "
+        "days; every figure on how good it is comes from the days after, judged by labels that "
+        "arrived later still.",
+        _figures(result),
+    )
+    drawn = _quality(page, result)
+    _decided(page, result)
+    _speed(page, result)
+    _evidence(page, result)
+    _model(page, result)
+    page.add("Commands to try next", "", Commands(result.commands))
+    page.write(result.place.report)
+    return drawn
+
+
+def _plots(*makers: Callable[[], Plot]) -> tuple[Plot, ...]:
+    """The plots, or none where there is no matplotlib."""
+    try:
+        return tuple(make() for make in makers)
+    except NotFound:
+        return ()
+
+
+def _figures(result: DemoResult) -> list[KeyFigure]:
+    judged, meters = result.judged, result.meters
+    currency = result.solution.worth[1]
+    caught = judged.fraud & judged.alarmed
+    lost = float(judged.worth[judged.fraud].sum())
+    return [
+        KeyFigure("Decisions", f"{meters.decisions:,}", f"of {meters.received:,} inputs"),
+        KeyFigure("Decisions a second", f"{meters.rate():,.0f}", "each signed and on disk"),
+        KeyFigure(
+            "Fraud caught",
+            f"{caught.sum() / max(1, judged.fraud.sum()):.0%}",
+            f"{caught.sum():,} of {judged.fraud.sum():,}",
+        ),
+        KeyFigure(
+            "Money caught",
+            f"{judged.worth[caught].sum() / max(lost, 1e-9):.0%}",
+            f"of {lost:,.0f} {currency} of fraud",
+        ),
+        KeyFigure(
+            "Bothered",
+            f"{(judged.alarmed & ~judged.fraud).mean():.2%}",
+            "of all events: alarmed, and genuine",
+        ),
+        KeyFigure(
+            "Journal",
+            "verified" if result.evidence.journal.good else "broken",
+            f"{result.evidence.journal.records:,} records",
+        ),
+    ]
+
+
+def _quality(page: Report, result: DemoResult) -> bool:
+    judged = result.judged
+    currency = result.solution.worth[1]
+    fraud, score = judged.fraud, judged.score
+    title = "How good the scores are"
+    if not fraud.any() or fraud.all():
+        page.add(title, "Too few events to judge: none or all of them were labelled.")
+        return True
+    said = (
+        f"{len(score):,} events after the end of history, {fraud.sum():,} of them labelled later "
+        f"({fraud.mean():.2%}). Labels miss some fraud, as they do in life."
+    )
+    rank, trade = metrics.roc_curve(fraud, score), metrics.precision_recall_curve(fraud, score)
+    money = metrics.money_curve(fraud, score, judged.worth, cost_per_alarm=COST_PER_ALARM)
+    drawn = _plots(
+        lambda: plots.roc(rank),
+        lambda: plots.precision_recall(trade, float(fraud.mean())),
+        lambda: plots.calibration(metrics.calibration(fraud, score)),
+        lambda: plots.money(money, currency, chosen=lowest_threshold(result.solution.case.policy)),
+    )
+    if not drawn:
+        said += " For the plots: pip install 'headrace[report]', and run the demo again."
+    rows = tuple(
+        (f"{k:,}", f"{metrics.precision_at(fraud, score, k):.1%}", f"{_found(fraud, score, k):.1%}")
+        for k in _TOPS
+        if k <= len(score)
+    )
+    summary = (
+        ("ROC AUC", f"{rank.area:.4f}"),
+        ("average precision", f"{trade.average_precision:.4f}"),
+        ("Brier score", f"{metrics.brier(fraud, score):.5f}"),
+        ("best threshold for money", f"{money.threshold[money.best]:.2f}"),
+        (f"cost of one alarm, {currency}", f"{COST_PER_ALARM:.2f}"),
+    )
+    page.add(
+        title,
+        said,
+        *drawn,
+        Table(
+            "Precision at k: of the k highest scores, the share that is fraud; and of all fraud, "
+            "the share among them",
+            ("k", "precision", "recall"),
+            rows,
+        ),
+        Table("In numbers", ("figure", "value"), summary),
+    )
+    return bool(drawn)
+
+
+def _found(fraud: np.ndarray[tuple[int], np.dtype[np.bool_]], score: Floats, k: int) -> float:
+    top = np.argsort(-score, kind="stable")[:k]
+    return float(fraud[top].sum() / fraud.sum())
+
+
+def lowest_threshold(policy: Policy | None) -> float | None:
+    """The lowest score from which on a rule alarms by the score alone; None if none does."""
+    if policy is None:
+        return None
+    found = [
+        float(atom.right.value)
+        for rule in policy.rules
+        for atom in atoms(rule.condition)
+        if isinstance(atom, Comparison)
+        and atom.left.source is Source.SCORE
+        and isinstance(atom.right, Constant)
+    ]
+    return min(found, default=None)
+
+
+def _decided(page: Report, result: DemoResult) -> None:
+    judged = result.judged
+    currency = result.solution.worth[1]
+
+    def row(name: str, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[str, ...]:
+        frauds = int((judged.fraud & chosen).sum())
+        share = f"{frauds / chosen.sum():.1%}" if chosen.any() else "-"
+        worth = float(judged.worth[judged.fraud & chosen].sum())
+        return (name, f"{chosen.sum():,}", f"{frauds:,}", share, f"{worth:,.0f}")
+
+    columns = ("decisions", "fraud", "share", f"{currency} of fraud")
+    outcomes = [name for name in ("block", "review", "approve") if (judged.outcome == name).any()]
+    policy = result.solution.case.policy
+    names = [rule.name for rule in policy.rules] if policy else []
+    reasons = result.judged.reasons
+    drawn = (
+        _plots(
+            lambda: plots.reason_bars(
+                list(reasons), list(reasons.values()), unit="decisions it is the first reason of"
+            )
+        )
+        if reasons
+        else ()
+    )
+    page.add(
+        "What was decided",
+        "After the end of history. The first rule that matches decides; reasons are given for "
+        "every event that is blocked or reviewed.",
+        Table(
+            "By outcome",
+            ("outcome", *columns),
+            tuple(row(name, judged.outcome == name) for name in outcomes),
+        ),
+        Table(
+            "By the rule that decided",
+            ("rule", *columns),
+            tuple(row(name, judged.rule == name) for name in [*names, "otherwise"]),
+        ),
+        *drawn,
+    )
+
+
+def _speed(page: Report, result: DemoResult) -> None:
+    meters = result.meters
+    p50, p99 = meters.latency_ms(50, 99)
+    drawn: tuple[Plot, ...] = ()
+    if len(meters.samples) > 2:
+        over = over_time(meters.samples)
+        drawn = _plots(
+            lambda: plots.throughput(over.seconds, over.per_second),
+            lambda: plots.latency(over.seconds, {"median": over.median_ms, "most": over.most_ms}),
+        )
+    page.add(
+        "How fast it was",
+        f"{meters.decisions:,} decisions at {meters.rate():,.0f} a second, on this machine, from "
+        "JSON lines to signed records on disk, at full speed: batches are large, so an event "
+        f"waits for its batch (p50 {p50:,.0f} ms, p99 {p99:,.0f} ms). At an offered rate batches "
+        "are small, and the wait is a few milliseconds.",
+        *drawn,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """A run cut into equal stretches of time.
+
+    Attributes:
+        seconds: The middle of each stretch, since the first read.
+        per_second: Decisions a second.
+        median_ms: Of the waits of its commits; of the stretch before, where it has none.
+        most_ms: The longest of them.
+    """
+
+    seconds: Floats
+    per_second: Floats
+    median_ms: Floats
+    most_ms: Floats
+
+
+def over_time(samples: list[Sample]) -> OverTime:
+    """A run over time, from its commits."""
+    begun = samples[0].durable_ns - samples[0].waited_ns
+    done = np.array([(sample.durable_ns - begun) / 1e9 for sample in samples])
+    total = np.cumsum([sample.decisions for sample in samples])
+    waited = np.array([sample.waited_ns / 1e6 for sample in samples])
+    bins = int(np.clip(len(samples) // 2, 2, _BINS))
+    edges = np.linspace(0.0, done[-1], bins + 1)
+    reached = np.interp(edges, np.concatenate([[0.0], done]), np.concatenate([[0], total]))
+    place = np.minimum(np.searchsorted(edges, done, side="left") - 1, bins - 1)
+    median, most = np.empty(bins), np.empty(bins)
+    last = waited[:1]
+    for number in range(bins):
+        here = waited[place == number]
+        last = here if len(here) else last
+        median[number], most[number] = np.median(last), last.max()
+    return OverTime((edges[:-1] + edges[1:]) / 2, np.diff(reached) / np.diff(edges), median, most)
+
+
+def _evidence(page: Report, result: DemoResult) -> None:
+    evidence = result.evidence
+    told = evidence.explanation
+    rules = sorted(told.rules.items(), key=lambda item: item[0] != told.rule)
+    turned_out = "It turned out to be fraud." if evidence.fraud else ""
+    page.add(
+        "One decision explained",
+        "Why a decision was made: rules, reasons, values. Personal data stand as surrogates. "
+        + turned_out,
+        DecisionExplained(
+            told.id,
+            told.outcome,
+            told.score,
+            tuple(f"{name}: {words}" for name, words in rules),
+            tuple(Reason(item.text, item.contribution) for item in told.reasons),
+            tuple(
+                (name, "missing" if value is None else str(value))
+                for name, value in told.event.items()
+            ),
+        ),
+    )
+    replayed = evidence.replayed
+    page.add(
+        "Its proof, verified",
+        "The proof is a small file. The verifier is one Python script that imports nothing of "
+        "Headrace; it ran by itself, on the proof and the public key alone.",
+        ProofChecked(
+            evidence.verified,
+            "The record, its place in the tree of its batch, the chain up to the signed head, "
+            "the signature, and the witness's checkpoint all hold."
+            if evidence.verified
+            else evidence.said,
+            (
+                ("proof", str(result.place.proof)),
+                ("verifier", str(result.place.verifier)),
+                ("public key", str(result.place.public_key)),
+                ("head", evidence.journal.head.hex()),
+            ),
+        ),
+        Table(
+            "The whole journal",
+            ("check", "found"),
+            (
+                (
+                    "every record hashed again, every link and signature",
+                    "good" if evidence.journal.good else str(evidence.journal.fault),
+                ),
+                (
+                    "held against the witness's checkpoint",
+                    "agrees" if evidence.journal.checkpoint else "does not agree",
+                ),
+                (
+                    "decisions rebuilt from the recorded inputs alone",
+                    f"{replayed.decisions:,} come out byte for byte"
+                    if replayed.difference is None
+                    else str(replayed.difference),
+                ),
+                ("records", f"{evidence.journal.records:,}"),
+                (
+                    "bytes for each record",
+                    f"{evidence.journal_bytes / max(1, evidence.journal.records):,.0f}",
+                ),
+            ),
+        ),
+    )
+
+
+def _model(page: Report, result: DemoResult) -> None:
+    manifest = result.manifest
+    rows: list[tuple[str, str]] = [("model", result.model_id), ("trees", str(manifest.trees))]
+    for what, facts in (
+        ("data", manifest.data),
+        ("label", manifest.label),
+        ("split", manifest.split),
+        ("on the test part", manifest.metrics),
+        ("settings", manifest.specification),
+        ("with", manifest.libraries),
+    ):
+        rows += [(f"{what}: {name}", _shown(value)) for name, value in facts.items()]
+    rows += [("arrival of events", manifest.arrival), ("definition", manifest.definition)]
+    page.add(
+        "The model",
+        "From its model card, which lies beside the model file.",
+        Table("Facts", ("fact", "value"), tuple(rows)),
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None or value == {} else str(value)

@@ -1,0 +1,193 @@
+"""Quarantine: what was not accepted, as the journal has it, and its way back in.
+
+What is retried enters as a backfill: a new input, marked, that later events see as far as state
+still reaches. The record of its first coming stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace.core.columns import concatenated
+from headrace.core.errors import DataError, NotFound
+from headrace.events.json_lines import JsonLines
+from headrace.journal.batch import InputKind
+from headrace.journal.reader import find, stored_batches
+from headrace.pipeline.inputs import Inputs
+from headrace.runtime.intake import Assembly, Part
+from headrace.runtime.local_lane import now_ns, open_vault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from headrace.core.columns import Batch
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+    from headrace.runtime.home import Home
+    from headrace.runtime.local_lane import LocalLane
+
+#: The source that retried inputs come from; their position is the input that they retry.
+SOURCE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedInput:
+    """One input that was not accepted.
+
+    Attributes:
+        seq: Its sequence number.
+        stream: Which stream it came for.
+        source: Where it came from.
+        position: Its ordinal there.
+        received_ns: When.
+        reason: Why it was not accepted.
+        field: The field that was wrong; "" for the event as a whole.
+        value: What stood there; personal data are not shown.
+        expected: What was expected.
+        reference: Name of its sealed bytes in the vault; "" where its fields could be read.
+        length: Of the bytes.
+        retried_as: The input that it came back as and was accepted; None if it did not.
+    """
+
+    seq: int
+    stream: str
+    source: str
+    position: int
+    received_ns: int
+    reason: str
+    field: str
+    value: str
+    expected: str
+    reference: str
+    length: int
+    retried_as: int | None
+
+
+def quarantined(folder: Path) -> list[QuarantinedInput]:
+    """Every input of a journal that was quarantined, in known order."""
+    found: list[QuarantinedInput] = []
+    returned: dict[int, int] = {}
+    for stored in stored_batches(folder):
+        batch, header = stored.batch(), stored.header
+        found += _of_batch(batch, header)
+        back = batch.inputs.kind == InputKind.BACKFILL
+        for index in np.flatnonzero(back).tolist():
+            returned[int(batch.inputs.position[index])] = batch.first_seq + index
+    return [replace(item, retried_as=returned.get(item.seq)) for item in found]
+
+
+def _of_batch(batch: JournalBatch, header: JournalHeader) -> list[QuarantinedInput]:
+    inputs, told = batch.inputs, batch.quarantined
+    texts = [column.strings() for column in (told.field, told.value, told.expected, told.vault)]
+    place = {int(seq): at for at, seq in enumerate(told.seq)}
+    found = []
+    for index in np.flatnonzero(inputs.kind == InputKind.QUARANTINED).tolist():
+        seq = batch.first_seq + index
+        at = place.get(seq)
+        field, value, expected, reference = (
+            ("" if at is None else column[at] or "") for column in texts
+        )
+        found.append(
+            QuarantinedInput(
+                seq=seq,
+                stream=header.stream_names[int(inputs.stream[index])],
+                source=header.sources[int(inputs.source[index])],
+                position=int(inputs.position[index]),
+                received_ns=int(inputs.received_ns[index]),
+                reason=header.reasons[int(inputs.reason[index])],
+                field=field,
+                value=value,
+                expected=expected,
+                reference=reference,
+                length=0 if at is None else int(told.length[at]),
+                retried_as=None,
+            )
+        )
+    return found
+
+
+def raw_bytes(home: Home, item: QuarantinedInput) -> bytes:
+    """The sealed bytes of an input that could not be read.
+
+    Raises:
+        NotFound: Nothing was sealed, or its retention has passed.
+    """
+    if not item.reference:
+        raise NotFound(f"input {item.seq} could be read: nothing of it was sealed")
+    vault = open_vault(home)
+    try:
+        return vault.unseal(item.reference)
+    finally:
+        vault.close()
+
+
+def retry(local: LocalLane, items: Sequence[QuarantinedInput]) -> list[JournalBatch]:
+    """Put quarantined inputs through the lane once more, as backfills.
+
+    Args:
+        local: An open lane; one of its sources is `SOURCE`.
+        items: Not yet retried, in known order.
+
+    Raises:
+        DataError: When one of them was accepted before.
+    """
+    again = [item for item in items if item.retried_as is not None]
+    if again:
+        raise DataError(f"input {again[0].seq} was accepted before, as input {again[0].retried_as}")
+    made: list[JournalBatch] = []
+    for sealed in (False, True):
+        chosen = [item for item in items if bool(item.reference) == sealed]
+        if chosen:
+            inputs = (_unsealed if sealed else _typed)(local, chosen)
+            made.append(local.decide(inputs))
+    local.commit()
+    return made
+
+
+def _unsealed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
+    """Inputs of bytes that the vault kept, read under the schema of today."""
+    assembly = Assembly(local.definition.plan, local.vault)
+    number = local.source_number(SOURCE)
+    parts = []
+    for stream in dict.fromkeys(item.stream for item in items):
+        places = np.array([i for i, item in enumerate(items) if item.stream == stream])
+        lines = [local.vault.unseal(items[i].reference) for i in places]
+        # a line feed inside the bytes of a table's row would make two rows of one
+        data = b"\n".join(line.replace(b"\n", b" ") for line in lines) + b"\n"
+        parsed = JsonLines(assembly.schemas[stream]).parse(data)
+        positions = np.array([items[i].seq for i in places], dtype=np.int64)
+        parts.append(
+            Part(number, assembly.rank(stream), places, positions, parsed, lines.__getitem__)
+        )
+    received = np.full(len(items), now_ns(), dtype=np.int64)
+    return assembly.inputs(parts, received, now_ns(), {}, retried=True)
+
+
+def _typed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
+    """Inputs of events whose fields the journal holds; their personal data are surrogates."""
+    names = local.header.stream_names
+    batches: dict[str, list[Batch]] = {}
+    stream = np.array([names.index(item.stream) for item in items], dtype=np.uint8)
+    row = np.zeros(len(items), dtype=np.int32)
+    for index, item in enumerate(items):
+        stored, _ = find(local.journal.folder, item.seq)
+        batch = stored.batch()
+        place = int(batch.inputs.row[item.seq - batch.first_seq])
+        one = batch.events[item.stream].take(np.array([place]))
+        row[index] = len(batches.setdefault(item.stream, []))
+        batches[item.stream].append(one)
+    now = now_ns()
+    return Inputs(
+        stream=stream,
+        row=row,
+        source=np.full(len(items), local.source_number(SOURCE), dtype=np.uint16),
+        position=np.array([item.seq for item in items], dtype=np.int64),
+        received_ns=np.full(len(items), now, dtype=np.int64),
+        read_ns=np.full(len(items), now, dtype=np.int64),
+        batches={name: concatenated(rows) for name, rows in batches.items()},
+        retried=True,
+    )

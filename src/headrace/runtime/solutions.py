@@ -1,0 +1,90 @@
+"""What a ready-made use case may bring beside itself: a simulator of the events that it decides.
+
+A solution is the module that an entry point of the group `headrace.solutions` names. Its use case
+is found as in a user's file; the names below are looked for in the same module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headrace.core.errors import NotFound
+from headrace.runtime.loading import load_case, solutions
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from headrace.pipeline.use_case import UseCase
+
+
+class SimulateTo(Protocol):
+    """`simulate_to`: writes a simulation to files, the same for the same seed."""
+
+    def __call__(
+        self,
+        folder: Path,
+        *,
+        events: int,
+        days: int,
+        seed: int,
+        start: dt.date | None = None,
+        parted_at: int | None = None,
+        progress: Callable[[str, int, int], None] = ...,
+    ) -> tuple[dict[str, Path], ...]:
+        """Returns the file of each stream and table, for each part of the simulated time."""
+
+
+class SimulateLines(Protocol):
+    """`simulate_lines`: the decided events as JSON lines, at a rate or as fast as can be."""
+
+    def __call__(
+        self,
+        *,
+        events: int,
+        days: int,
+        seed: int,
+        start: dt.date | None = None,
+        rate: float | None = None,
+    ) -> Iterator[bytes]:
+        """Returns whole lines, in order of arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A ready-made use case with its simulator.
+
+    Attributes:
+        name: As commands call it.
+        case: The use case.
+        simulate_to: See `SimulateTo`.
+        simulate_lines: See `SimulateLines`.
+        worth: The feature that says what an event is worth, and its currency.
+    """
+
+    name: str
+    case: UseCase
+    simulate_to: SimulateTo
+    simulate_lines: SimulateLines
+    worth: tuple[str, str]
+
+
+def solution(name: str) -> Solution:
+    """The ready-made use case of that name that can simulate its events.
+
+    Raises:
+        NotFound: There is none, or it has no simulator.
+    """
+    known = solutions()
+    if name not in known:
+        raise NotFound(f"no ready-made use case {name!r}; there are: {', '.join(sorted(known))}")
+    module: Any = importlib.import_module(known[name])
+    try:
+        return Solution(
+            name, load_case(name), module.simulate_to, module.simulate_lines, module.WORTH
+        )
+    except AttributeError as error:
+        raise NotFound(f"{name} has no simulator ({error})") from error

@@ -1,0 +1,78 @@
+"""Training on files: history as a user names it in, a model of the home out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import DataError, DefinitionError
+from headrace.lifecycle.registry import Registry
+from headrace.lifecycle.training import train
+from headrace.pipeline.lane import Lane
+from headrace.runtime.intake import Assembly, HistoryIntake
+from headrace.runtime.local import BATCH_ROWS
+from headrace.runtime.local_lane import now_ns
+from headrace.runtime.sources import historic_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from headrace.lifecycle.training import Trained, TrainingSettings
+    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.home import Home
+    from headrace.runtime.sources import SourceName
+
+
+def train_on_files(
+    case: UseCase,
+    home: Home,
+    names: Sequence[SourceName],
+    settings: TrainingSettings,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Trained:
+    """Train a use case on files, keep the model in the home, and make it the one that runs.
+
+    Args:
+        case: With a label and a model to be fitted.
+        home: Where the model goes.
+        names: Files of the decided stream, of its labels, and of whatever features read.
+        settings: How history is parted.
+        progress: Called with (what is done, done, of how many).
+
+    Raises:
+        DefinitionError: When the use case has no label, or no model to fit.
+        DataError: When there are no labels, or the history is too short.
+        NotFound: When a file is not there.
+    """
+    if case.label is None:
+        raise DefinitionError(
+            f"{case.name} has no label, so there is nothing to learn",
+            fix='give it label=chargebacks.of(payments).within("60d")',
+        )
+    if case.label.stream.name not in {name.stream for name in names}:
+        raise DataError(
+            f"no labels: name the events of {case.label.stream.name!r} with --labels FILE"
+        )
+    assembly = Assembly(case.plan, None)
+    opened = historic_sources(names, assembly)
+    after = {stream.name: stream.arrives_after_ns for stream in case.plan.streams}
+    intake = HistoryIntake(
+        assembly,
+        list(enumerate(opened)),
+        after,
+        now_ns,
+        lambda done: progress("reading times", done, 0),
+    )
+
+    def batches() -> Iterator[Inputs]:
+        done = 0
+        for inputs in intake.batches(0, BATCH_ROWS):
+            yield inputs
+            done += len(inputs)
+            progress("computing features", done, len(intake))
+
+    lane = Lane(case.definition(None), (0, 0))
+    trained = train(case, lane, batches(), settings=settings, progress=progress)
+    registry = Registry(home.models)
+    registry.use(case.name, registry.add(trained.artefact))
+    return trained
