@@ -87,6 +87,7 @@ def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
     home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = home.keys / "master.key"
+    path.parent.mkdir(parents=True, exist_ok=True)
     master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
     return Vault.open(home.vault, master)
 
