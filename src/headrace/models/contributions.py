@@ -16,32 +16,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from headrace.models.contributions_kernels import build_tables, explain
+from headrace.models import scorer_kernels as slots
+from headrace.models.contributions_kernels import build_tables
+from headrace.models.matrix import check_matrix
 from headrace.models.quadrature import gauss_legendre
-from headrace.models.scorer import (
-    BLOCK_ROWS,
-    CONSTANT_BYTES,
-    Chunk,
-    Sources,
-    check_matrix,
-    column_tables,
-    cut_chunks,
-    kernel_settings,
-    read_sources,
-    walk_tables,
-)
+from headrace.models.scorer import plan_margins
+from headrace.models.scorer_kernels import BLOCK_ROWS, CONSTANT_BYTES
+from headrace.models.scoring_plan import NO_MARGINS, ScoringPlan
+from headrace.models.sources import Chunk, Sources, column_tables, cut_chunks, read_sources
 from headrace.models.vector_kernels import ADDITION_WORDS, ANSWER_WORDS, UNIT_SPLITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.models.ensemble import TreeEnsemble
+    from headrace.models.scorer import TreeScorer
 
 #: Bytes that the tables of one model may take; trees beyond it are explained path by path.
 TABLE_BYTES_MAX: Final = 128 * 2**20
 
 #: Units whose answers are held at a time.
-_BATCH_UNITS: Final = 64
+_BATCH_UNITS: Final = 32
 
 _VECTOR_BYTES: Final = 32
 
@@ -241,6 +236,22 @@ class _Paths:
         self.nodes_max = max(self.nodes_max, end - root)
         self.room_max = max(self.room_max, count + features)
 
+    def plan(self, plan: ScoringPlan, features: int) -> None:
+        """Put the arrays in a plan."""
+        plan.number(slots.PATH_COUNT, len(self.trees))
+        plan.some_paths = bool(self.trees)
+        plan.hold(slots.PATHS, _table(self.trees, 6))
+        plan.hold(slots.PATH_LEAVES, _table(self.leaves, 2))
+        plan.hold(slots.PATH_ENTRIES, _table(self.entries, 3))
+        plan.hold(slots.PATH_SPLITS, _table(self.splits, 2))
+        plan.hold(slots.PATH_VALUES, np.array(self.values, np.float64))
+        plan.hold(slots.PATH_RATIOS, np.array(self.ratios, np.float64))
+        plan.hold(slots.POINTS, np.array(self.points, np.float64))
+        plan.hold(slots.WEIGHTS, np.array(self.weights, np.float64))
+        plan.room(slots.PASSED_AT, self.nodes_max)
+        plan.room(slots.PRODUCTS_AT, 8 * self.room_max)
+        plan.room(slots.FOUND_AT, 8 * features)
+
 
 def _share_trees(leaves: list[list[_Leaf]], lanes: int) -> list[list[_Unit]]:
     """Cut the trees into units; a tree that takes the slower way has none."""
@@ -274,8 +285,13 @@ class ContributionScorer:
         expected: the margin to expect of a row of which nothing is known.
     """
 
-    def __init__(self, ensemble: TreeEnsemble) -> None:
-        """Build the tables of an ensemble."""
+    def __init__(self, ensemble: TreeEnsemble, scorer: TreeScorer | None = None) -> None:
+        """Build the tables of an ensemble.
+
+        Args:
+            ensemble: the model.
+            scorer: the scorer of the same ensemble, whose tables then are not built again.
+        """
         self.ensemble = ensemble
         lanes = 8 if ensemble.single else 4
         leaves = [_leaves(ensemble, tree) for tree in range(ensemble.trees)]
@@ -283,77 +299,50 @@ class ContributionScorer:
         units = _share_trees(leaves, lanes)
         place = _places(units, lanes)
         sources = read_sources(ensemble)
-        splits = [any(leaf.path for leaf in tree) for tree in leaves]
+        self._plan = scorer.plan.copy() if scorer else plan_margins(ensemble, sources)
+        self._plan.real(slots.EXPECTED, self.expected)
         without = np.array([not mine for mine in units], np.bool_)
-        chunks = cut_chunks(ensemble, sources, without)
+        chunks = [chunk for chunk in cut_chunks(ensemble, sources, without) if not chunk.walked]
+        schedule = _Schedule(sources, ensemble, _UnitTables(place))
+        self.table_bytes = self._plan_units(chunks, units, schedule)
         paths = _Paths()
         for tree, mine in enumerate(units):
-            if not mine and splits[tree]:
+            if not mine and any(leaf.path for leaf in leaves[tree]):
                 paths.add(ensemble, tree, leaves[tree])
+        paths.plan(self._plan, ensemble.features)
         self.walked_trees = len(paths.trees)
-        self._assemble(
-            sources, [chunk for chunk in chunks if not chunk.walked], units, place, paths
-        )
 
-    def _assemble(
-        self,
-        sources: Sources,
-        chunks: list[Chunk],
-        units: list[list[_Unit]],
-        place: dict[int, tuple[int, int]],
-        paths: _Paths,
-    ) -> None:
-        """Put together what the kernel reads, in the order of its arguments."""
-        ensemble = self.ensemble
-        lanes = 8 if ensemble.single else 4
-        built = _UnitTables(place)
-        schedule = _Schedule(sources, ensemble, built)
-        columns, tables, firsts = column_tables(sources, chunks)
+    def _plan_units(
+        self, chunks: list[Chunk], units: list[list[_Unit]], schedule: _Schedule
+    ) -> int:
+        """Put the tables of all units in the plan; returns their size."""
+        plan, lanes = self._plan, 8 if self.ensemble.single else 4
+        place = schedule.built.place
+        columns, tables, firsts = column_tables(schedule.sources, chunks)
         spans = []
         for at, chunk in enumerate(chunks):
             mine = [unit for tree in units[chunk.first : chunk.last] for unit in tree]
             spans.append((firsts[at], firsts[at + 1], *schedule.add(chunk, mine)))
-        held = built.build(lanes)
-        contribution_tables = held.astype(np.float32) if ensemble.single else held
-        self.table_bytes = contribution_tables.nbytes
-        walk_columns, walk_codes, nodes = walk_tables(ensemble, sources)
-        places = np.full((ensemble.features, 2), -1, np.int64)
+        held = schedule.built.build(lanes).astype(plan.precision)
+        places = np.full((self.ensemble.features, 2), -1, np.int64)
         for feature, at_place in place.items():
             places[feature] = at_place
-        widest = max((len(chunk.columns) for chunk in chunks), default=0)
-        answers_at = CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS
-        arena_bytes = answers_at + _BATCH_UNITS * BLOCK_ROWS
         groups = -(-len(place) // lanes)
-        settings = kernel_settings(ensemble)
-        settings[2] = self.expected
-        self._arguments = (
-            settings,
-            np.array(
-                [BLOCK_ROWS, arena_bytes, groups, answers_at, paths.nodes_max, paths.room_max],
-                np.int64,
-            ),
-            sources.table,
-            sources.thresholds,
-            _table(spans, 4),
-            columns,
-            tables,
-            np.array(schedule.words, np.int32).reshape(-1, ANSWER_WORDS),
-            _table(schedule.batches, 4),
-            _table(schedule.additions, ADDITION_WORDS),
-            contribution_tables.view(np.uint8),
-            places,
-            walk_columns,
-            walk_codes,
-            nodes,
-            _table(paths.trees, 6),
-            _table(paths.leaves, 2),
-            _table(paths.entries, 3),
-            _table(paths.splits, 2),
-            np.array(paths.values, np.float64),
-            np.array(paths.ratios, np.float64),
-            np.array(paths.points, np.float64),
-            np.array(paths.weights, np.float64),
-        )
+        plan.number(slots.UNIT_CHUNK_COUNT, len(spans))
+        plan.number(slots.GROUP_COUNT, groups)
+        plan.hold(slots.UNIT_CHUNKS, _table(spans, 4))
+        plan.hold(slots.UNIT_COLUMNS, columns)
+        plan.hold(slots.UNIT_TABLES, tables)
+        plan.hold(slots.UNIT_WORDS, np.array(schedule.words, np.int32).reshape(-1, ANSWER_WORDS))
+        plan.hold(slots.BATCHES, _table(schedule.batches, 4))
+        plan.hold(slots.ADDITIONS, _table(schedule.additions, ADDITION_WORDS))
+        plan.hold(slots.CONTRIBUTIONS, held)
+        plan.hold(slots.PLACES, places)
+        widest = max((len(chunk.columns) for chunk in chunks), default=0)
+        plan.arena(CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS)
+        plan.room(slots.ANSWERS_AT, _BATCH_UNITS * BLOCK_ROWS)
+        plan.room(slots.VECTORS_AT, groups * BLOCK_ROWS * _VECTOR_BYTES)
+        return held.nbytes
 
     def contributions(
         self,
@@ -379,8 +368,36 @@ class ContributionScorer:
         """
         low, high, rows_given = check_matrix(self.ensemble, X, rows, low, high)
         out = np.empty((self.ensemble.features + 1, high - low))
-        explain(X, rows_given, rows is not None, low, high, *(*self._arguments, out))
+        self._plan.run(X, rows_given, low, high, NO_MARGINS, out)
         return out
+
+    def explain(
+        self,
+        X: NDArray[np.float64],
+        *,
+        rows: NDArray[np.int64] | None = None,
+        low: int = 0,
+        high: int | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Margins and contributions together, which reads each row once.
+
+        Args:
+            X: float64 `[features, rows]`, C-contiguous; NaN is missing.
+            rows: int64 row numbers to explain, in this order; all rows if absent.
+            low: the first row (or place in `rows`) to explain.
+            high: one past the last; the end if absent.
+
+        Returns:
+            What `TreeScorer.margins` and `contributions` return, in every bit.
+
+        Raises:
+            DataError: `X` or `rows` has another shape, type or layout.
+        """
+        low, high, rows_given = check_matrix(self.ensemble, X, rows, low, high)
+        margins = np.empty(high - low)
+        out = np.empty((self.ensemble.features + 1, high - low))
+        self._plan.run(X, rows_given, low, high, margins, out)
+        return margins, out
 
 
 @dataclass(slots=True)

@@ -17,15 +17,52 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel
-from headrace.models.scorer_kernels import encode, fill_columns
-from headrace.models.vector_kernels import STRIDE, add_tables, answer_units
+from headrace.core.compiled import inner_kernel, kernel, load_f64, load_i32, load_i64, load_u8
+from headrace.core.memory import store_f64, store_u8
+from headrace.models.scorer_kernels import (
+    ADDITIONS,
+    ANSWERS_AT,
+    ARENA_AT,
+    BATCHES,
+    BLOCK_ROWS,
+    CODES_AT,
+    CONSTANT_BYTES,
+    CONTRIBUTIONS,
+    EXPECTED,
+    FEATURE_COUNT,
+    FOUND_AT,
+    GROUP_COUNT,
+    NODES,
+    PASSED_AT,
+    PATH_COUNT,
+    PATH_ENTRIES,
+    PATH_LEAVES,
+    PATH_RATIOS,
+    PATH_SPLITS,
+    PATH_VALUES,
+    PATHS,
+    PLACES,
+    POINTS,
+    PRODUCTS_AT,
+    RANK_COUNT,
+    RANKS_AT,
+    SINGLE,
+    UNIT_CHUNK_COUNT,
+    UNIT_CHUNKS,
+    UNIT_COLUMNS,
+    UNIT_TABLES,
+    UNIT_WORDS,
+    VECTORS_AT,
+    WEIGHTS,
+    fill_columns,
+)
+from headrace.models.vector_kernels import STRIDE, add_tables, answer_units, load_f32, stay_apart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@kernel
+@inner_kernel
 def leaf_patterns(
     value: float,
     ratios: NDArray[np.float64],
@@ -89,156 +126,126 @@ def build_tables(
                     tables[vector * lanes + entries[entry, 1]] += patterns[pattern, entry - first]
 
 
-@kernel
-def walk_paths(
-    tree: int,
-    nodes: NDArray[np.int32],
-    ranks: NDArray[np.int32],
-    paths: NDArray[np.int64],
-    path_leaves: NDArray[np.int64],
-    path_entries: NDArray[np.int64],
-    path_splits: NDArray[np.int64],
-    path_values: NDArray[np.float64],
-    path_ratios: NDArray[np.float64],
-    points: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    right: NDArray[np.bool_],
-    products: NDArray[np.float64],
-    found: NDArray[np.float64],
-) -> None:
-    """Add one tree's contributions for one row, leaf by leaf, to `found`.
+@inner_kernel
+def walk_paths(plan: int, work: int, path: int, ranks: int, found: int) -> None:
+    """Add one tree's contributions for one row, leaf by leaf, to the numbers at `found`.
 
-    `paths`: first and last node, first and last leaf, first and last point of the quadrature.
-    `path_leaves`: first and last entry. `path_entries`: feature, first and last split.
-    `path_splits`: node, and whether the path goes right there.
+    `path` is the entry of the tree: first and last node, first and last leaf, first and last point
+    of the quadrature. `PATH_LEAVES`: first and last entry. `PATH_ENTRIES`: feature, first and last
+    split. `PATH_SPLITS`: node, and whether the path goes right there.
     """
-    root, end = paths[tree, 0], paths[tree, 1]
-    point_first, point_last = paths[tree, 4], paths[tree, 5]
-    for node in range(root, end):
-        right[node - root] = ranks[nodes[node, 0]] >= nodes[node, 1]
-    for leaf in range(paths[tree, 2], paths[tree, 3]):
-        first, last = path_leaves[leaf, 0], path_leaves[leaf, 1]
-        for point in range(point_first, point_last):
-            products[point - point_first] = path_values[leaf] * weights[point]
+    stay_apart()
+    nodes, root = load_i64(plan + NODES), load_i64(path)
+    entries, splits = load_i64(plan + PATH_ENTRIES), load_i64(plan + PATH_SPLITS)
+    ratios = load_i64(plan + PATH_RATIOS)
+    right = work + load_i64(plan + PASSED_AT)
+    products = work + load_i64(plan + PRODUCTS_AT)
+    point_first = load_i64(path + 32)
+    count = load_i64(path + 40) - point_first
+    points = load_i64(plan + POINTS) + 8 * point_first
+    weights = load_i64(plan + WEIGHTS) + 8 * point_first
+    passes = products + 8 * count
+    for node in range(root, load_i64(path + 8)):
+        here = nodes + 12 * node
+        goes = load_i32(ranks + 4 * load_i32(here)) >= load_i32(here + 4)
+        store_u8(right + node - root, np.uint8(goes))
+    for leaf in range(load_i64(path + 16), load_i64(path + 24)):
+        value = load_f64(load_i64(plan + PATH_VALUES) + 8 * leaf)
+        first = load_i64(load_i64(plan + PATH_LEAVES) + 16 * leaf)
+        last = load_i64(load_i64(plan + PATH_LEAVES) + 16 * leaf + 8)
+        for point in range(count):
+            store_f64(products + 8 * point, value * load_f64(weights + 8 * point))
         for entry in range(first, last):
             passed = 1.0
-            for split in range(path_entries[entry, 1], path_entries[entry, 2]):
-                if right[path_splits[split, 0] - root] != path_splits[split, 1]:
+            at = entries + 24 * entry
+            for split in range(load_i64(at + 8), load_i64(at + 16)):
+                wanted = load_i64(splits + 16 * split + 8)
+                if load_u8(right + load_i64(splits + 16 * split) - root) != wanted:
                     passed = 0.0
-            for point in range(point_first, point_last):
-                t = points[point]
-                products[point - point_first] *= passed * t + path_ratios[entry] * (1.0 - t)
-            products[point_last - point_first + entry - first] = passed
+            ratio = load_f64(ratios + 8 * entry)
+            for point in range(count):
+                t = load_f64(points + 8 * point)
+                factor = passed * t + ratio * (1.0 - t)
+                store_f64(products + 8 * point, load_f64(products + 8 * point) * factor)
+            store_f64(passes + 8 * (entry - first), passed)
         for entry in range(first, last):
-            passed = products[point_last - point_first + entry - first]
-            ratio = path_ratios[entry]
+            passed, ratio = load_f64(passes + 8 * (entry - first)), load_f64(ratios + 8 * entry)
             if passed == ratio:
                 continue
             integral = 0.0
-            for point in range(point_first, point_last):
-                t = points[point]
-                integral += products[point - point_first] / (passed * t + ratio * (1.0 - t))
-            found[path_entries[entry, 0]] += (passed - ratio) * integral
+            for point in range(count):
+                t = load_f64(points + 8 * point)
+                integral += load_f64(products + 8 * point) / (passed * t + ratio * (1.0 - t))
+            to = found + 8 * load_i64(entries + 24 * entry)
+            store_f64(to, load_f64(to) + (passed - ratio) * integral)
 
 
 @kernel
-def explain(
-    X: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    take_rows: bool,  # noqa: FBT001 - kernels have no keyword arguments
-    low: int,
-    high: int,
-    settings: NDArray[np.float64],
-    layout: NDArray[np.int64],
-    sources: NDArray[np.int64],
-    thresholds: NDArray[np.float64],
-    chunks: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    tables: NDArray[np.uint8],
-    unit_words: NDArray[np.int32],
-    batches: NDArray[np.int64],
-    additions: NDArray[np.int64],
-    contribution_tables: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    walk_columns: NDArray[np.int64],
-    walk_tables: NDArray[np.int32],
-    nodes: NDArray[np.int32],
-    paths: NDArray[np.int64],
-    path_leaves: NDArray[np.int64],
-    path_entries: NDArray[np.int64],
-    path_splits: NDArray[np.int64],
-    path_values: NDArray[np.float64],
-    path_ratios: NDArray[np.float64],
-    points: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Write the contributions of rows `low` to `high` to the columns of `out`."""
-    block, arena_bytes, groups = layout[0], layout[1], layout[2]
-    answers_at, path_nodes, path_room = layout[3], layout[4], layout[5]
-    expected = settings[2]
-    single = np.int64(settings[0])
-    features = out.shape[0] - 1
-    lanes = 8 if single else 4
-    width = (min(block, high - low) + STRIDE - 1) // STRIDE * STRIDE
-    numbers = np.empty(width, np.float64)
-    codes = np.empty(sources.shape[0] * width, np.int32)
-    arena = np.empty(arena_bytes, np.uint8)
-    sums = np.empty(groups * block * 4, np.float64)
-    sums_single = sums.view(np.float32)
-    ranks = np.empty(walk_columns.shape[0], np.int32)
-    right = np.empty(path_nodes, np.bool_)
-    products = np.empty(path_room, np.float64)
-    found = np.empty(features, np.float64)
-    for begin in range(low, high, block):
-        count = min(block, high - begin)
-        padded = (count + STRIDE - 1) // STRIDE * STRIDE
-        encode(
-            X, rows, take_rows, begin, begin + count,
-            settings, sources, thresholds, numbers, codes, width,
-        )  # fmt: skip
-        for group in range(groups):
-            sums[group * block * 4 : (group * block + count) * 4] = 0.0
-        for chunk in range(chunks.shape[0]):
-            fill_columns(
-                chunks[chunk, 0], chunks[chunk, 1], columns, tables, codes, width, count,
-                arena, block,
-            )  # fmt: skip
-            for batch in range(chunks[chunk, 2], chunks[chunk, 3]):
-                answers = arena.ctypes.data + answers_at
-                answer_units(
-                    arena.ctypes.data, unit_words.ctypes.data,
-                    batches[batch, 0], batches[batch, 1], answers, block, padded,
-                )  # fmt: skip
-                add_tables(
-                    sums.ctypes.data, contribution_tables.ctypes.data, answers,
-                    additions.ctypes.data, batches[batch, 2], batches[batch, 3], block, count,
-                    single,
-                )  # fmt: skip
-        to = begin - low
+def add_paths(plan: int, work: int, count: int, out: int, apart: int) -> None:
+    """Add the contributions of all trees that are explained path by path to the columns at `out`.
+
+    The ranks of the rows are filled.
+    """
+    features = load_i64(plan + FEATURE_COUNT)
+    found = work + load_i64(plan + FOUND_AT)
+    ranks = work + load_i64(plan + RANKS_AT)
+    for index in range(count):
         for feature in range(features):
-            group, lane = places[feature, 0], places[feature, 1]
-            if group < 0:
-                out[feature, to : to + count] = 0.0
-            elif single:
-                for index in range(count):
-                    place = (group * block + index) * lanes + lane
-                    out[feature, to + index] = sums_single[place]
-            else:
-                for index in range(count):
-                    place = (group * block + index) * lanes + lane
-                    out[feature, to + index] = sums[place]
-        if paths.shape[0]:
-            for index in range(count):
-                for column in range(walk_columns.shape[0]):
-                    code = codes[walk_columns[column, 0] * width + index]
-                    ranks[column] = walk_tables[walk_columns[column, 1] + code]
-                found[:] = 0.0
-                for tree in range(paths.shape[0]):
-                    walk_paths(
-                        tree, nodes, ranks, paths, path_leaves, path_entries, path_splits,
-                        path_values, path_ratios, points, weights, right, products, found,
-                    )  # fmt: skip
-                for feature in range(features):
-                    out[feature, to + index] += found[feature]
-        out[features, to : to + count] = expected
+            store_f64(found + 8 * feature, 0.0)
+        for tree in range(load_i64(plan + PATH_COUNT)):
+            walk_paths(
+                plan, work, load_i64(plan + PATHS) + 48 * tree,
+                ranks + 4 * index * load_i64(plan + RANK_COUNT), found,
+            )  # fmt: skip
+        for feature in range(features):
+            to = out + 8 * (apart * feature + index)
+            store_f64(to, load_f64(to) + load_f64(found + 8 * feature))
+
+
+@kernel
+def add_units(plan: int, work: int, width: int, count: int) -> None:
+    """Add up the vectors of contributions of the encoded rows, from the tables of all units."""
+    padded = (count + STRIDE - 1) // STRIDE * STRIDE
+    arena = work + load_i64(plan + ARENA_AT)
+    answers = work + load_i64(plan + ANSWERS_AT)
+    vectors = work + load_i64(plan + VECTORS_AT)
+    for group in range(load_i64(plan + GROUP_COUNT)):
+        for word in range(4 * count):
+            store_f64(vectors + 32 * BLOCK_ROWS * group + 8 * word, 0.0)
+    for number in range(load_i64(plan + UNIT_CHUNK_COUNT)):
+        chunk = load_i64(plan + UNIT_CHUNKS) + 32 * number
+        fill_columns(
+            load_i64(plan + UNIT_COLUMNS), load_i64(plan + UNIT_TABLES), load_i64(chunk),
+            load_i64(chunk + 8), work + load_i64(plan + CODES_AT), width, count,
+            arena + CONSTANT_BYTES,
+        )  # fmt: skip
+        for place in range(load_i64(chunk + 16), load_i64(chunk + 24)):
+            batch = load_i64(plan + BATCHES) + 32 * place
+            answer_units(
+                arena, load_i64(plan + UNIT_WORDS), load_i64(batch), load_i64(batch + 8),
+                answers, BLOCK_ROWS, padded,
+            )  # fmt: skip
+            add_tables(
+                vectors, load_i64(plan + CONTRIBUTIONS), answers, load_i64(plan + ADDITIONS),
+                load_i64(batch + 16), load_i64(batch + 24), BLOCK_ROWS, count,
+                load_i64(plan + SINGLE),
+            )  # fmt: skip
+
+
+@kernel
+def write_contributions(plan: int, work: int, count: int, out: int, apart: int) -> None:
+    """Write the vectors of contributions to the columns at `out`, and the expected margin last."""
+    single, features = load_i64(plan + SINGLE) != 0, load_i64(plan + FEATURE_COUNT)
+    vectors = work + load_i64(plan + VECTORS_AT)
+    for feature in range(features):
+        place = load_i64(plan + PLACES) + 16 * feature
+        group, lane = load_i64(place), load_i64(place + 8)
+        first = vectors + 32 * BLOCK_ROWS * group + (4 if single else 8) * lane
+        for index in range(count):
+            value = 0.0
+            if group >= 0:
+                at = first + 32 * index
+                value = np.float64(load_f32(at)) if single else load_f64(at)
+            store_f64(out + 8 * (apart * feature + index), value)
+    for index in range(count):
+        store_f64(out + 8 * (apart * features + index), load_f64(plan + EXPECTED))

@@ -84,7 +84,7 @@ class ServedModel:
     def contributions(self) -> ContributionScorer:
         """Exact contributions; their tables are made when they are first asked for."""
         if self._contributions is None:
-            self._contributions = ContributionScorer(self.ensemble)
+            self._contributions = ContributionScorer(self.ensemble, self._scorer)
         return self._contributions
 
     def taken(self, values: Floats, dictionary: Sequence[str]) -> Floats:

@@ -85,6 +85,41 @@ def _at_least(builder: Any, values: Any, threshold: Any) -> Any:
     return builder.icmp_unsigned(">=", values, threshold)
 
 
+@intrinsic
+def stay_apart(typing_context: Any) -> Any:
+    """In a kernel: keep the optimiser from copying this kernel into its callers.
+
+    A large kernel gains nothing from that, and every copy takes its time to be optimised.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def load_f32(typing_context: Any, address: Any) -> Any:
+    """In a kernel: the float32 at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load(builder, arguments[0], ir.FloatType())
+
+    return types.float32(types.int64), generate
+
+
+@intrinsic
+def store_f32(typing_context: Any, address: Any, value: Any) -> Any:
+    """In a kernel: write a float32 at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _store(builder, arguments[0], arguments[1])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32), generate
+
+
 def _select_tree(builder: Any, arena: Any, entry: Any, rows: Any, *, constant: bool | None) -> None:
     """One selection over all rows; `constant` says what the four results are, None for mixed."""
     columns = [builder.add(arena, _word(builder, entry, number)) for number in (1, 2, 3)]
