@@ -157,7 +157,8 @@ class TreeScorer:
             or not out.flags.carray
         ):
             raise DataError(
-                f"out is {out.dtype} {out.shape}; it must be contiguous float64 with {high - low} places"
+                f"out is {out.dtype} {out.shape}; "
+                f"it must be contiguous float64 with {high - low} places"
             )
         self.plan.run(X, rows_given, low, high, out, NO_CONTRIBUTIONS)
         return out
