@@ -17,22 +17,19 @@ _RETURN = 13
 def line_starts(data: Bytes, begin: int, end: int, starts: Int64s, ends: Int64s) -> int:
     """Where the lines of `data[begin:end]` start and end, newlines left out; returns how many.
 
-    Blank lines are left out; a last line without newline counts.
+    Blank lines are left out, as is the carriage return before a newline or the end; a last line
+    without newline counts.
     """
     count = 0
     start = begin
-    for i in range(begin, end):
-        if data[i] == _NEWLINE:
+    for i in range(begin, end + 1):
+        if i == end or data[i] == _NEWLINE:
             stop = i - 1 if i > start and data[i - 1] == _RETURN else i
             if stop > start:
                 starts[count] = start
                 ends[count] = stop
                 count += 1
             start = i + 1
-    if start < end:
-        starts[count] = start
-        ends[count] = end
-        count += 1
     return count
 
 

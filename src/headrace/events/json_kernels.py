@@ -63,6 +63,8 @@ _QUOTE, _COMMA, _COLON, _MINUS = 34, 44, 58, 45
 _OPEN_OBJECT, _CLOSE_OBJECT, _LINE_FEED, _CARRIAGE_RETURN = 123, 125, 10, 13
 
 _TEN = np.array([10**i for i in range(19)], dtype=np.int64)
+#: The greatest numbers that may be multiplied by these and still fit 63 bits.
+_MOST = np.array([(2**63 - 1) // 10**i for i in range(19)], dtype=np.int64)
 _TEN_FLOAT = np.array([float(10**i) for i in range(23)], dtype=np.float64)
 _EXACT_FLOAT = 2**53
 
@@ -82,16 +84,16 @@ _TIME, _CURRENCY, _COUNTRY, _TEXT = (
 
 
 @kernel
-def count_lines(address: int, length: int) -> int:
-    """How many line feeds stand in `length` bytes at an address."""
-    count = 0
+def most_lines(address: int, length: int) -> int:
+    """The most line feeds that can stand in `length` bytes at an address, too many by 31 at most.
+
+    The bytes of the last vector, if it is not whole, are not looked at; each may be one.
+    """
+    count = length & 31
     p = 0
     while p + 32 <= length:
         count += count_line_feeds(address + p)
         p += 32
-    while p < length:
-        count += load_u8(address + p) == _LINE_FEED
-        p += 1
     return count
 
 
@@ -127,7 +129,7 @@ def _find_field(table: int, address: int, p: int) -> int:
 def _store_units(field: int, row: int, negative: int, scale: int) -> bool:
     """Store the number in a field's slots in units of ten to minus `scale`; whether it may be.
 
-    It may not where it is no whole number of units, out of bounds, or beyond 18 digits.
+    It may not where it is no whole number of units, out of bounds, or beyond 63 bits.
     """
     units = load_i64(field + DIGITS)
     shift = load_i64(field + EXPONENT) + scale
@@ -135,7 +137,7 @@ def _store_units(field: int, row: int, negative: int, scale: int) -> bool:
         if shift > 18 or shift < -18:
             return False
         if shift > 0:
-            if units >= _TEN[18 - shift]:
+            if units > _MOST[shift]:
                 return False
             units *= _TEN[shift]
         else:

@@ -75,7 +75,7 @@ class SchemaTable:
         """Read a chunk of whole lines, C-contiguous; the last may be without a line feed."""
         size = len(chunk)
         address = chunk.ctypes.data
-        room = kernels.count_lines(address, size) + 1
+        room = kernels.most_lines(address, size) + 1
         table = self._table.copy()
         head = table.ctypes.data
         rows = self._layout.placed(table, head, room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from headrace.adapters.line_kernels import line_starts
 from headrace.core.columns import Fixed, Kind
 from headrace.core.compiled import float_bits
 from headrace.events.json_lines import JsonLines, whole_lines
 from headrace.events.json_object import read_object
+from headrace.events.json_table import SchemaTable
 from headrace.events.reasons import LONGEST_EVENT, Reason, Rejected
 from headrace.events.schema import Field, Role, Schema
 from headrace.events.times import Reading
@@ -84,9 +87,13 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.from_regex(r"-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
     st.sampled_from(
-        ["0", "-0", "-0.0", "01", "1.", ".5", "1e", "+1", "1e400", "NaN", "Infinity", "-Infinity"]
-        + ["9007199254740991", "9007199254740992", "0e999", "1e-999", "9" * 30, "1" * 5000]
+        [
+            *["0", "-0", "-0.0", "01", "1.", ".5", "1e", "+1", "1e400", "NaN", "Infinity", "1e0"],
+            *["9007199254740991", "9007199254740992", "0e999", "1e-999", "-Infinity", "10.0"],
+            *["9223372036854775807", "9223372036854775808", "18446744073709551616"],
+        ]
     ),
+    st.sampled_from(["9" * 30, "1" * 5000]),
 )
 TIMES = st.one_of(
     st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
@@ -103,8 +110,11 @@ SCALARS = st.one_of(
     st.text(max_size=24).map(json.dumps),
     st.text(max_size=24).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.sampled_from(
-        ["true", "false", "null", '"EUR"', '"JPY"', '"BHD"', '"XXX"', '"DE"', '"UK"', '""']
-        + ['"\\ud800"', '"\\u0000"', '"a\\nb"', "[]", "{}", "tru", '"open', "[1,]", '{"a":}', "nul"]
+        [
+            *["true", "false", "null", '"EUR"', '"JPY"', '"BHD"', '"XXX"', '"DE"', '"UK"', '""'],
+            *["[]", "{}", "tru", '"open', "[1,]", "nul"],
+            *['{"a":}', '"\\ud800"', '"\\u0000"', '"a\\nb"'],
+        ]
     ),
 )
 VALUES = st.recursive(
@@ -149,7 +159,7 @@ def near_lines(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass").replace(b"\n", b" ")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(lines=st.lists(near_lines(), max_size=6), end=st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
 @example(lines=[PLAIN.encode()] * 3, end=b"\r\n")
 def test_fast_and_general_agree_on_near_lines(lines: list[bytes], end: bytes) -> None:
@@ -232,6 +242,107 @@ def test_hostile_lines_are_refused_and_their_neighbours_are_not(
     assert parsed.batch.text("note").strings() == ["Käse 買 🧀"] * 2
 
 
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_valid_lines_take_the_fast_way(*, spaced: bool, ascii_only: bool) -> None:
+    """All that a line may plainly hold is read by the kernel; only escapes need the general way."""
+    rng = random.Random(5)
+    lines = []
+    for _ in range(200):
+        members = list(json.loads(PLAIN).items())
+        for _ in range(rng.randrange(4)):
+            del members[rng.randrange(2, len(members))]
+        members += [("more", rng.choice([None, "x", 1.5, [1, {"a": [True]}], {"é": "\n"}]))]
+        if rng.randrange(2):
+            members += [("extra", rng.randrange(10**9))]
+        rng.shuffle(members)
+        line = dict(members)
+        if "currency" not in line or "card" not in line:
+            continue
+        if rng.randrange(3) == 0:
+            line |= {
+                "card": rng.randrange(10**15),
+                "risk": "0.125",
+                "note": "a" * rng.randrange(99),
+            }
+        separators = (", ", ": ") if spaced else (",", ":")
+        lines.append(json.dumps(line, separators=separators, ensure_ascii=ascii_only).encode())
+    data = b"\n".join(lines)
+    check(data)
+    taken = SchemaTable(SCHEMA, Reading(), LONGEST_EVENT).read(np.frombuffer(data, np.uint8))
+    escaped = sum(b'"note":' in line.replace(b" ", b"") and b"\\u" in line for line in lines)
+    assert taken.easy + len(taken.hard) == len(lines) > 100
+    assert len(taken.hard) <= escaped
+
+
+def test_most_valid_lines_of_the_fuzz_take_the_fast_way() -> None:
+    rng = random.Random(3)
+    data = b"\n".join(mutated(rng, PLAIN.encode()) for _ in range(3000))
+    parsed = JsonLines(SCHEMA).parse(data)
+    taken = SchemaTable(SCHEMA, Reading(), LONGEST_EVENT).read(np.frombuffer(data, np.uint8))
+    assert len(parsed.rows) > 100
+    assert taken.easy > 0.9 * len(parsed.rows)
+
+
+def test_times_counted_in_a_unit_take_the_fast_way() -> None:
+    schema = Schema("Tick", (Field("at", Kind.TIME), Field("n", Kind.INT)))
+    for epoch, count in (("ms", "1700000000123"), ("ns", "1700000000123456789"), ("s", "1.7e9")):
+        data = f'{{"at":{count},"n":1}}\n{{"at":-{count},"n":1}}\n{{"at":"{count}","n":1}}'.encode()
+        check(data, schema, Reading(epoch=epoch))
+        taken = SchemaTable(schema, Reading(epoch=epoch), 999).read(np.frombuffer(data, np.uint8))
+        assert taken.easy == 2
+
+
+def test_chunks_of_many_blocks_keep_every_text_in_its_place() -> None:
+    rng = random.Random(9)
+    notes = ["é" * rng.randrange(100) if i % 7 else "x" * rng.randrange(1024) for i in range(6000)]
+    notes[4321] = 'needs "escapes"'
+    schema = Schema("Note", (Field("n", Kind.INT), Field("note", Kind.TEXT), Field("k", Kind.TEXT)))
+    data = b"".join(
+        json.dumps({"note": note, "n": i, "k": str(i)}, ensure_ascii=False).encode() + b"\n"
+        for i, note in enumerate(notes)
+    )
+    assert len(data) > 4 * 2**18
+    for given_data in (data, data[:-1], memoryview(data), np.frombuffer(b" " + data, np.uint8)[1:]):
+        parsed = JsonLines(schema).parse(given_data)
+        assert parsed.batch.text("note").strings() == notes
+        assert parsed.batch.text("k").strings() == [str(i) for i in range(len(notes))]
+        assert parsed.rows.tolist() == parsed.batch.fixed("n").values.tolist()
+
+
+def test_limits_of_floats_that_are_no_doubles() -> None:
+    odd = 2**53 + 1
+    low = Schema("Low", (Field("x", Kind.FLOAT, minimum=odd),))
+    high = Schema("High", (Field("x", Kind.FLOAT, maximum=odd),))
+    for text in (
+        "9007199254740992",
+        "9007199254740994",
+        "9007199254740993",
+        "9.007199254740992e15",
+    ):
+        check(f'{{"x":{text}}}'.encode(), low)
+        check(f'{{"x":{text}}}'.encode(), high)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    data=st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"x", b"{}", b" "]), max_size=12).map(
+        b"".join
+    )
+)
+@example(data=b"{}\n\r")
+@example(data=b"{}\n{}\r")
+def test_the_index_of_a_file_counts_lines_as_the_parser_does(data: bytes) -> None:
+    held = np.frombuffer(data, np.uint8).copy()
+    starts = np.empty(len(data) // 2 + 1, dtype=np.int64)
+    ends = np.empty_like(starts)
+    count = line_starts(held, 0, len(held), starts, ends)
+    assert count == JsonLines(SCHEMA).parse(data).received
+    found = [data[a:b] for a, b in zip(starts[:count], ends[:count], strict=True)]
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    assert found == [line for line in lines if line]
+
+
 def test_a_part_of_the_schema_passes_over_the_rest() -> None:
     part = Schema("Times", (SCHEMA.field("at"), SCHEMA.field("count")))
     nested = (
@@ -248,7 +359,7 @@ def test_a_part_of_the_schema_passes_over_the_rest() -> None:
 def test_a_stream_is_cut_into_whole_lines(data: bytes, cuts: list[int]) -> None:
     data = data.replace(b"\x07", b"\n")
     bounds = [0, *sorted(cuts), len(data)]
-    pieces = [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(bounds)]
     chunks = list(whole_lines(pieces))
     assert b"".join(chunks) == data.removeprefix(b"\xef\xbb\xbf")
     assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])

@@ -1,0 +1,251 @@
+"""Columns to lines of JSON: events as the readers take them, and any other columns.
+
+Everything is done by the column: a value becomes its JSON text, a member its name and that text,
+and the members of a row are joined. What is missing is left out of its object.
+
+* Amounts and decimals are number tokens with exactly the digits of their unit (`12.30`, not
+  `12.3`), so no reader that keeps digits can lose one. Floats are the shortest text that reads
+  back as the same double.
+* Times are ISO 8601 in UTC (`Z`), to the second, millisecond, microsecond or nanosecond: the
+  coarsest that says them in full.
+* Text is UTF-8 as it is; only the quote, the backslash and control characters are escaped (RFC
+  8259, section 7).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.core.columns import Kind, unpack_letters
+from headrace.core.errors import invariant
+from headrace.events import currencies
+from headrace.events.arrow_forms import to_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headrace.core.columns import Batch, Int64s
+    from headrace.events.schema import Field, Schema
+
+#: Rows whose lines are made at once; their bytes must fit the 32-bit offsets of Arrow's text.
+_ROWS = 16_384
+
+_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A column whose texts are JSON already, as `object_texts` gives them; null is missing."""
+
+    texts: pa.Array
+
+
+#: A column to be written: an Arrow array of text, integers, floats (NaN is missing), truth values,
+#: times in UTC, or lists of text; or what is JSON already.
+OutColumn: TypeAlias = pa.Array | Rendered
+
+
+def lines_of(columns: Sequence[tuple[str, OutColumn]]) -> bytes:
+    r"""The rows of columns as lines of JSON, members in the order of the columns.
+
+    >>> lines_of([("outcome", pa.array(["approve", "review"])), ("score", pa.array([0.25, None]))])
+    b'{"outcome":"approve","score":0.25}\n{"outcome":"review"}\n'
+    """
+    if not columns:
+        return b""
+    parts = []
+    for start in range(0, _length(columns[0][1]), _ROWS):
+        piece = [(name, _sliced(column, start)) for name, column in columns]
+        parts.append(_data(_joined(piece, "}\n")))
+    return b"".join(parts)
+
+
+def object_texts(columns: Sequence[tuple[str, OutColumn]]) -> pa.Array:
+    """The rows of columns as JSON objects in an Arrow array of text, to be put into other columns.
+
+    Their bytes together must stay below 2 GiB.
+
+    >>> object_texts([("code", pa.array(["R1"])), ("weight", pa.array([0.5]))]).to_pylist()
+    ['{"code":"R1","weight":0.5}']
+    """
+    return _joined(columns, "}")
+
+
+def list_texts(offsets: pa.Array, items: OutColumn) -> Rendered:
+    """Lists of JSON values: row `i` holds the items from `offsets[i]` to `offsets[i + 1]`.
+
+    >>> list_texts(pa.array([0, 2, 2], pa.int32()), pa.array([1, 2])).texts.to_pylist()
+    ['[1,2]', '[]']
+    """
+    texts = pc.fill_null(_json(items), "null")
+    inside = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ",")
+    return Rendered(pc.binary_join_element_wise("[", inside, "]", ""))
+
+
+def write_lines(schema: Schema, batch: Batch) -> bytes:
+    r"""Events as lines of JSON, which read back as the same batch.
+
+    >>> from headrace.core.columns import Fixed
+    >>> from headrace.core.columns import Batch as Events
+    >>> from headrace.events.schema import Field, Schema
+    >>> schema = Schema("Fee", (Field("at", Kind.TIME), Field("rate", Kind.DECIMAL, scale=4)))
+    >>> write_lines(schema, Events({"at": Fixed.of([5 * 10**8]), "rate": Fixed.of([-12500])}, 1))
+    b'{"at":"1970-01-01T00:00:00.500Z","rate":-1.2500}\n'
+    """
+    stored = to_storage(schema, batch)
+    columns: list[tuple[str, OutColumn]] = []
+    for field in schema.fields:
+        column = stored.column(field.name)
+        if field.kind in {Kind.DECIMAL, Kind.MONEY}:
+            texts = _decimals(column, _digits_after_point(field, stored))
+            columns.append((field.name, Rendered(texts)))
+        elif field.kind in {Kind.CURRENCY, Kind.COUNTRY}:
+            letters = 3 if field.kind is Kind.CURRENCY else 2
+            columns.append((field.name, Rendered(pc.take(_quoted_codes(letters), column))))
+        elif field.kind is Kind.BOOL:
+            columns.append((field.name, pc.cast(column, pa.bool_())))
+        else:
+            columns.append((field.name, column))
+    return lines_of(columns)
+
+
+def _length(column: OutColumn) -> int:
+    return len(column.texts if isinstance(column, Rendered) else column)
+
+
+def _sliced(column: OutColumn, start: int) -> OutColumn:
+    if isinstance(column, Rendered):
+        return Rendered(column.texts.slice(start, _ROWS))
+    return column.slice(start, _ROWS)
+
+
+def _joined(columns: Sequence[tuple[str, OutColumn]], end: str) -> pa.Array:
+    rows = {_length(column) for _, column in columns}
+    invariant(len(rows) == 1, "columns of one table have as many rows")
+    members = []
+    for name, column in columns:
+        before = f",{json.dumps(name, ensure_ascii=False)}:"
+        members.append(pc.fill_null(pc.binary_join_element_wise(before, _json(column), ""), ""))
+    inside = pc.binary_join_element_wise(*members, "")
+    # the first comma makes way for the brace
+    return pc.binary_join_element_wise(pc.binary_replace_slice(inside, 0, 1, "{"), end, "")
+
+
+def _data(texts: pa.Array) -> bytes:
+    """The bytes of all texts, one after the other."""
+    invariant(texts.type == pa.string(), "lines are text with 32-bit offsets")
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return data[int(bounds[0]) : int(bounds[-1])].to_pybytes() if data is not None else b""
+
+
+def _json(column: OutColumn) -> pa.Array:
+    """A column's values as JSON texts; null stays null."""
+    if isinstance(column, Rendered):
+        return column.texts
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pc.binary_join_element_wise('"', _escaped(column.cast(pa.string())), '"', "")
+    if pa.types.is_floating(kind):
+        doubles = column.cast(pa.float64())
+        return pc.cast(pc.if_else(pc.is_finite(doubles), doubles, None), pa.string())
+    if pa.types.is_timestamp(kind):
+        return _times(pc.cast(pc.cast(column, pa.timestamp("ns", kind.tz)), pa.int64()))
+    if pa.types.is_list(kind):
+        offsets = column.offsets
+        first, last = offsets[0].as_py(), offsets[-1].as_py()
+        items = column.values.slice(first, last - first)
+        lists = list_texts(pc.subtract(offsets, offsets[0]), items).texts
+        return pc.if_else(column.is_valid(), lists, None)
+    invariant(pa.types.is_integer(kind) or pa.types.is_boolean(kind), f"{kind} can be JSON")
+    return pc.cast(column, pa.string())
+
+
+def _escaped(texts: pa.Array) -> pa.Array:
+    """Texts with quotes, backslashes and control characters escaped."""
+    _, offsets, data = texts.buffers()
+    if data is None or len(texts) == 0:
+        return texts
+    bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    held = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
+    marks = np.unique(held[(held < 32) | (held == ord('"')) | (held == ord("\\"))])
+    # the backslash first, since the others bring new ones
+    for mark in sorted(marks.tolist(), key=lambda byte: byte != ord("\\")):
+        texts = pc.replace_substring(texts, chr(mark), json.dumps(chr(mark))[1:-1])
+    return texts
+
+
+def _times(ns: pa.Array) -> pa.Array:
+    """Nanoseconds since 1970 as quoted ISO 8601 in UTC, each as coarse as it may be."""
+    values = pc.fill_null(ns, 0).to_numpy()
+    fineness = np.select([values % size == 0 for size in _NS.values()], range(4))
+    return _by_group(ns, fineness.astype(np.int64), _times_to)
+
+
+def _times_to(ns: pa.Array, fineness: int) -> pa.Array:
+    unit, size = list(_NS.items())[fineness]
+    stamps = pc.cast(pc.divide(ns, size), pa.timestamp(unit))
+    texts = pc.utf8_replace_slice(pc.cast(stamps, pa.string()), 10, 11, "T")
+    return pc.binary_join_element_wise('"', texts, 'Z"', "")
+
+
+def _digits_after_point(field: Field, stored: pa.RecordBatch) -> Int64s:
+    """For each row, the digits after the point of an amount or decimal."""
+    if not field.currency_field:
+        return np.full(stored.num_rows, field.scale, dtype=np.int64)
+    packed = pc.fill_null(stored.column(field.currency_field), 0).to_numpy()
+    # where the currency is missing the amount is too, and its digits do not matter
+    digits: Int64s = np.maximum(currencies.digits_by_letters()[packed], 0).astype(np.int64)
+    return digits
+
+
+def _decimals(units: pa.Array, digits: Int64s) -> pa.Array:
+    return _by_group(units, digits, _decimals_of)
+
+
+def _decimals_of(units: pa.Array, digits: int) -> pa.Array:
+    """Units of ten to minus `digits` as plain decimal numbers."""
+    if digits == 0:
+        return pc.cast(units, pa.string())
+    size = pc.abs(units)
+    whole = pc.divide(size, 10**digits)
+    rest = pc.subtract(size, pc.multiply(whole, 10**digits))
+    sign = pc.if_else(pc.less(units, 0), "-", "")
+    # a one before the rest keeps its zeros
+    padded = pc.utf8_slice_codeunits(pc.cast(pc.add(rest, 10**digits), pa.string()), 1)
+    point = pc.binary_join_element_wise(pc.cast(whole, pa.string()), padded, ".")
+    return pc.binary_join_element_wise(sign, point, "")
+
+
+def _by_group(
+    values: pa.Array, groups: Int64s, render: Callable[[pa.Array, int], pa.Array]
+) -> pa.Array:
+    """`render(values, group)` of each group's rows, put back into their places."""
+    found = np.unique(groups)
+    if len(found) == 1:
+        return render(values, int(found[0]))
+    if len(found) == 0:
+        return pa.array([], pa.string())
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], found)
+    sorted_values = values.take(pa.array(order))
+    ends = [*bounds[1:].tolist(), len(values)]
+    parts = [
+        render(sorted_values.slice(start, end - start), int(group))
+        for group, start, end in zip(found, bounds.tolist(), ends, strict=True)
+    ]
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return pa.concat_arrays(parts).take(pa.array(places))
+
+
+@cache
+def _quoted_codes(letters: int) -> pa.Array:
+    return pa.array([f'"{unpack_letters(number, letters)}"' for number in range(26**letters)])
