@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import Formatter
 from typing import TYPE_CHECKING
 
 from headrace.core.durations import duration_text, duration_words
@@ -84,7 +85,8 @@ _PICKED = {
 def feature_text(term: Term) -> str:
     """A template of what a feature says in a reason; `{value}` stands for its value."""
     if term.text:
-        return term.text if "{value}" in term.text else f"{term.text}: {{value}}"
+        says_value = any(name == "value" for _, name, _, _ in Formatter().parse(term.text))
+        return term.text if says_value else f"{term.text}: {{value}}"
     return f"{words(term).replace('{', '{{').replace('}', '}}')}: {{value}}"
 
 

@@ -25,6 +25,7 @@ import pyarrow.parquet
 
 from headrace.adapters.opening import open_file
 from headrace.core.errors import DataError, invariant
+from headrace.events.schema import Role
 from headrace.journal.proof import VERIFIER, prove, write_proof
 from headrace.journal.verification import Report as Verification
 from headrace.journal.verification import verify
@@ -181,10 +182,10 @@ def judge(
     case = solution.case
     schema = case.on.definition.schema
     worth = solution.worth[0]
-    id_name, at_name = schema.fields[0].name, case.on.definition.event_time
-    for field in schema.fields:
-        id_name = field.name if field.role.name == "ID" else id_name
-    named = f"feature_{worth}" if schema.names_field(worth) else worth
+    id_field, at_name = schema.having(Role.ID), case.on.definition.event_time
+    assert id_field is not None
+    id_name = id_field.name
+    named = f"feature_{worth}" if worth in schema.names else worth
     table = pyarrow.parquet.read_table(
         place.decisions,
         columns=[id_name, at_name, "seq", "received", "score", "outcome", "rule", "reasons", named],

@@ -1,8 +1,9 @@
-"""The report of a demo: what was decided, how good and how fast it was, and one decision in full."""
+"""The report of a demo: what was decided, how good, how fast, and one decision in full."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -177,6 +178,7 @@ def lowest_threshold(policy: Policy | None) -> float | None:
         if isinstance(atom, Comparison)
         and atom.left.source is Source.SCORE
         and isinstance(atom.right, Constant)
+        and isinstance(atom.right.value, Decimal)
     ]
     return min(found, default=None)
 

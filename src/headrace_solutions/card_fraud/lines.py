@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from headrace.core.errors import DataError
+from headrace import DataError
 from headrace_solutions.card_fraud.population import CURRENCIES
 from headrace_solutions.card_fraud.simulator import put_digits
 

@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.errors import DefinitionError
+from headrace import DefinitionError
 from headrace_solutions.card_fraud import patterns
 from headrace_solutions.card_fraud.patterns import FRAUD_MIX, PATTERNS, STOLEN, Uses, World
 from headrace_solutions.card_fraud.population import (
     CURRENCIES,
     CURRENCY_CODES,
     DAY_MS,
+    HOUR_MS,
     PLACES,
     TRADE_CODES,
     Floats,
@@ -131,7 +132,8 @@ class Simulation:
     Attributes:
         payments: In order of arrival, a duplicate right after its original: payment_id, at,
             received, card, merchant, amount, currency, country, mcc, channel, lat, lon, device.
-        chargebacks: In order of time: chargeback_id, at, payment_id, merchant.
+        chargebacks: In order of time: chargeback_id, at, received (with the night's file),
+            payment_id, merchant.
         rates: Daily worth in euro: base, quote, rate, valid_from.
         truth: One row per payment (not per duplicate): payment_id, fraud, pattern.
         broken: Rows of `payments` whose JSON line is broken.
@@ -370,10 +372,17 @@ def _chargebacks(
         {
             "chargeback_id": numbered("cb_", np.arange(len(claimed)), 9),
             "at": pa.array(at[order], _TIME),
+            "received": pa.array(_next_morning(at[order]), _TIME),
             "payment_id": payments["payment_id"].take(rows),
             "merchant": payments["merchant"].take(rows),
         }
     )
+
+
+def _next_morning(at_ms: Integers) -> Integers:
+    """Four o'clock UTC after each time: chargebacks come as one file a night."""
+    four = 4 * HOUR_MS
+    return (at_ms - four) // DAY_MS * DAY_MS + DAY_MS + four
 
 
 def _rates_table(rates: Integers, settings: SimulationSettings) -> pa.Table:

@@ -1,0 +1,243 @@
+"""`headrace demo`: the whole thing, on simulated events, with nothing to set up."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.adapters.sinks import open_sink
+from headrace.cli.compile import compiled_once
+from headrace.cli.live_view import LiveView
+from headrace.cli.terminal import console, stages
+from headrace.lifecycle.split import SplitSettings
+from headrace.lifecycle.training import TrainingSettings
+from headrace.runtime.demo import DemoFolder, DemoSettings, gather_evidence, judge
+from headrace.runtime.demo_report import DemoResult, write_report
+from headrace.runtime.local import LocalRun, RunSettings
+from headrace.runtime.solutions import solution
+from headrace.runtime.sources import SourceName
+from headrace.runtime.training import train_on_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.lifecycle.training import Trained
+    from headrace.runtime.demo import Evidence, Judged
+    from headrace.runtime.local_lane import LocalLane
+    from headrace.runtime.meters import Meters
+    from headrace.runtime.solutions import Solution
+
+#: History is short, so little of it is kept back for judging: what comes later judges better.
+_TEST_SHARE = 0.1
+_USUAL = DemoSettings()
+
+
+def demo(
+    case: str,
+    /,
+    *,
+    out: Path = Path("demo"),
+    events: int = _USUAL.events,
+    days: int = _USUAL.days,
+    history_days: int = _USUAL.history_days,
+    seed: int = _USUAL.seed,
+) -> None:
+    """Simulate, train, decide at full speed, explain, prove, verify, and write a report.
+
+    Parameters
+    ----------
+    case
+        A ready-made use case, such as card-fraud.
+    out
+        The folder that all goes to; what an earlier demo left there is replaced.
+    events
+        How many events to simulate.
+    days
+        Over how many days.
+    history_days
+        How many of them the model learns from.
+    seed
+        Of all that is random.
+    """
+    found = solution(case)
+    settings = DemoSettings(events, days, history_days, seed)
+    place = DemoFolder(out)
+    place.prepare()
+    _announce(found, place, settings)
+    begun = time.monotonic()
+    compiled_once()
+    with _step("simulated") as told, stages() as stage:
+        parts = found.simulate_to(
+            out / "data",
+            events=events,
+            days=days,
+            seed=seed,
+            start=settings.start,
+            parted_at=history_days,
+            progress=stage,
+        )
+        size = sum(path.stat().st_size for part in parts for path in part.values())
+        told.append(f"{events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
+    trained = _train(found, place, parts[0])
+    meters = _run(found, place, parts)
+    with _step("judged") as told:
+        judged = judge(found, place, parts, settings.cut_ns)
+        told.append(_judged_words(judged))
+    evidence = _prove(found, place, judged)
+    with _step("reported") as told:
+        result = DemoResult(
+            solution=found,
+            settings=settings,
+            place=place,
+            manifest=trained.artefact.manifest,
+            model_id=trained.artefact.id,
+            meters=meters,
+            judged=judged,
+            evidence=evidence,
+            commands=_commands(found, place, evidence),
+        )
+        drawn = write_report(result)
+        told.append(str(place.report))
+    _farewell(result, time.monotonic() - begun, drawn=drawn)
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _announce(found: Solution, place: DemoFolder, settings: DemoSettings) -> None:
+    later = settings.days - settings.history_days
+    _say(f"[bold]Headrace demo: {found.name}[/bold]")
+    _say(
+        f"It simulates {settings.events:,} events over {settings.days} days, trains on the first"
+        f" {settings.history_days}, decides all of them at full speed,\n"
+        f"judges itself on the last {later}, explains and proves one decision, and writes a report."
+        f"\nEverything stays in {place.folder}/, nothing leaves this machine."
+    )
+    _say("")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[list[str]]:
+    """One line when a step is done: what came of it, and how long it took."""
+    begun = time.monotonic()
+    told: list[str] = []
+    yield told
+    seconds = time.monotonic() - begun
+    _say(f"[green]✓[/green] [bold]{name:<10}[/bold]{' '.join(told)} [dim]{seconds:.1f} s[/dim]")
+
+
+def _train(found: Solution, place: DemoFolder, history: Mapping[str, Path]) -> Trained:
+    names = [SourceName(stream, str(path)) for stream, path in history.items()]
+    settings = TrainingSettings(split=SplitSettings(test=_TEST_SHARE))
+    with _step("trained") as told, stages() as stage:
+        trained = train_on_files(found.case, place.home, names, settings, stage)
+        manifest = trained.artefact.manifest
+        told.append(
+            f"{manifest.trees} trees on {manifest.split['trained on']:,} events,"
+            f" {len(manifest.features)} features; model {trained.artefact.id[:12]}"
+        )
+    return trained
+
+
+def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]) -> Meters:
+    """Decide everything, with the live view."""
+    sources = [f"{stream}={path}" for part in parts for stream, path in part.items()]
+    # the decided stream names the run
+    sources.sort(key=lambda text: not text.startswith(f"{found.case.plan.on}="))
+    with _step("decided") as told:
+        with stages() as stage:
+            opened = LocalRun(
+                found.case,
+                place.home,
+                sources,
+                [partial(_sink, place.decisions)],
+                RunSettings(checkpoint=place.witness),
+                stage,
+            )
+        with LiveView(found.case.name, opened.meters, opened.total):
+            opened.go()
+        meters = opened.meters
+        told.append(
+            f"{meters.decisions:,} events at [bold]{meters.rate():,.0f} a second[/bold],"
+            f" signed and on disk; {_counts(meters.outcomes)};"
+            f" {meters.duplicates:,} duplicates, {meters.quarantined:,} quarantined"
+        )
+    return meters
+
+
+def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
+    return open_sink(path, local.journal.folder, local.header)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+
+
+def _judged_words(judged: Judged) -> str:
+    caught = int((judged.fraud & judged.alarmed).sum())
+    return (
+        f"{caught:,} of {int(judged.fraud.sum()):,} frauds caught,"
+        f" {(judged.alarmed & ~judged.fraud).mean():.2%} of genuine events bothered"
+    )
+
+
+def _prove(found: Solution, place: DemoFolder, judged: Judged) -> Evidence:
+    with _step("proved") as told, stages() as stage:
+        evidence = gather_evidence(found.case, place, judged, stage)
+        told.append(
+            f"{evidence.explanation.id} ({evidence.explanation.outcome}) by a verifier that stands"
+            f" alone: {'good' if evidence.verified else 'FAILED'}; journal of"
+            f" {evidence.journal.records:,} records: {_state(evidence)}"
+        )
+    return evidence
+
+
+def _state(evidence: Evidence) -> str:
+    if evidence.journal.fault is not None:
+        return f"BROKEN, {evidence.journal.fault}"
+    if evidence.replayed.difference is not None:
+        return f"verified; replay DIFFERS, {evidence.replayed.difference}"
+    return "verified, replayed byte for byte"
+
+
+def _commands(
+    found: Solution, place: DemoFolder, evidence: Evidence
+) -> tuple[tuple[str, str], ...]:
+    home = f"--home {place.home.folder}"
+    return (
+        (f"headrace explain {evidence.explanation.id} {home}", "why that decision was made"),
+        (
+            f"python {place.verifier} {place.proof} --public-key {place.public_key}",
+            "verify its proof, without Headrace",
+        ),
+        (f"headrace verify {home} --checkpoint {place.witness}", "check the whole journal"),
+        (
+            f'headrace query "FROM decisions SELECT outcome, count(*) GROUP BY outcome" {home}',
+            "ask the journal in SQL",
+        ),
+        (f"headrace plan {found.name}", "features, state and policy of this use case"),
+        ("headrace train --help", "the same on events of your own"),
+    )
+
+
+def _farewell(result: DemoResult, seconds: float, *, drawn: bool) -> None:
+    told = result.evidence.explanation
+    _say("")
+    score = "" if told.score is None else f", score {told.score:.3f}"
+    _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}:")
+    for reason in told.reasons:
+        _say(f"  {reason.contribution:+.2f}  {reason.text}")
+    _say("")
+    _say(f"The report: [bold]{result.place.report.resolve()}[/bold]")
+    _say(f"[dim]{seconds:.0f} s in all[/dim]")
+    if not drawn:
+        _say("It has no plots: for them, pip install 'headrace[report]' and run the demo again.")
+    _say("Try next:")
+    width = max(len(line) for line, _ in result.commands)
+    for line, what in result.commands:
+        _say(f"  {line}" if width > 120 else f"  {line:<{width}}  [dim]{what}[/dim]")

@@ -1,0 +1,48 @@
+"""`headrace plan`: what a use case compiles to."""
+
+from __future__ import annotations
+
+from headrace.cli.terminal import console
+from headrace.core.errors import DataError
+from headrace.definitions.describe import feature_table, group_sizes
+from headrace.policy.tables import truth_table
+from headrace.runtime.loading import load_case
+
+
+def plan(case: str, /, *, keys: int = 100_000, events_per_key: int = 100) -> None:
+    """Show what a use case compiles to: features, the size of its state, its policy.
+
+    Parameters
+    ----------
+    case
+        A Python file with the use case (FILE.py, or FILE.py:NAME), or a ready-made one.
+    keys
+        How many keys each group has: cards, merchants.
+    events_per_key
+        The most events of one key that fall into its longest window.
+    """
+    for name, value in (("keys", keys), ("events-per-key", events_per_key)):
+        if value < 1:
+            raise DataError(f"--{name} {value}: expected 1 or more")
+    use_case = load_case(case)
+    made = use_case.plan
+
+    def say(text: str = "") -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{use_case.name}: decides {made.on}, {len(made.features)} features")
+    say(f"definition {made.digest()}")
+    say()
+    say(feature_table(made))
+    say()
+    sizes = group_sizes(made, keys, events_per_key)
+    say(f"State at worst, with {keys:,} keys and {events_per_key:,} events of each in its window:")
+    for size in sizes:
+        say(f"  {size}")
+    say(f"  together {sum(size.total_bytes for size in sizes) / 1e6:,.1f} MB")
+    say()
+    if use_case.policy is None:
+        say("No policy: events are scored, not decided.")
+        return
+    say(f"Policy {use_case.policy.digest()}: the first rule that matches decides.")
+    say(str(truth_table(use_case.policy)))
