@@ -111,17 +111,14 @@ def _fit_xgboost(
 ) -> Fitted:
     xgboost: Any = importlib.import_module("xgboost")  # heavy, and needed in training only
 
+    exact = specification.extra.get("tree_method") == "exact"
     kinds = ["c" if flag else "float" for flag in categorical]
+    options = {"feature_names": names, "feature_types": kinds, "enable_categorical": True}
 
     def matrix(examples: Examples, reference: Any = None) -> Any:
-        return xgboost.QuantileDMatrix(
-            examples.X,
-            examples.y,
-            feature_names=names,
-            feature_types=kinds,
-            enable_categorical=True,
-            ref=reference,
-        )
+        if exact:
+            return xgboost.DMatrix(examples.X, examples.y, **options)
+        return xgboost.QuantileDMatrix(examples.X, examples.y, ref=reference, **options)
 
     class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # loaded late, so without a type
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the library's form
@@ -129,40 +126,13 @@ def _fit_xgboost(
                 progress(epoch + 1, specification.trees)
             return False
 
-    extra = dict(specification.extra)
-    exact = extra.get("tree_method") == "exact"
-    settings = {
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
-        "tree_method": "hist",
-        "max_depth": specification.max_depth,
-        "learning_rate": specification.learning_rate,
-        "min_child_weight": specification.min_child_weight,
-        "subsample": specification.subsample,
-        "colsample_bytree": specification.colsample,
-        "reg_lambda": specification.l2,
-        "scale_pos_weight": positive_weight(train.y, specification.class_weight),
-        "seed": specification.seed,
-        **extra,
-    }
-
-    def plain_matrix(examples: Examples) -> Any:
-        return xgboost.DMatrix(
-            examples.X,
-            examples.y,
-            feature_names=names,
-            feature_types=kinds,
-            enable_categorical=True,
-        )
-
-    fitted_on = plain_matrix(train) if exact else matrix(train)
+    fitted_on = matrix(train)
     watched = []
     if validation is not None:
-        held_out = plain_matrix(validation) if exact else matrix(validation, fitted_on)
-        watched = [(held_out, "validation")]
+        watched = [(matrix(validation, fitted_on), "validation")]
     stopping = specification.early_stopping if watched else None
     booster = xgboost.train(
-        settings,
+        _xgboost_settings(specification, train.y),
         fitted_on,
         specification.trees,
         evals=watched,
@@ -178,6 +148,24 @@ def _fit_xgboost(
         booster.num_boosted_rounds(),
         f"xgboost {xgboost.__version__}",
     )
+
+
+def _xgboost_settings(specification: XGBoost, y: Floats) -> dict[str, object]:
+    """The settings by the library's names."""
+    return {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "tree_method": "hist",
+        "max_depth": specification.max_depth,
+        "learning_rate": specification.learning_rate,
+        "min_child_weight": specification.min_child_weight,
+        "subsample": specification.subsample,
+        "colsample_bytree": specification.colsample,
+        "reg_lambda": specification.l2,
+        "scale_pos_weight": positive_weight(y, specification.class_weight),
+        "seed": specification.seed,
+        **specification.extra,
+    }
 
 
 def _fit_lightgbm(
