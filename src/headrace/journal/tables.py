@@ -60,6 +60,10 @@ def tables(folder: Path, from_seq: int = 0) -> dict[str, Any]:
 
 
 def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
+    """The decisions of a batch, one row each, as `tables` describes them.
+
+    A feature that is called as a field of the event, or as another column, is `feature_<name>`.
+    """
     decisions = batch.decisions
     rows = decisions.seq - batch.first_seq
     columns: dict[str, Any] = {
@@ -72,6 +76,7 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
         columns |= _event_columns(events, header, batch.inputs.row[rows].astype(np.int64))
     taken = {
         *columns,
+        *header.schema(header.on).names,
         "margin",
         "score",
         "outcome",

@@ -33,6 +33,9 @@ def query(home: Home, sql: str, use_case: str | None = None) -> Any:
             connection.register(name, table)
         connection.execute("SET enable_external_access = false")
         try:
-            return connection.execute(sql).to_arrow_table()
+            answer = connection.sql(sql)
         except duckdb.Error as error:
             raise DataError(str(error)) from error
+        if answer is None:
+            raise DataError("a query gives rows: expected a SELECT; nothing can be changed here")
+        return answer.to_arrow_table()
