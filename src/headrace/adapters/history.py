@@ -135,7 +135,13 @@ class JsonLinesHistory:
         return self._data[self._starts[row] : self._ends[row]].tobytes()
 
     def _gathered(self, rows: Int64s) -> Bytes:
+        """The lines of those rows; of neighbours with nothing between them, where they stand."""
+        first, last = int(rows[0]), int(rows[-1])
+        begin, end = int(self._starts[first]), int(self._ends[last]) + 1
         size = int((self._ends[rows] - self._starts[rows]).sum()) + len(rows)
+        together = size == end - begin and last - first == len(rows) - 1
+        if together and end <= len(self._data) and bool((rows[1:] > rows[:-1]).all()):
+            return self._data[begin:end]
         out = np.empty(size, dtype=np.uint8)
         gather_lines(self._data, self._starts, self._ends, rows, out)
         return out

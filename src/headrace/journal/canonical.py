@@ -78,7 +78,8 @@ class RecordWriter:
         """Where a column's bytes are; the column is kept as long as this object is."""
         contiguous = np.ascontiguousarray(column)
         self._alive.append(contiguous)
-        return int(contiguous.ctypes.data)
+        # the way that makes no object of ctypes: an address is taken for every column of a batch
+        return int(contiguous.__array_interface__["data"][0])
 
     def _field(self, kind: Kind, column: Column) -> tuple[int, int, int, int]:
         longest = 8

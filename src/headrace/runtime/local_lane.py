@@ -78,6 +78,19 @@ class Recovery:
     words: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A batch that `step` has decided and that no journal has yet.
+
+    Attributes:
+        batch: The inputs and their decisions.
+        state: The lane's state just after it, where a snapshot is due.
+    """
+
+    batch: JournalBatch
+    state: bytes | None
+
+
 def signing_key(home: Home) -> SigningKey:
     """The key that signs a home's journals; made when it is first needed."""
     return SigningKey.load_or_create(home.keys / "signing.pem")
@@ -172,6 +185,27 @@ class LocalLane:
         known = self.journal.positions.get(source)
         return known.ordinal if known else 0
 
+    def step(self, inputs: Inputs) -> Stepped:
+        """Put inputs through `step`; nothing of them is recorded before `record`."""
+        batch = step(self.lane, inputs)
+        if self.lane.next_seq - self._snapshot_at < self.settings.snapshot_every:
+            return Stepped(batch, None)
+        self._snapshot_at = self.lane.next_seq
+        return Stepped(batch, self.lane.snapshot())
+
+    def record(self, stepped: Sequence[Stepped]) -> Commit:
+        """Hash what was decided into the chain and make it durable, in the order of `step`.
+
+        It may be called from another thread than `step`, which goes on meanwhile.
+        """
+        for item in stepped:
+            self.journal.append(item.batch)
+        commit = self.commit()
+        for item in stepped:
+            if item.state is not None:  # never kept before the inputs that led to it
+                self.snapshots.write(item.batch.next_seq, item.state)
+        return commit
+
     def decide(self, inputs: Inputs) -> JournalBatch:
         """Put inputs through `step` and hash them into the chain; `commit` makes them last."""
         batch = step(self.lane, inputs)
@@ -182,12 +216,6 @@ class LocalLane:
         """Make all that was decided durable: surrogates first, then the records that name them."""
         self.vault.commit()
         return self.journal.commit()
-
-    def snapshot_if_due(self) -> None:
-        """Write a snapshot when enough inputs came since the last; call it between decisions."""
-        if self.lane.next_seq - self._snapshot_at >= self.settings.snapshot_every:
-            self.commit()  # a state is never kept before the inputs that led to it
-            self.snapshot()
 
     def snapshot(self) -> None:
         """Write the state to disk."""
