@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: Rows whose lines are made at once; their bytes must fit the 32-bit offsets of Arrow's text.
 _ROWS = 16_384
 
+#: Whether a byte of UTF-8 must be escaped in a JSON string.
+_IS_ESCAPED = np.array([byte < 32 or chr(byte) in '"\\' for byte in range(256)])
+
 _NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -129,12 +132,19 @@ def _sliced(column: OutColumn, start: int) -> OutColumn:
 def _joined(columns: Sequence[tuple[str, OutColumn]], end: str) -> pa.Array:
     rows = {_length(column) for _, column in columns}
     invariant(len(rows) == 1, "columns of one table have as many rows")
-    members = []
+    pieces: list[str | pa.Array] = []
     for name, column in columns:
         before = f",{json.dumps(name, ensure_ascii=False)}:"
-        members.append(pc.fill_null(pc.binary_join_element_wise(before, _json(column), ""), ""))
-    inside = pc.binary_join_element_wise(*members, "")
+        texts = _json(column)
+        if texts.null_count:
+            member = pc.binary_join_element_wise(before, texts, "")
+            pieces.append(pc.fill_null(member, ""))
+        else:
+            pieces += [before, texts]
     # the first comma makes way for the brace
+    if isinstance(pieces[0], str):
+        return pc.binary_join_element_wise("{" + pieces[0][1:], *pieces[1:], end, "")
+    inside = pc.binary_join_element_wise(*pieces, "")
     return pc.binary_join_element_wise(pc.binary_replace_slice(inside, 0, 1, "{"), end, "")
 
 
@@ -175,7 +185,10 @@ def _escaped(texts: pa.Array) -> pa.Array:
         return texts
     bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
     held = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
-    marks = np.unique(held[(held < 32) | (held == ord('"')) | (held == ord("\\"))])
+    marked = _IS_ESCAPED[held]
+    if not marked.any():
+        return texts
+    marks = np.unique(held[marked])
     # the backslash first, since the others bring new ones
     for mark in sorted(marks.tolist(), key=lambda byte: byte != ord("\\")):
         texts = pc.replace_substring(texts, chr(mark), json.dumps(chr(mark))[1:-1])
