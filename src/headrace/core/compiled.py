@@ -95,16 +95,32 @@ def _compiled(function: Function, **options: bool) -> Function:
         **options,
     )
     if not cached:
-        plain: Function = compile_it(function)
-        return plain
+        return _once_for_numbers(compile_it(function))
     with _DECORATING:
         # the compiler asks where the cache is when it is given a function; others' stay where
         # they are
         others, config.CACHE_DIR = config.CACHE_DIR, str(_CACHE)
         try:
-            compiled: Function = compile_it(function)
+            return _once_for_numbers(compile_it(function))
         finally:
             config.CACHE_DIR = others
+
+
+def _once_for_numbers(compiled: Any) -> Any:
+    """Compile the kernel once for all integers, and not anew for each constant it is called with.
+
+    The optimiser puts constants in where it copies a kernel into its caller; a copy for each of
+    them, made before that, costs seconds and gains nothing.
+    """
+    given = compiled.get_call_template
+
+    def get_call_template(arguments: Any, named: Any) -> Any:
+        return given(
+            tuple(types.unliteral(kind) for kind in arguments),
+            {name: types.unliteral(kind) for name, kind in named.items()},
+        )
+
+    compiled.get_call_template = get_call_template
     return compiled
 
 
