@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from headrace.core.errors import DataError
+from headrace.events.json_writer import OutColumn, Rendered, lines_of, list_texts, object_texts
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table
 
@@ -62,14 +63,27 @@ class LineSink:
             options = pa.csv.WriteOptions(include_header=self._file.tell() == 0)
             pa.csv.write_csv(flat, self._file, options)
         else:
-            rows = table.to_pylist()
-            self._file.write(
-                b"".join(msgspec.json.encode(row, enc_hook=str) + b"\n" for row in rows)
-            )
+            columns = zip(table.column_names, table.combine_chunks().columns, strict=True)
+            self._file.write(lines_of([(name, _written(column)) for name, column in columns]))
 
     def close(self) -> None:
         """Nothing more will come."""
         self._file.close()
+
+
+def _written(column: pa.ChunkedArray) -> OutColumn:
+    """A column as JSON is written of it: exact decimals as numbers, lists of reasons as objects."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_decimal(array.type):
+        return Rendered(array.cast(pa.string()))
+    if pa.types.is_list(array.type) and pa.types.is_struct(array.type.value_type):
+        items = array.flatten()
+        fields = [(item.name, items.field(item.name)) for item in items.type]
+        offsets = pa.compute.subtract(array.offsets, array.offsets[0])
+        return list_texts(offsets, Rendered(object_texts(fields)))
+    if pa.types.is_dictionary(array.type):
+        return array.dictionary_decode()
+    return array
 
 
 def _last_seq(path: Path, *, csv: bool) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from headrace.core.columns import Fixed, Kind, unpack_letters
+from headrace.events.arrow_forms import to_arrow
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from headrace.core.columns import Batch, Bytes, Column, Int64s
-    from headrace.events.schema import Field
+    from headrace.core.columns import Batch, Bytes, Int64s
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
@@ -157,44 +156,9 @@ _MAKERS: dict[str, Callable[[JournalBatch, JournalHeader], Any]] = {
 
 
 def _event_columns(events: Batch, header: JournalHeader, rows: Int64s) -> dict[str, Any]:
-    """The fields of the decided events."""
-    return {
-        field.name: _column(field, events.columns[field.name].take(rows))
-        for field in header.schema(header.on).fields
-    }
-
-
-def _column(field: Field, column: Column) -> Any:
-    """A field's values as what they mean."""
-    if not isinstance(column, Fixed):
-        return pa.array(column.strings(), pa.string())
-    missing = column.valid == 0
-    exact = field.kind is Kind.DECIMAL or (field.kind is Kind.MONEY and field.currency)
-    if exact and field.scale:
-        return _decimals(column.values, column.valid, field.scale)
-    if field.kind in (Kind.CURRENCY, Kind.COUNTRY):
-        letters = 3 if field.kind is Kind.CURRENCY else 2
-        codes, index = np.unique(column.values, return_inverse=True)
-        names = pa.array([unpack_letters(int(code), letters) for code in codes], pa.string())
-        return names.take(pa.array(index, mask=missing))
-    values: Any = column.values
-    if field.kind is Kind.FLOAT:
-        values = values.view(np.float64)
-    elif field.kind is Kind.BOOL:
-        values = values != 0
-    array = pa.array(values, mask=missing)
-    return array.cast(_TIMESTAMP) if field.kind is Kind.TIME else array
-
-
-def _decimals(values: Int64s, valid: Bytes, scale: int) -> Any:
-    """Integers as decimals with `scale` digits after the point: 128 bits, sign-extended."""
-    wide = np.stack([values, values >> 63], axis=1)
-    bitmap = np.packbits(valid, bitorder="little")
-    return pa.Array.from_buffers(
-        pa.decimal128(38, scale),
-        len(values),
-        [pa.py_buffer(bitmap), pa.py_buffer(np.ascontiguousarray(wide))],
-    )
+    """The fields of the decided events, as what they mean."""
+    taken = to_arrow(header.schema(header.on), events.take(rows))
+    return dict(zip(taken.schema.names, taken.columns, strict=True))
 
 
 def _times(values: Int64s) -> Any:
