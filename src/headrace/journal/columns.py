@@ -4,6 +4,9 @@ Integers that go up evenly are not stored at all; those that are nearly all alik
 exceptions; others are stored as the distance from their least value, in as few bytes as it needs.
 Floats that a 32-bit float holds exactly are stored as such. What comes back is what went in, bit
 for bit.
+
+In a small section the look at each column would cost more than the bytes it saves: there all
+numbers of a row stand side by side, as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 #: One exception is told where at least this many rows are alike.
 _ALIKE = 32
+#: Up to so many rows, a section is stored flat.
+FLAT_ROWS = 64
+_FLAT = "numbers"
 _WIDTHS = tuple((np.dtype(kind), int(np.iinfo(kind).max)) for kind in (np.int8, np.int16, np.int32))
 _ARROW_TYPES = {
     np.dtype(name): pa.from_numpy_dtype(np.dtype(name))
@@ -50,6 +56,8 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
         bases: Column to (least value, bytes of a stored distance).
         narrow: Columns of 32-bit floats.
         nulls: Columns with a validity bitmap.
+        flat: How many 64-bit words of numbers stand side by side for a row; 0 where every column
+            is stored for itself.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
     bases: dict[str, tuple[int, int]] = {}
     narrow: list[str] = []
     nulls: list[str] = []
+    flat: int = 0
 
 
 class Packer:
@@ -74,6 +83,15 @@ class Packer:
         self.section = Section(name, rows, ramps={}, sparse={}, bases={}, narrow=[], nulls=[])
         self._names: list[str] = []
         self._arrays: list[Any] = []
+        self._is_flat = rows <= FLAT_ROWS
+        self._words: list[np.ndarray[Any, Any]] = []
+
+    def _lay(self, name: str, words: np.ndarray[Any, Any], valid: Bytes | None) -> None:
+        """Put the words of a column beside those of others; after them, which rows have none."""
+        self._words.append(words)
+        if valid is not None and not valid.all():
+            self.section.nulls.append(name)
+            self._words.append(valid)
 
     def _put(self, name: str, values: np.ndarray[Any, Any], bitmap: Any) -> None:
         """Keep a column of numbers as it is."""
@@ -89,6 +107,9 @@ class Packer:
     def integers(self, name: str, values: np.ndarray[Any, Any], valid: Bytes | None = None) -> None:
         """A column of integers of any width."""
         if self.section.rows == 0:
+            return
+        if self._is_flat:
+            self._lay(name, values.view(np.int64) if values.itemsize == 8 else values, valid)
             return
         valid = _bitmap_of(valid)
         least, most, even, others = _survey(values)
@@ -112,6 +133,9 @@ class Packer:
         if self.section.rows == 0:
             return
         values = np.ascontiguousarray(values)
+        if self._is_flat:
+            self._lay(name, values.view(np.int64), valid)
+            return
         narrow = np.empty(len(values), dtype=np.float32)
         if narrowed(values, narrow):
             values = narrow
@@ -135,11 +159,19 @@ class Packer:
 
     def message(self) -> tuple[Section, Any]:
         """The section and its Arrow message; None when every column was left out."""
+        section = self.section
+        if self._words:
+            table = np.empty((section.rows, len(self._words)), dtype=np.int64)
+            for place, words in enumerate(self._words):
+                table[:, place] = words
+            kind = pa.binary(8 * len(self._words))
+            flat = pa.Array.from_buffers(kind, section.rows, [None, pa.py_buffer(table)])
+            self._names, self._arrays = [_FLAT, *self._names], [flat, *self._arrays]
+            section = msgspec.structs.replace(section, flat=len(self._words))
         if not self._arrays:
-            return self.section, None
-        batch = pa.RecordBatch.from_arrays(self._arrays, names=self._names)
-        message = batch.serialize()
-        return msgspec.structs.replace(self.section, size=message.size), message
+            return section, None
+        message = pa.RecordBatch.from_arrays(self._arrays, names=self._names).serialize()
+        return msgspec.structs.replace(section, size=message.size), message
 
 
 class Unpacker:
@@ -157,8 +189,13 @@ class Unpacker:
         stored = [
             pa.field(name, self._stored_type(name, kind))
             for name, kind in types
-            if section.rows and name not in section.ramps and name not in section.sparse
+            if section.rows
+            and name not in section.ramps
+            and name not in section.sparse
+            and not (section.flat and kind is not Text)
         ]
+        if section.flat and section.rows:
+            stored.insert(0, pa.field(_FLAT, pa.binary(8 * section.flat)))
         self._batch = None
         if stored:
             batch = pa.ipc.read_record_batch(message, pa.schema(stored))
@@ -168,6 +205,32 @@ class Unpacker:
                     f"section {section.name} has {batch.num_rows} rows, not {section.rows}"
                 )
             self._batch = batch
+        self._places = self._flat_places(types) if section.flat else {}
+
+    def _flat_places(self, types: list[tuple[str, Any]]) -> dict[str, int]:
+        """Which word of a row each column of numbers begins with.
+
+        Raises:
+            JournalError: The words are not as many as the columns need.
+        """
+        places: dict[str, int] = {}
+        word = 0
+        for name, kind in types:
+            if kind is not Text:
+                places[name] = word
+                word += 1 + (name in self._section.nulls)
+        if word != self._section.flat:
+            raise JournalError(
+                f"section {self._section.name} has {self._section.flat} words a row, not {word}"
+            )
+        return places
+
+    def _words(self, place: int) -> np.ndarray[Any, Any]:
+        """One word of every row of a flat section."""
+        _, data = self._array(_FLAT).buffers()
+        table = np.frombuffer(data, dtype=np.int64)[: self._section.rows * self._section.flat]
+        words: np.ndarray[Any, Any] = table.reshape(self._section.rows, -1)[:, place].copy()
+        return words
 
     def _stored_type(self, name: str, kind: Any) -> Any:
         if kind is Text:
@@ -186,6 +249,9 @@ class Unpacker:
         section, dtype = self._section, np.dtype(self._types[name])
         if section.rows == 0:
             return np.zeros(0, dtype)
+        if section.flat:
+            words = self._words(self._places[name])
+            return words.view(dtype) if dtype.itemsize == 8 else words.astype(dtype)
         if name in section.ramps:
             first, step = section.ramps[name]
             return (first + step * np.arange(section.rows, dtype=np.int64)).astype(dtype)
@@ -205,6 +271,8 @@ class Unpacker:
         rows = self._section.rows
         if name not in self._section.nulls:
             return np.ones(rows, dtype=np.uint8)
+        if name in self._places:
+            return self._words(self._places[name] + 1).astype(np.uint8)
         bitmap = self._array(name).buffers()[0]
         if bitmap is None:
             raise JournalError(f"column {name} of {self._section.name} lacks its validity")
