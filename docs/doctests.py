@@ -8,9 +8,9 @@ import griffe
 
 
 def fenced(text: str) -> str:
-    """The text with every example, up to the next blank line, in a fence.
+    r"""The text with every example, up to the next blank line, in a fence.
 
-    >>> print(fenced("Twice.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(fenced("Twice.\n\n>>> 1 + 1\n2"))
     Twice.
     <BLANKLINE>
     ```pycon
