@@ -24,7 +24,7 @@ _GATHER_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class ArrivedLines:
-    """Whole lines, each with its newline, and when the last of them was read."""
+    """Whole lines, each with its newline, and when the first of them was read."""
 
     data: bytes
     read_ns: int
@@ -68,6 +68,7 @@ class LiveLines:
         """
         held: list[bytes] = []
         size = 0
+        read_ns = 0
         rest = b""
         open_ = True
         while open_ and not stopped():
@@ -79,15 +80,16 @@ class LiveLines:
                 open_ = bool(chunk)
                 cut = chunk.rfind(b"\n") + 1
                 if cut:
+                    read_ns = read_ns if held else self._clock()
                     held.append(rest + chunk[:cut])
                     size += len(held[-1])
                     rest = chunk[cut:]
                 else:
                     rest += chunk
             if held and (size >= self._most or not open_ or room()):
-                yield ArrivedLines(b"".join(held), self._clock())
+                yield ArrivedLines(b"".join(held), read_ns)
                 held, size = [], 0
         if held:
-            yield ArrivedLines(b"".join(held), self._clock())
+            yield ArrivedLines(b"".join(held), read_ns)
         if rest and not stopped():
             yield ArrivedLines(rest + b"\n", self._clock())

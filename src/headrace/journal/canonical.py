@@ -62,7 +62,7 @@ class RecordWriter:
             [self._address(column) for column in (*columns, told.seq, control_seq)], dtype=np.int64
         )
         self._fields, self._streams = self._field_tables(header, controls)
-        self._decisions = np.array(self._decision_addresses(batch.decisions), dtype=np.int64)
+        self._decisions = self._decision_addresses(batch.decisions)
         self._sizes = np.array(
             [
                 len(batch.decisions),
@@ -117,14 +117,17 @@ class RecordWriter:
         starts[259] = len(fields)
         return np.array(fields, dtype=np.int64).reshape(-1), starts
 
-    def _decision_addresses(self, decisions: Decisions) -> Iterator[int]:
+    def _rows(self, matrix: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Int64s:
+        """Where each row of a matrix is."""
+        contiguous = np.ascontiguousarray(matrix)
+        return self._address(contiguous) + contiguous.strides[0] * np.arange(len(contiguous))
+
+    def _decision_addresses(self, decisions: Decisions) -> Int64s:
         columns = [self._address(getattr(decisions, name)) for name in DECISION_TYPES]
-        columns += [self._address(column) for column in decisions.features]
-        for feature, contribution in zip(
-            decisions.reason_feature, decisions.reason_contribution, strict=True
-        ):
-            columns += [self._address(feature), self._address(contribution)]
-        return columns  # type: ignore[return-value]  # a list is iterated
+        reasons = [self._rows(decisions.reason_feature), self._rows(decisions.reason_contribution)]
+        return np.concatenate(
+            [columns, self._rows(decisions.features), np.stack(reasons, axis=1).reshape(-1)]
+        ).astype(np.int64)
 
     def chunks(self, first: int, last: int) -> Iterator[tuple[Bytes, Int64s]]:
         """The canonical bytes of inputs `first` to `last`: buffers and offsets, chunk by chunk.
