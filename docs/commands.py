@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from headrace.cli import build
@@ -12,12 +13,12 @@ PAGE = Path(__file__).resolve().parent / "reference" / "commands.md"
 
 def page() -> str:
     """The page as Markdown, from the commands themselves."""
-    made = (
-        build()
-        .generate_docs(output_format="markdown", recursive=True, usage_name="headrace")
-        .strip()
-        + "\n"
-    )
+    called, sys.argv = sys.argv, ["headrace"]
+    try:
+        # usage names the command as it was called
+        made = build().generate_docs(output_format="markdown", recursive=True).strip() + "\n"
+    finally:
+        sys.argv = called
     # usage is shown, not run, and the site has a table of contents of its own
     made = made.replace("```console", "```text").replace("# headrace\n", "# Commands\n", 1)
     return re.sub(r"## Table of Contents\n.*?\n(?=\*\*Commands\*\*)", "", made, flags=re.DOTALL)
