@@ -44,7 +44,7 @@ def main() -> None:
     from headrace.core.errors import HeadraceError  # noqa: PLC0415 - `--help` needs none of it
 
     try:
-        code = build()()
+        code = build()(sys.argv[1:])
     except HeadraceError as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from headrace.cli.terminal import console
 from headrace.core.errors import DataError
 from headrace.definitions.describe import feature_table, group_sizes
@@ -38,7 +40,11 @@ def plan(case: str, /, *, keys: int = 100_000, events_per_key: int = 100) -> Non
     sizes = group_sizes(made, keys, events_per_key)
     say(f"State at worst, with {keys:,} keys and {events_per_key:,} events of each in its window:")
     for size in sizes:
-        say(f"  {size}")
+        held = dt.timedelta(microseconds=size.horizon_ns // 1000)
+        say(
+            f"  {size.group}: {size.total_bytes / 1e6:,.1f} MB; {size.entries} entries of"
+            f" {size.entry_bytes} bytes for each key, held for {held}"
+        )
     say(f"  together {sum(size.total_bytes for size in sizes) / 1e6:,.1f} MB")
     say()
     if use_case.policy is None:

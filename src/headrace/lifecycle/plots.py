@@ -249,7 +249,10 @@ def latency(seconds: ArrayLike, quantiles: dict[str, ArrayLike]) -> Plot:
         axes.legend(ncols=len(quantiles), loc="lower right", bbox_to_anchor=(1.0, 1.0))
 
     worst = {name: float(np.median(np.asarray(values))) for name, values in quantiles.items()}
-    said = ", ".join(f"{name} {value:.3g} ms" for name, value in worst.items())
+    said = ", ".join(
+        f"{name} {value:,.0f} ms" if value >= 100 else f"{name} {value:.3g} ms"
+        for name, value in worst.items()
+    )
     return _drawn(
         "Latency",
         f"From reading an event to its decision being on disk, signed: {said} (medians over the "

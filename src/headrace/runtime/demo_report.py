@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -296,10 +297,7 @@ def _evidence(page: Report, result: DemoResult) -> None:
             told.score,
             tuple(f"{name}: {words}" for name, words in rules),
             tuple(Reason(item.text, item.contribution) for item in told.reasons),
-            tuple(
-                (name, "missing" if value is None else str(value))
-                for name, value in told.event.items()
-            ),
+            tuple((name, _fact(value)) for name, value in told.event.items()),
         ),
     )
     replayed = evidence.replayed
@@ -346,6 +344,16 @@ def _evidence(page: Report, result: DemoResult) -> None:
             ),
         ),
     )
+
+
+def _fact(value: object) -> str:
+    """A field of an event as people read it."""
+    if isinstance(value, Decimal):
+        # an exact amount keeps two digits, and no zeros after them
+        return str(value.quantize(Decimal("0.01"))) if value == round(value, 2) else str(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
+    return "missing" if value is None else str(value)
 
 
 def _model(page: Report, result: DemoResult) -> None:

@@ -127,8 +127,8 @@ card_fraud = hr.UseCase(
     policy=hr.Policy(
         hr.block("score_very_high", hr.score >= 0.80),
         hr.block("impossible_travel", (features.speed > 1_500) & (features.kilometres > 1_000)),
-        hr.review("score_high", hr.score >= 0.30),
-        hr.review("card_testing", features.card_small_1h >= 6),
+        hr.review("score_high", hr.score >= 0.15),
+        hr.review("card_testing", (features.card_small_1h >= 6) & (payments.channel == "online")),
         hr.review("burst", features.card_count_10m > 12),
         otherwise=hr.approve(),
     ),

@@ -1,0 +1,112 @@
+"""The demo from end to end, small: what it leaves behind can be read, proved and verified."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet
+import pytest
+
+from headrace.cli import build
+from headrace.core.errors import DataError
+from headrace.journal.keys import PublicKey
+from headrace.journal.verification import verify
+from headrace.runtime.audit import newest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SIZE = ("--events", "12000", "--days", "100", "--history-days", "75")
+SECTIONS = (
+    "How good the scores are",
+    "What was decided",
+    "How fast it was",
+    "One decision explained",
+    "Its proof, verified",
+    "The model",
+    "Commands to try next",
+)
+
+
+def demo(out: Path, *more: str) -> None:
+    tokens: Sequence[str] = ("demo", "card-fraud", "--out", str(out), *SIZE, *more)
+    build()(tokens)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("work") / "demo"
+    demo(out)
+    return out
+
+
+@pytest.mark.slow
+def test_the_report_is_whole_and_asks_nothing_of_any_network(made: Path) -> None:
+    page = (made / "report.html").read_text()
+    for title in SECTIONS:
+        assert f"<h2>{title}</h2>" in page
+    for title in ("ROC curve", "Precision and recall", "Calibration", "Threshold and money"):
+        assert f"<h3>{title}</h3>" in page
+    assert "✓ Verified" in page
+    outside = set(re.findall(r"""https?://[^"'<> )]+""", page))
+    assert outside <= {"http://www.w3.org/2000/svg"}
+    assert "<script" not in page
+    assert "src=" not in page
+
+
+@pytest.mark.slow
+def test_the_proof_holds_without_headrace_and_a_changed_one_does_not(made: Path) -> None:
+    def verified(proof: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", str(made / "verify_proof.py"), str(proof)]
+        command += ["--public-key", str(made / "public-key.pem")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    good = verified(made / "proof.json")
+    assert good.returncode == 0, good.stdout
+    assert "witness's checkpoint" in good.stdout
+    text = (made / "proof.json").read_text()
+    record = re.search(r'"record": "([0-9a-f]+)"', text)
+    assert record is not None
+    changed = made / "changed.json"
+    last = record[1][-1]
+    changed.write_text(text.replace(record[1], record[1][:-1] + ("0" if last != "0" else "1")))
+    assert verified(changed).returncode == 1
+
+
+@pytest.mark.slow
+def test_the_journal_verifies_against_the_witness(made: Path) -> None:
+    key = PublicKey.read(made / "public-key.pem")
+    checkpoint = newest(made / "witness.jsonl", "card-fraud")
+    report = verify(made / "home" / "journal" / "card-fraud", key, checkpoint)
+    assert report.good
+    assert report.checkpoint
+    decisions = pyarrow.parquet.read_table(made / "decisions.parquet")
+    assert 11_500 < len(decisions) <= 12_000
+    assert set(decisions["outcome"].unique().to_pylist()) <= {"approve", "review", "block"}
+
+
+@pytest.mark.slow
+def test_one_seed_is_one_demo(made: Path, tmp_path: Path) -> None:
+    demo(tmp_path / "again")
+    columns = ["payment_id", "score", "outcome", "rule"]
+    tables = [
+        pyarrow.parquet.read_table(place / "decisions.parquet", columns=columns)
+        for place in (made, tmp_path / "again")
+    ]
+    assert tables[0].equals(tables[1])
+    # a folder that a demo made is replaced
+    before = (tmp_path / "again" / "witness.jsonl").read_text()
+    demo(tmp_path / "again", "--seed", "8")
+    assert (tmp_path / "again" / "witness.jsonl").read_text() != before
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "thesis.txt"
+    kept.write_text("years of work")
+    with pytest.raises(DataError, match="name another folder"):
+        demo(tmp_path)
+    assert kept.read_text() == "years of work"
