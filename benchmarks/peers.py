@@ -133,7 +133,7 @@ class Windows:
         return max(cents for _, cents in self.queues[index])
 
     def before(self, at: int) -> int | None:
-    """Scores in batches of 1,000 rows; every decision goes to a hashed log, synced to the disk."""
+        """When the one before the payment at `at` was; None if none was within the longest."""
         last: int | None = None
         for held, _ in reversed(self.queues[-1]):
             if held <= at:
