@@ -1,0 +1,220 @@
+"""Every way to run the same inputs gives the same records, byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import cases
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.core.columns import Kind
+from headrace.core.errors import DataError
+from headrace.journal.canonical import records
+from headrace.journal.reader import stored_batches
+from headrace.lifecycle.registry import Registry
+from headrace.pipeline.inputs import Inputs, Refused
+from headrace.pipeline.lane import Lane, LaneLimits
+from headrace.pipeline.replay import inputs_of
+from headrace.pipeline.step import step
+from headrace.runtime.home import Home
+from headrace.runtime.local import LocalRun, RunSettings
+from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.replaying import recorded_definitions, replay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.journal.batch import JournalBatch
+    from headrace.models.artefact import Artefact
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> cases.History:
+    return cases.history(tmp_path_factory.mktemp("history"))
+
+
+@pytest.fixture(scope="module")
+def model(history: cases.History) -> Artefact:
+    return hr.train(cases.card_fraud, history.frames).artefact
+
+
+@pytest.fixture(scope="module")
+def seed_home(tmp_path_factory: pytest.TempPathFactory, model: Artefact) -> Home:
+    """A home with a model in it and nothing else; copies of it are run."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    registry = Registry(home.models)
+    registry.use(cases.card_fraud.name, registry.add(model))
+    return home
+
+
+def run(home: Home, history: cases.History, *, rows: int, threads: int) -> list[JournalBatch]:
+    settings = RunSettings(
+        lane=LaneSettings(durability="os", limits=LaneLimits(threads=threads)), batch_rows=rows
+    )
+    LocalRun(cases.card_fraud, home, history.sources, settings=settings).go()
+    return [stored.batch() for stored in stored_batches(home.journal(cases.card_fraud.name))]
+
+
+def decided(batches: list[JournalBatch]) -> dict[str, bytes]:
+    """All that was decided, and on what grounds; surrogates are drawn anew in every home."""
+    parts: dict[str, list[bytes]] = {}
+    for batch in batches:
+        for name in ("seq", "margin", "score", "rule", "rules", "outcome", "marks"):
+            parts.setdefault(name, []).append(getattr(batch.decisions, name).tobytes())
+        for name in ("features", "reason_feature", "reason_contribution"):
+            column = np.ascontiguousarray(getattr(batch.decisions, name).T)
+            parts.setdefault(name, []).append(column.tobytes())
+        for name in ("stream", "kind", "position", "received_ns", "reason", "original_seq"):
+            parts.setdefault(name, []).append(getattr(batch.inputs, name).tobytes())
+    return {name: b"".join(chunks) for name, chunks in parts.items()}
+
+
+def copied(home: Home, folder: Path) -> Home:
+    return Home(shutil.copytree(home.folder, folder / "home"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, seed_home: Home, history: cases.History
+) -> tuple[Home, list[JournalBatch]]:
+    home = copied(seed_home, tmp_path_factory.mktemp("undisturbed"))
+    return home, run(home, history, rows=4_096, threads=1)
+
+
+def test_the_history_has_every_fault(undisturbed: tuple[Home, list[JournalBatch]]) -> None:
+    kinds = np.bincount(np.concatenate([b.inputs.kind for b in undisturbed[1]]), minlength=3)
+    assert (kinds[:3] > 0).all()
+    outcomes = np.bincount(np.concatenate([b.decisions.outcome for b in undisturbed[1]]))
+    assert (outcomes > 0).all()
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(7, 1), (100_000, 2), (1_000, 2)])
+def test_batches_and_threads_change_nothing(
+    rows: int,
+    threads: int,
+    tmp_path: Path,
+    seed_home: Home,
+    history: cases.History,
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    batches = run(copied(seed_home, tmp_path), history, rows=rows, threads=threads)
+    assert decided(batches) == decided(undisturbed[1])
+
+
+def test_one_input_at_a_time_changes_nothing(
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    home, batches = undisturbed
+    folder = home.journal(cases.card_fraud.name)
+    header = next(stored_batches(folder)).header
+    lane = Lane(
+        recorded_definitions(home, cases.card_fraud.name)(header), (1, 2), LaneLimits(threads=1)
+    )
+    for batch in batches[:1]:
+        expected = records(batch, header)
+        whole = inputs_of(batch)
+        for index in range(len(whole)):
+            (record,) = records(step(lane, one_of(whole, index)), header)
+            assert record == expected[index], f"input {batch.first_seq + index}"
+
+
+def one_of(whole: Inputs, index: int) -> Inputs:
+    """One input of a batch, as a batch of its own."""
+    at = np.array([index])
+    names = [s.name for s in cases.card_fraud.plan.streams]
+    names += [table.name for table in cases.card_fraud.plan.tables]
+    row = int(whole.row[index])
+    name = names[int(whole.stream[index])]
+    refused = np.flatnonzero(whole.refused.index == index)
+
+    def told(items: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(items[k] for k in refused)
+
+    return Inputs(
+        stream=whole.stream[at],
+        row=np.array([0 if row >= 0 else -1], dtype=np.int32),
+        source=whole.source[at],
+        position=whole.position[at],
+        received_ns=whole.received_ns[at],
+        read_ns=whole.read_ns[at],
+        batches={name: whole.batches[name].take(np.array([row]))} if row >= 0 else {},
+        refused=Refused(
+            index=np.zeros(len(refused), dtype=np.int64),
+            reasons=whole.refused.reasons[refused],
+            fields=told(whole.refused.fields),
+            values=told(whole.refused.values),
+            expected=told(whole.refused.expected),
+            references=told(whole.refused.references),
+            lengths=whole.refused.lengths[refused],
+        ),
+    )
+
+
+def test_a_replay_is_the_same_byte_for_byte(
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    home, batches = undisturbed
+    name = cases.card_fraud.name
+    found = replay(home.journal(name), recorded_definitions(home, name))
+    assert found.difference is None
+    assert found.inputs == sum(len(batch) for batch in batches)
+
+
+def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Artefact) -> None:
+    """What is trained on and tried in a notebook is what the lane serves, to the last bit."""
+    clean = cases.history(tmp_path, events=3_000, seed=6, invalid=0.0)
+    batches = run(copied(seed_home, tmp_path), clean, rows=4_096, threads=2)
+    table = hr.decide(cases.card_fraud, clean.frames, model=model)
+    frame = table.filter(table["margin"].is_valid()).sort_by("id")
+    names: list[str | None] = []
+    for batch in batches:
+        rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
+        names += batch.events["payments"].text("payment_id").take(rows).strings()
+    order = np.argsort(np.array(names))
+    margins = np.concatenate([batch.decisions.margin for batch in batches])[order]
+    assert frame["id"].to_pylist() == sorted(str(name) for name in names)
+    assert frame["margin"].to_numpy().tobytes() == margins.tobytes()
+    served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
+    for number, feature in enumerate(cases.card_fraud.plan.features):
+        if feature.kind in (Kind.TEXT, Kind.COUNTRY):
+            continue
+        mine = frame[feature.name].to_numpy(zero_copy_only=False).astype(np.float64)
+        np.testing.assert_array_equal(mine, served[number], err_msg=feature.name)
+
+
+def test_stopping_and_going_on_changes_nothing(
+    tmp_path: Path,
+    seed_home: Home,
+    history: cases.History,
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    """A run that is stopped after each few batches goes on from snapshot and journal."""
+    home = copied(seed_home, tmp_path)
+    settings = RunSettings(lane=LaneSettings(durability="os"), batch_rows=900)
+    for _ in range(40):
+        started = LocalRun(cases.card_fraud, home, history.sources, settings=settings)
+        if started.total == 0:
+            started.go()
+            break
+        started.stop()
+        started.go()
+    batches = [stored.batch() for stored in stored_batches(home.journal(cases.card_fraud.name))]
+    assert decided(batches) == decided(undisturbed[1])
+
+
+def test_other_files_under_the_same_name_are_refused(
+    tmp_path: Path, undisturbed: tuple[Home, list[JournalBatch]], history: cases.History
+) -> None:
+    home = copied(undisturbed[0], tmp_path)
+    short = tmp_path / "payments.jsonl"
+    short.write_bytes(b"".join(history.payments.read_bytes().splitlines(keepends=True)[:10]))
+    original = history.payments.read_bytes()
+    try:
+        history.payments.write_bytes(short.read_bytes())
+        with pytest.raises(DataError, match="not the same files"):
+            LocalRun(cases.card_fraud, home, history.sources).go()
+    finally:
+        history.payments.write_bytes(original)
