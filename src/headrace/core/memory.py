@@ -6,13 +6,16 @@ addresses as integers stays cacheable, which one that names a foreign function d
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from headrace.core.compiled import _loader, kernel, load_i64, load_u8
+from headrace.core.compiled import Function, _compiled, _loader, kernel, load_i64, load_u8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _storer(bits: int, kind: Any, *, floating: bool = False) -> Any:
@@ -110,3 +113,58 @@ def copy_bytes(target: int, source: int, length: int) -> None:
     while at < length:
         store_u8(target + at, load_u8(source + at))
         at += 1
+
+
+def _word_caller() -> Any:
+    """An intrinsic that calls a function of words that gives a word."""
+
+    @intrinsic
+    def call(typing_context: Any, function: Any, *words: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            word = ir.IntType(64)
+            given = [builder.extract_value(arguments[1], n) for n in range(len(words))]
+            shape = ir.FunctionType(word, [word] * len(given))
+            address = builder.inttoptr(arguments[0], shape.as_pointer())
+            return builder.call(address, given)
+
+        return types.int64(types.int64, types.StarArgUniTuple(types.int64, len(words))), generate
+
+    return call
+
+
+def _word_pointer() -> Any:
+    """An intrinsic that makes a pointer to words of an address."""
+
+    @intrinsic
+    def point(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+            return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+
+        return types.CPointer(types.int64)(types.int64), generate
+
+    return point
+
+
+#: In a kernel: call the function at an address with any number of words; the word that it gives.
+call_word = _word_caller()
+
+#: In a kernel: a pointer to the words at an address, of which `numba.carray` makes an array.
+words_at = _word_pointer()
+
+
+def entry_kernel(function: Function) -> Function:
+    """Compile a function of words that gives a word, to be called at its address (`entry`).
+
+    The compiler copies a kernel into each kernel that calls it, and works on every copy anew. What
+    is rare, and large, is compiled once and called at its address instead.
+    """
+    return _compiled(function, no_cpython_wrapper=True)
+
+
+def entry(function: Callable[..., int]) -> int:
+    """The address of an `entry_kernel`, compiled now if it is not yet."""
+    dispatcher: Any = function
+    words = (types.int64,) * dispatcher.py_func.__code__.co_argcount
+    dispatcher.compile(words)
+    made = dispatcher.overloads[words]
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))

@@ -10,34 +10,40 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Fixed, Kind, Text
+from headrace.core.columns import Kind, Text
 from headrace.core.errors import ArtefactError, LimitReached, invariant
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
+from headrace.core.memory import entry
 from headrace.engine import expression_kernels as machine
 from headrace.engine import pool_kernels as pools
+from headrace.engine import register_kernels as registers_at
 from headrace.engine.group_state import Answers, GroupState, Rows
-from headrace.engine.layout import defaults, lay_out
-from headrace.engine.programs import CompiledProgram, Surroundings
+from headrace.engine.layout import answer_rows, lay_out
+from headrace.engine.programs import CompiledProgram, Surroundings, outputs_of
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.texts import intern_all, texts_read, words_of
 from headrace.events.schema import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Bytes, Floats, Int64s
+    from headrace.core.columns import Batch, Floats, Int64s
     from headrace.definitions.plan import Plan
+    from headrace.engine.group_state import Task
 
 DEFAULT_LIMIT = 8 << 30
 _MAGIC = b"headrace/engine/v1\0"
-_SMALL = 512  # rows below which starting a thread costs more than it gives
+_SMALL = 2048  # rows below which starting a thread costs more than it gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +120,12 @@ class Engine:
     ) -> None:
         self.plan = plan
         self._threads = threads or os.cpu_count() or 1
-        self._workers = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._workers = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
         self._limit = memory_limit_bytes
         # a batch begun below the limit can at most double what rings hold; pages that are never
         # written take no memory
         self._pool = reserve(max(memory_limit_bytes // 4, 1 << 27), np.int64)
+        # the first word counts the bytes that are in use
         self._pool[0] = pools.SLAB
         halves = secret or (secrets.randbits(64), secrets.randbits(64))
         self._groups = [
@@ -134,27 +141,11 @@ class Engine:
             stream.name: CompiledProgram(stream.program) for stream in plan.streams
         }
         self._program = CompiledProgram(plan.program)
-        self._known = defaults(plan)
+        self._outputs = outputs_of(plan)
+        self._finish = entry(machine.finish)
+        self._row_of, self._unloaded, self._known = answer_rows(plan, self._program.registers)
         self._watermark = LEAST
-        self._reads = self._texts_read()
-
-    def _texts_read(self) -> dict[str, tuple[str, ...]]:
-        """For each stream and table, the text fields whose codes programs read, in order."""
-        wanted: dict[str, tuple[str, ...]] = {}
-        features = {load[6:] for load in self.plan.program.loads if load.startswith("field:")}
-        for stream in self.plan.streams:
-            loads = set(stream.program.loads)
-            loads |= features if stream.name == self.plan.on else set()
-            wanted[stream.name] = tuple(
-                field.name
-                for field in stream.schema.fields
-                if field.kind is Kind.TEXT and field.name in loads
-            )
-        for table in self.plan.tables:
-            wanted[table.name] = tuple(
-                field.name for field in table.schema.fields if field.kind is Kind.TEXT
-            )
-        return wanted
+        self._reads = texts_read(plan)
 
     def compute(
         self, streams: Mapping[str, StreamRows], tables: Mapping[str, StreamRows] | None = None
@@ -170,7 +161,7 @@ class Engine:
         """
         self._check_limit()
         tables = tables or {}
-        codes = self._intern(streams, tables)
+        codes = intern_all(self._texts, self._reads, streams, tables)
         for table in self._tables:
             if table.plan.name in tables:
                 self._take_table(table, tables[table.plan.name], codes)
@@ -181,86 +172,86 @@ class Engine:
             if given.batch.rows
         }
         decided = rows.get(self.plan.on)
-        answers = Answers.of(len(decided.at) if decided else 0, self._known)
-        tasks: list[Callable[[], None]] = []
+        answers = self._answers(len(decided.at) if decided else 0)
         for given in rows.values():
             self._watermark = max(self._watermark, int(given.watermark[-1]))
-        for group in self._groups:
-            visible = self._visible(group)
-            entering = rows.get(group.layout.group.stream)
-            size = sum(len(part.at) for part in (entering, decided) if part)
-            parts = self._threads if size > _SMALL else 1
-            tasks += group.tasks(entering, decided, visible, answers, parts)
-        self._run(tasks)
+        self._advance(rows, decided, answers)
         for table in self._tables:
             table.settle()
         return Features(self._features(decided, answers, codes), self._categories_now())
+
+    def _answers(self, count: int) -> Answers:
+        """The registers of the feature program, with what aggregates give where nothing is known.
+
+        An aggregate that the program does not load goes into a row after the registers.
+        """
+        rows = self._program.registers + self._unloaded
+        words = np.zeros((rows, count), dtype=np.int64)
+        present = np.zeros((rows, count), dtype=np.uint8)
+        present[self._known] = 1
+        return Answers(words, present, self._row_of)
+
+    def _advance(self, rows: Mapping[str, Rows], decided: Rows | None, answers: Answers) -> None:
+        """Move all groups on: keys are hashed first, then shards are worked on."""
+        hashing: list[Task] = []
+        taking = []
+        for group in self._groups:
+            entering = rows.get(group.layout.group.stream)
+            size = sum(len(part.at) for part in (entering, decided) if part)
+            parts = self._threads if size >= _SMALL else 1
+            tasks, found = group.hashing(entering, decided, parts)
+            hashing += tasks
+            taking.append((group, entering, found, parts))
+        self._run(hashing)
+        advancing: list[Task] = []
+        for group, entering, found, parts in taking:
+            visible = self._visible(group)
+            advancing += group.advancing(entering, decided, found, visible, answers, parts)
+        self._run(advancing)
 
     def _visible(self, group: GroupState) -> int:
         """Rows of a group at or before this time are seen by nobody any more."""
         if self._watermark == LEAST:
             return LEAST
-        reach, every = int(group.layout.shape[6]), int(group.layout.shape[4])
+        reach, every = group.layout.reach, group.layout.every
         edge = max(self._watermark - reach, LEAST)
         return edge - edge % every if every else edge
 
     def _check_limit(self) -> None:
-        used = self.memory().total
+        used = sum(self._bytes_by().values())
         if used >= self._limit:
             raise LimitReached(
                 f"state takes {used:,} bytes, its limit is {self._limit:,}; "
                 "raise the limit, shorten windows, or hold fewer keys in this lane"
             )
 
-    def _run(self, tasks: list[Callable[[], None]]) -> None:
-        """Run tasks that share nothing, at once if there is more than one."""
+    def _run(self, tasks: list[Task]) -> None:
+        """Run tasks that share nothing, at once if there are more than a thread can do alone."""
         if self._workers is None or len(tasks) < 2:
             for task in tasks:
                 task()
             return
-        for done in [self._workers.submit(task) for task in tasks]:
-            done.result()
+        waiting = iter(tasks)
+        taking = Lock()
 
-    def _intern(
-        self, streams: Mapping[str, StreamRows], tables: Mapping[str, StreamRows]
-    ) -> dict[tuple[str, str], Int64s]:
-        """Codes of all texts that programs read; new texts are numbered in known order."""
-        sources = [
-            (name, field, given)
-            for given_by in (streams, tables)
-            for name, given in given_by.items()
-            for field in self._reads[name]
-            if given.batch.rows
-        ]
-        if len(sources) == 1:
-            name, field, given = sources[0]
-            return {(name, field): self._texts.intern(given.batch.text(field))}
-        if not sources:
-            return {}
-        columns = [given.batch.text(field) for _, field, given in sources]
-        # ranks follow the plan, so that two fields of one event are numbered in its order
-        ranks = {
-            (name, field): (rank, place)
-            for rank, (name, fields) in enumerate(self._reads.items())
-            for place, field in enumerate(fields)
-        }
-        places = sorted(range(len(sources)), key=lambda s: ranks[sources[s][0], sources[s][1]])
-        order = np.argsort(np.concatenate([sources[s][2].sequence for s in places]), kind="stable")
-        merged = _joined([columns[s] for s in places]).take(order)
-        found = np.empty(len(merged), dtype=np.int64)
-        found[order] = self._texts.intern(merged)
-        codes, first = {}, 0
-        for s in places:
-            name, field, given = sources[s]
-            codes[name, field] = found[first : first + given.batch.rows]
-            first += given.batch.rows
-        return codes
+        def work() -> None:
+            while True:
+                with taking:
+                    task = next(waiting, None)
+                if task is None:
+                    return
+                task()
+
+        others = [self._workers.submit(work) for _ in range(min(self._threads, len(tasks)) - 1)]
+        work()
+        for other in others:
+            other.result()
 
     def _take_table(
         self, table: ReferenceTable, given: StreamRows, codes: Mapping[tuple[str, str], Int64s]
     ) -> None:
         words = {
-            field.name: _words(given.batch, table.plan.name, field.name, codes)
+            field.name: words_of(given.batch, table.plan.name, field.name, codes)
             for field in table.plan.schema.fields
         }
         if given.batch.rows:
@@ -274,7 +265,7 @@ class Engine:
         registers = np.empty((program.registers, count), dtype=np.int64)
         valid = np.empty((program.registers, count), dtype=np.uint8)
         for register, field in enumerate(program.loads):
-            values, there = _words(given.batch, name, field, codes)
+            values, there = words_of(given.batch, name, field, codes)
             invariant(
                 stream.schema.field(field).optional or there.all(),
                 f"{name}.{field} is present in every accepted event",
@@ -292,37 +283,31 @@ class Engine:
         registers: NDArray[np.int64],
         valid: NDArray[np.uint8],
         sequence: Int64s,
+        features: Floats | None = None,
     ) -> None:
         """Run a program over all rows, in parts if there are many."""
-        if not len(program.code):
+        if not len(program.code) and features is None:
             return
-        around, count = self._around, registers.shape[1]
-        parts = self._threads if count > _SMALL else 1
-        edges = np.linspace(0, count, parts + 1).astype(int).tolist()
+        count = registers.shape[1]
+        parts = self._threads if count >= _SMALL else 1
 
-        def part(low: int, high: int) -> Callable[[], None]:
+        def part(low: int, high: int) -> Task:
             def work() -> None:
-                machine.run_program(
-                    program.code,
-                    program.arguments,
-                    registers,
-                    valid,
-                    sequence,
-                    around.set_starts,
-                    around.set_values,
-                    around.calendars,
-                    around.steps,
-                    around.conversions,
-                    around.digits,
-                    around.lookups,
-                    around.tables,
-                    low,
-                    high,
-                )
+                slots = self._around.table_of(program, registers, valid, sequence)
+                finishing = 0
+                if features is not None:
+                    slots[registers_at.OUTPUTS >> 3] = self._outputs.ctypes.data
+                    slots[registers_at.OUTPUTS_END >> 3] = (
+                        self._outputs.ctypes.data + self._outputs.nbytes
+                    )
+                    slots[registers_at.FEATURES >> 3] = features.ctypes.data
+                    finishing = self._finish
+                machine.run_program(slots.ctypes.data, low, high, finishing)
 
             return work
 
-        self._run([part(low, high) for low, high in zip(edges, edges[1:], strict=False)])
+        edges = [count * n // parts for n in range(parts + 1)]
+        self._run([part(low, high) for low, high in pairwise(edges)])
 
     def _features(
         self, rows: Rows | None, answers: Answers, codes: Mapping[tuple[str, str], Int64s]
@@ -332,30 +317,20 @@ class Engine:
         if rows is None:
             return np.zeros((len(outputs), 0), dtype=np.float64)
         program, count = self._program, len(rows.at)
-        registers = np.empty((program.registers, count), dtype=np.int64)
-        valid = np.empty((program.registers, count), dtype=np.uint8)
+        registers, valid = answers.words, answers.present
         for register, load in enumerate(program.loads):
             what, _, name = load.partition(":")
-            if what == "aggregate":
-                registers[register] = answers.words[:, int(name)]
-                valid[register] = answers.present[:, int(name)]
-            elif what == "row":
+            if what == "row":
                 registers[register] = rows.registers[int(name)]
                 valid[register] = rows.valid[int(name)]
-            else:
-                values, there = _words(rows.batch, self.plan.on, name, codes)
-                registers[register], valid[register] = values, there
-        self._execute(program, registers, valid, rows.sequence)
+            elif what == "field":
+                registers[register], valid[register] = words_of(
+                    rows.batch, self.plan.on, name, codes
+                )
+            elif (twin := int(self._row_of[int(name)])) != register:
+                registers[register], valid[register] = registers[twin], valid[twin]
         features = np.empty((len(outputs), count), dtype=np.float64)
-        scaled = {Kind.MONEY, Kind.DECIMAL}
-        table = np.array(
-            [
-                [f.register, f.scale if f.kind in scaled else 0, f.kind is Kind.FLOAT]
-                for f in outputs
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 3)
-        machine.finish_features(registers, valid, table, features, 0, count)
+        self._execute(program, registers, valid, rows.sequence, features)
         return features
 
     @property
@@ -447,7 +422,7 @@ class Engine:
         """
         state = self._groups[group]
         words = state.key_words(self._key_texts(group), key)
-        row = int(state.layout.shape[0])
+        row = state.layout.row
         head = len(words) + 2
         found = np.frombuffer(content[: len(content) // 8 * 8], dtype="<i8")
         if (
@@ -469,16 +444,19 @@ class Engine:
         schema = self.plan.stream(plan.stream).schema
         return [schema.field(name).kind is Kind.TEXT for name in plan.key]
 
+    def _bytes_by(self) -> dict[str, int]:
+        return {
+            "keys and events": int(self._pool[0]),
+            "texts": self._texts.memory(),
+            "reference tables": sum(table.rows.nbytes for table in self._tables),
+        }
+
     def memory(self) -> Memory:
         """What state takes, by structure."""
         return Memory(
-            bytes_by={
-                "keys and events": 8 * int(self._pool[0]),
-                "texts": self._texts.memory(),
-                "reference tables": sum(table.rows.nbytes for table in self._tables),
-            },
-            keys=tuple(int(g.controls[:, pools.ENTITIES].sum()) for g in self._groups),
-            held=tuple(int(g.controls[:, pools.HELD].sum()) for g in self._groups),
+            bytes_by=self._bytes_by(),
+            keys=tuple(group.entities for group in self._groups),
+            held=tuple(group.held for group in self._groups),
         )
 
 
@@ -490,22 +468,3 @@ def _unframed(content: bytes) -> list[bytes]:
         pieces.append(content[place + 8 : place + 8 + size])
         place += 8 + size
     return pieces
-
-
-def _words(
-    batch: Batch, source: str, field: str, codes: Mapping[tuple[str, str], Int64s]
-) -> tuple[Int64s, Bytes]:
-    """A field as words and validity; a text as its codes."""
-    column = batch.columns[field]
-    if isinstance(column, Fixed):
-        return column.values, column.valid
-    return np.maximum(codes[source, field], 0), column.valid
-
-
-def _joined(columns: list[Text]) -> Text:
-    """Text columns one after the other."""
-    lengths = np.concatenate([np.diff(column.offsets) for column in columns])
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    pieces = [column.data[column.offsets[0] : column.offsets[-1]] for column in columns]
-    return Text(offsets, np.concatenate(pieces), np.concatenate([c.valid for c in columns]))

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.core.columns import Text
+from headrace.core.exact import WIDTH
+from headrace.core.memory import entry
 from headrace.engine import key_kernels as keys
 from headrace.engine import pool_kernels as pools
+from headrace.engine import query_kernels as queries
 from headrace.engine import record_kernels as records
+from headrace.engine import ring_kernels as rings
+from headrace.engine import summary_kernels as summaries
 from headrace.engine import window_kernels as window
+from headrace.engine.ratio_kernels import wide_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Bytes, Int64s
+    from headrace.core.columns import Batch, Int64s
     from headrace.engine.layout import GroupLayout
+
+    Task = Callable[[], object]
+
+_WORK_WORDS = 6 * WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,157 +54,248 @@ class Rows:
     valid: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What aggregates give: registers that queries write, by row of the matrices.
+
+    Attributes:
+        words: Rows by decided events.
+        present: Their validity.
+        row_of: Which row each aggregate goes to.
+    """
+
+    words: NDArray[np.int64]
+    present: NDArray[np.uint8]
+    row_of: Int64s
+
+
+class _Keys:
+    """The keys of a batch's rows: addresses of their columns, room for one and for all hashes."""
+
+    def __init__(self, batch: Batch, names: Sequence[str]) -> None:
+        self.rows = batch.rows
+        self.longest = 0
+        self.columns = np.zeros((len(names), keys.KEY_COLUMN_BYTES // 8), dtype=np.int64)
+        for row, name in zip(self.columns, names, strict=True):
+            column = batch.columns[name]
+            if isinstance(column, Text):
+                self.longest += len(column.data) // 8 + 2
+                values, offsets = column.data.ctypes.data, column.offsets.ctypes.data
+                row[:] = [1, values, offsets, column.valid.ctypes.data]
+            else:
+                self.longest += 1
+                row[:] = [0, column.values.ctypes.data, 0, column.valid.ctypes.data]
+        self.hashes = np.empty(self.rows, dtype=np.int64)
+
+
 class GroupState:
     """The keyed state of one group: a control row for each shard, in the engine's pool."""
 
     def __init__(self, layout: GroupLayout, pool: Int64s, secret: tuple[int, int]) -> None:
         self.layout = layout
-        self.pool = pool
-        self.controls: NDArray[np.int64] = np.zeros(
-            (pools.SHARDS, pools.CONTROL_WORDS), dtype=np.int64
+        self._pool = pool
+        self._controls: NDArray[np.int64] = np.zeros(
+            (pools.SHARDS, pools.CONTROL_BYTES // 8), dtype=np.int64
         )
-        self._secret = (np.uint64(secret[0]), np.uint64(secret[1]))
-
-    def frame(self, sources: Sequence[tuple[Batch, tuple[str, ...]]]) -> FramedKeys:
-        """Frame and hash the keys of batches, one after the other."""
-        total = sum(batch.rows for batch, _ in sources)
-        room = 1
-        for batch, names in sources:
-            for name in names:
-                column = batch.columns[name]
-                room += (
-                    len(column.data) // 8 + 2 * len(column)
-                    if isinstance(column, Text)
-                    else len(column)
-                )
-        framed = FramedKeys(
-            np.empty(room, dtype=np.int64),
-            np.zeros(total + 1, dtype=np.int64),
-            np.empty(total, dtype=np.int64),
+        self._queries = layout.queries.copy()
+        for query in self._queries:
+            function, floating = query[queries.Q_FUNCTION // 8], query[queries.Q_FLOAT // 8]
+            query[queries.Q_DO // 8] = entry(queries.reader(int(function), floating=bool(floating)))
+        self._put_record = entry(records.put_record)
+        self._table: Int64s = np.zeros(pools.TABLE_WORDS, dtype=np.int64)
+        columns, asked = layout.columns.ctypes.data, self._queries.ctypes.data
+        self._set(
+            self._table,
+            {
+                pools.POOL: pool.ctypes.data,
+                pools.CONTROLS: self._controls.ctypes.data,
+                pools.ROW: 8 * layout.row,
+                pools.TOTALS: 8 * layout.totals,
+                pools.SUMMARIES: layout.summaries,
+                pools.EVERY: layout.every,
+                pools.KEY_AT: layout.key_at,
+                pools.REACH: layout.reach,
+                pools.COLUMNS: columns,
+                pools.COLUMNS_END: columns + layout.columns.nbytes,
+                pools.EDGES: layout.edges.ctypes.data,
+                pools.EDGE_COUNT: layout.edges.nbytes,
+                pools.QUERIES: asked,
+                pools.QUERIES_AFTER: asked + layout.before * queries.QUERY_BYTES,
+                pools.QUERIES_END: asked + self._queries.nbytes,
+                pools.DO_BEGIN: entry(pools.begin_shard),
+                pools.DO_ENTER: entry(pools.enter),
+                pools.DO_INSERT: entry(rings.insert),
+                pools.DO_NOTE: entry(summaries.note),
+                pools.DO_RATIO: entry(wide_ratio),
+                pools.DO_SWEEP: entry(window.sweep),
+                pools.FIELDS: len(layout.group.key),
+                pools.PHASES: layout.phases,
+            },
         )
-        first = 0
-        for batch, names in sources:
-            columns = np.array([_key_column(batch, name) for name in names], dtype=np.int64)
-            keys.frame_keys(
-                columns,
-                first,
-                batch.rows,
-                framed.words,
-                framed.starts,
-                framed.hashes,
-                *self._secret,
-            )
-            first += batch.rows
-        return framed
+        self._table[pools.HASH_0 // 8 : pools.HASH_1 // 8 + 1] = np.array(
+            secret, dtype=np.uint64
+        ).view(np.int64)
 
-    def operations(
-        self, entering: Rows | None, asking: Rows | None
-    ) -> tuple[FramedKeys, NDArray[np.int64]]:
-        """What a batch does to this group, in known order, and the keys it is done to."""
-        layout = self.layout
-        if layout.own and entering is not None:
-            framed = self.frame([(entering.batch, layout.group.key)])
-            made = np.empty((len(entering.at), window.OPERATION_WIDTH), dtype=np.int64)
-            keys.own_operations(entering.at, entering.watermark, layout.phases, made)
-            return framed, made
-        none = np.zeros(0, dtype=np.int64)
-        sources, arrays = [], []
-        for rows, names in ((entering, layout.group.key), (asking, layout.group.asked_by)):
-            if rows is not None:
-                sources.append((rows.batch, names))
-                arrays += [rows.sequence, rows.at, rows.watermark]
+    @staticmethod
+    def _set(table: Int64s, slots: dict[int, int]) -> None:
+        """Fill slots of a table."""
+        for slot, value in slots.items():
+            table[slot >> 3] = value
+
+    def _with_room(self, table: Int64s, longest_key: int) -> Int64s:
+        """A copy of a table with places of its own to work in; they stay behind its slots."""
+        edges, columns = len(self.layout.edges), len(self.layout.columns)
+        sizes = {
+            pools.ADDED: 2 * columns,
+            pools.PLACES: edges,
+            pools.BOUNDS: edges,
+            pools.ENTITIES_AT: window.CHUNK,
+            pools.WORK: _WORK_WORDS,
+            pools.THERE: 1,
+            pools.SHARDS_AT: 2 * pools.SHARDS + 1,
+            pools.KEY: longest_key,
+        }
+        whole = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
+        whole[: len(table)] = table
+        place = whole.ctypes.data + table.nbytes
+        for slot, size in sizes.items():
+            whole[slot >> 3] = place
+            place += 8 * size
+        return whole
+
+    def hashing(
+        self, entering: Rows | None, asking: Rows | None, parts: int
+    ) -> tuple[list[Task], list[_Keys]]:
+        """The work of hashing a batch's keys, cut into parts; and the keys it is done to."""
+        group, found = self.layout.group, []
+        if entering is not None:
+            found.append(_Keys(entering.batch, group.key))
+        if asking is not None and not (self.layout.own and entering is not None):
+            found.append(_Keys(asking.batch, group.asked_by))
+        tasks: list[Task] = []
+        table = self._table.ctypes.data
+        for given in found:
+            edges = [given.rows * part // parts for part in range(parts + 1)]
+            for first, last in pairwise(edges):
+                tasks.append(self._hash_part(table, given, first, last))
+        return tasks, found
+
+    @staticmethod
+    def _hash_part(table: int, given: _Keys, first: int, last: int) -> Task:
+        def work() -> None:
+            room = np.empty(given.longest, dtype=np.int64)
+            hashes, columns = given.hashes.ctypes.data, given.columns.ctypes.data
+            keys.hash_keys(table, columns, hashes, room.ctypes.data, first, last)
+
+        return work
+
+    def _merged(self, entering: Rows | None, asking: Rows | None) -> tuple[NDArray[np.int64], int]:
+        """What a batch does to a group by two keys or streams, in known order."""
+        given = []
+        for rows in (entering, asking):
+            if rows is None:
+                given += [0, 0, 0, 0]
             else:
-                arrays += [none, none, none]
-        framed = self.frame(sources)
-        made = np.empty((2 * len(framed.hashes), window.OPERATION_WIDTH), dtype=np.int64)
-        count = keys.merged_operations(*arrays, layout.phases, made)
-        return framed, made[:count]
+                arrays = (rows.sequence, rows.at, rows.watermark)
+                given += [len(rows.at), *(array.ctypes.data for array in arrays)]
+        made = np.empty((given[0] + 2 * given[4], keys.OPERATION_BYTES // 8), dtype=np.int64)
+        about = np.array(given, dtype=np.int64)
+        count = keys.merge_operations(about.ctypes.data, self.layout.phases, made.ctypes.data)
+        return made, int(count)
 
-    def tasks(
+    def advancing(
         self,
         entering: Rows | None,
         asking: Rows | None,
+        found: list[_Keys],
         visible: int,
         answers: Answers,
         parts: int,
-    ) -> list[Callable[[], None]]:
-        """The work of a batch, cut into at most `parts` calls that share no shard."""
-        if entering is None and asking is None:
+    ) -> list[Task]:
+        """The work of a batch after hashing, cut into calls that share no shard."""
+        if not found:
             return []
-        framed, made = self.operations(entering, asking)
-        order = np.empty(len(made), dtype=np.int64)
-        shards = np.zeros(pools.SHARDS + 1, dtype=np.int64)
-        keys.deal(made, len(made), framed.starts, framed.hashes, order, shards)
+        own = self.layout.own and entering is not None
+        made, count = (None, found[0].rows) if own else self._merged(entering, asking)
+        order = np.empty(count, dtype=np.int64)
         source = entering if entering is not None else asking
         if source is None:
             return []
-        edges = np.linspace(0, pools.SHARDS, parts + 1).astype(int).tolist()
+        enters, asks = found[0], found[-1]
+        self._queries[:, queries.Q_OUT // 8] = answers.row_of[
+            self.layout.queries[:, queries.Q_OUT // 8]
+        ]
+        slots = {
+            pools.ENTERING: enters.columns.ctypes.data,
+            pools.ASKING: asks.columns.ctypes.data,
+            pools.HASHES: enters.hashes.ctypes.data,
+            pools.ASKING_HASHES: asks.hashes.ctypes.data,
+            pools.OPERATIONS: made.ctypes.data if made is not None else 0,
+            pools.COUNT_OF: count,
+            pools.ORDER: order.ctypes.data,
+            pools.AT: source.at.ctypes.data,
+            pools.WATERMARK: source.watermark.ctypes.data,
+            pools.REGISTERS: source.registers.ctypes.data,
+            pools.VALID: source.valid.ctypes.data,
+            pools.ROWS: len(source.at),
+            pools.OUT: answers.words.ctypes.data,
+            pools.PRESENT: answers.present.ctypes.data,
+            pools.OUT_ROWS: answers.words.shape[1],
+            pools.VISIBLE: visible,
+        }
+        self._set(self._table, slots)
+        longest = max(given.longest for given in found)
+        edges = [pools.SHARDS * part // parts for part in range(parts + 1)]
+        kept = (made, order, found, source, answers)
+        return [
+            self._advance_part(self._with_room(self._table, longest), first, last, kept)
+            for first, last in pairwise(edges)
+        ]
 
-        def part(first: int, last: int) -> Callable[[], None]:
-            def work() -> None:
-                window.advance(
-                    self.pool,
-                    self.controls,
-                    self.layout.shape,
-                    self.layout.columns,
-                    self.layout.edges,
-                    self.layout.queries,
-                    made,
-                    order,
-                    shards,
-                    framed.words,
-                    framed.starts,
-                    framed.hashes,
-                    source.registers,
-                    source.valid,
-                    visible,
-                    answers.words,
-                    answers.present,
-                    first,
-                    last,
-                )
+    @staticmethod
+    def _advance_part(table: Int64s, first: int, last: int, kept: tuple[object, ...]) -> Task:
+        """The work of some shards; `kept` is what the table has addresses of."""
 
-            return work
+        def work() -> tuple[object, ...]:
+            window.advance(table.ctypes.data, first, last)
+            return kept
 
-        return [part(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+        return work
+
+    def _looking(self, visible: int, longest_key: int = 1) -> Int64s:
+        """A table for calls outside of batches."""
+        table = self._with_room(self._table, longest_key)
+        self._set(table, {pools.VISIBLE: visible})
+        return table
 
     def snapshot(self, visible: int) -> bytes:
-        """All keys that hold something visible, in the order of their words, with what they hold."""
-        size = np.zeros(2, dtype=np.int64)
-        records.measure(self.pool, self.controls, self.layout.shape, visible, size)
-        words = np.empty(int(size[0]), dtype=np.int64)
-        starts = np.zeros(int(size[1]) + 1, dtype=np.int64)
-        records.write(
-            self.pool,
-            self.controls,
-            self.layout.shape,
-            self.layout.columns,
-            visible,
-            words,
-            starts,
+        """All keys that hold something visible, in the order of their words, and what they hold."""
+        table, size = self._looking(visible), np.zeros(1, dtype=np.int64)
+        made = records.write_records(table.ctypes.data, self._put_record, 0, size.ctypes.data)
+        words = np.empty(int(size[0]) // 8 + 1, dtype=np.int64)
+        starts = np.zeros(int(made) + 1, dtype=np.int64)
+        records.write_records(
+            table.ctypes.data, self._put_record, words.ctypes.data, starts.ctypes.data
         )
+        content = words.astype("<i8", copy=False).tobytes()
         edges = starts.tolist()
-        pieces = [
-            words[a:b].astype("<i8").tobytes() for a, b in zip(edges, edges[1:], strict=False)
-        ]
-        return b"".join(sorted(pieces))
+        return b"".join(sorted(content[a:b] for a, b in pairwise(edges)))
 
     def restore(self, content: bytes) -> None:
         """Take the keys of a snapshot, or of one key; what these keys held before is forgotten."""
         words = np.frombuffer(content, dtype="<i8").astype(np.int64)
-        records.read(
-            self.pool, self.controls, self.layout.shape, self.layout.columns, words, *self._secret
-        )
+        table, start = self._looking(rings.LEAST), words.ctypes.data
+        records.read_records(table.ctypes.data, start, start + words.nbytes)
 
     def key_state(self, key: Int64s, visible: int) -> bytes | None:
         """What one key holds; None if nothing is visible."""
-        shape, columns = self.layout.shape, self.layout.columns
-        room = records.key_room(self.pool, self.controls, shape, key, *self._secret)
-        words = np.empty(room, dtype=np.int64)
-        used = records.write_key(
-            self.pool, self.controls, shape, columns, key, visible, words, *self._secret
-        )
-        return words[:used].astype("<i8").tobytes() if used else None
+        table = self._looking(visible)
+        given = (table.ctypes.data, self._put_record, key.ctypes.data, len(key))
+        words = np.empty(int(records.write_key(*given, 0)) // 8, dtype=np.int64)
+        if len(words) == 0:
+            return None
+        records.write_key(*given, words.ctypes.data)
+        return words.astype("<i8", copy=False).tobytes()
 
     def key_words(self, kinds: Sequence[bool], key: tuple[str, ...]) -> Int64s:
         """The words of a key given as text; `kinds` says which of its fields are texts."""
@@ -207,36 +309,12 @@ class GroupState:
             words += [len(raw), *np.frombuffer(padded, dtype="<i8").tolist()]
         return np.array(words, dtype=np.int64)
 
+    @property
+    def entities(self) -> int:
+        """Keys that hold something, or did lately."""
+        return int(self._controls[:, pools.ENTITIES // 8].sum())
 
-@dataclass(frozen=True, slots=True)
-class FramedKeys:
-    """Keys as words: key i is `words[starts[i]:starts[i + 1]]`, empty where a field is missing."""
-
-    words: Int64s
-    starts: Int64s
-    hashes: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What aggregates gave, by decided row and aggregate."""
-
-    words: NDArray[np.int64]
-    present: NDArray[np.uint8]
-
-    @staticmethod
-    def of(rows: int, known: Bytes) -> Answers:
-        """Answers as they are where nothing is known."""
-        words = np.zeros((rows, max(len(known), 1)), dtype=np.int64)
-        present = np.zeros((rows, max(len(known), 1)), dtype=np.uint8)
-        present[:, : len(known)] = known
-        return Answers(words, present)
-
-
-def _key_column(batch: Batch, name: str) -> list[int]:
-    """The row of the key's columns for one field."""
-    column = batch.columns[name]
-    if isinstance(column, Text):
-        values, offsets = column.data.ctypes.data, column.offsets.ctypes.data
-        return [1, values, offsets, column.valid.ctypes.data]
-    return [0, column.values.ctypes.data, 0, column.valid.ctypes.data]
+    @property
+    def held(self) -> int:
+        """Events or buckets held."""
+        return int(self._controls[:, pools.HELD // 8].sum())

@@ -1,4 +1,4 @@
-"""Keys of entities: framed as words, hashed, and dealt out to shards.
+"""Keys of entities: hashed, framed as words, and dealt out to shards.
 
 A key is the words of its fields, one after the other: a text is its length in bytes and then its
 bytes, filled up with zeros to whole words; any other value is its word. So different keys never
@@ -7,172 +7,179 @@ have the same words, and keys are compared eight bytes at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8, load_u64
+from headrace.core.memory import store_i64
 from headrace.core.siphash import sip_end128, sip_start, sip_word, tail_word
-from headrace.engine.pool_kernels import SHARDS
-from headrace.engine.window_kernels import (
-    AFTER,
-    BEFORE,
-    O_ASK,
-    O_ASK_AT,
-    O_INSERT,
-    O_INSERT_AT,
-    O_KEY,
-    O_PHASES,
-    O_WATERMARK,
+from headrace.engine.pool_kernels import (
+    ASKING_HASHES,
+    COUNT_OF,
+    FIELDS,
+    HASH_0,
+    HASH_1,
+    HASHES,
+    OPERATIONS,
+    ORDER,
+    SHARDS,
+    SHARDS_AT,
+    add_to,
 )
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+# a row of the key's columns, in bytes: whether it is text, addresses of values (or bytes), of
+# offsets, of validity
+K_TEXT, K_VALUES, K_OFFSETS, K_VALID = range(0, 32, 8)
+KEY_COLUMN_BYTES = 32
 
-    from headrace.core.columns import Int64s
+# a row of the operations, in bytes: row inserted or -1, row asked for or -1, when, the watermark,
+# and what is read
+O_INSERT, O_ASK, O_AT, O_WATERMARK, O_PHASES = range(0, 40, 8)
+OPERATION_BYTES = 40
 
-    Matrix = NDArray[np.int64]
-
-# a row of the key's columns: whether it is text, addresses of values (or bytes), offsets, validity
-K_TEXT, K_VALUES, K_OFFSETS, K_VALID = range(4)
-
-
-@kernel
-def frame_keys(
-    columns: Matrix,
-    first: int,
-    rows: int,
-    words: Int64s,
-    starts: Int64s,
-    hashes: Int64s,
-    key0: np.uint64,
-    key1: np.uint64,
-) -> None:
-    """Frame and hash the keys of `rows` events as keys number `first` and following.
-
-    A key with a missing field has no words.
-    """
-    for row in range(rows):
-        place = starts[first + row]
-        start = place
-        v0, v1, v2, v3 = sip_start(key0, key1)
-        whole = True
-        for c in range(len(columns)):
-            if load_u8(columns[c, K_VALID] + row) == 0:
-                whole = False
-                break
-            if not columns[c, K_TEXT]:
-                words[place] = load_i64(columns[c, K_VALUES] + 8 * row)
-                v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, np.uint64(words[place]))
-                place += 1
-                continue
-            begin = np.int64(load_i32(columns[c, K_OFFSETS] + 4 * row))
-            length = np.int64(load_i32(columns[c, K_OFFSETS] + 4 * row + 4)) - begin
-            address = columns[c, K_VALUES] + begin
-            words[place] = length
-            v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, np.uint64(length))
-            place += 1
-            for at in range(0, length & ~7, 8):
-                word = load_u64(address + at)
-                words[place] = np.int64(word)
-                v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, word)
-                place += 1
-            if length & 7:
-                word = tail_word(address, length)
-                words[place] = np.int64(word)
-                v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, word)
-                place += 1
-        if not whole:
-            place = start
-        starts[first + row + 1] = place
-        hashes[first + row] = np.int64(sip_end128(v0, v1, v2, v3)[0])
-
-
-@kernel
-def own_operations(at: Int64s, watermark: Int64s, phases: int, operations: Matrix) -> None:
-    """Operations of a group that each decided event enters and asks by the same key."""
-    for row in range(len(at)):
-        operations[row, O_KEY] = row
-        operations[row, O_INSERT] = row
-        operations[row, O_ASK] = row
-        operations[row, O_INSERT_AT] = at[row]
-        operations[row, O_ASK_AT] = at[row]
-        operations[row, O_WATERMARK] = watermark[row]
-        operations[row, O_PHASES] = phases
-
-
-@kernel
-def merged_operations(
-    sequence: Int64s,
-    at: Int64s,
-    watermark: Int64s,
-    asking_sequence: Int64s,
-    asking_at: Int64s,
-    asking_watermark: Int64s,
-    phases: int,
-    operations: Matrix,
-) -> int:
-    """Operations of a group that events enter by one key and are asked for by another, merged.
-
-    Keys of those that enter come first, then of those that ask. Where an event does both, what is
-    read before it is asked first, then it enters, then the rest is asked. How many there are.
-    """
-    made, entering, asking = 0, 0, 0
-    entered = len(sequence)
-    while entering < entered or asking < len(asking_sequence):
-        if asking == len(asking_sequence):
-            turn = -1
-        elif entering == entered:
-            turn = 1
-        else:
-            turn = np.sign(sequence[entering] - asking_sequence[asking])
-        if turn >= 0 and phases & BEFORE:
-            _ask(operations[made], entered, asking, asking_at, asking_watermark, BEFORE)
-            made += 1
-        if turn <= 0:
-            row = operations[made]
-            row[O_KEY], row[O_INSERT], row[O_ASK] = entering, entering, -1
-            row[O_INSERT_AT], row[O_ASK_AT] = at[entering], at[entering]
-            row[O_WATERMARK], row[O_PHASES] = watermark[entering], 0
-            entering += 1
-            made += 1
-        if turn >= 0:
-            if phases & AFTER:
-                _ask(operations[made], entered, asking, asking_at, asking_watermark, AFTER)
-                made += 1
-            asking += 1
-    return made
+BEFORE, AFTER = 1, 2
 
 
 @inner_kernel
-def _ask(
-    row: Int64s, entered: int, asking: int, at: Int64s, watermark: Int64s, phase: int
-) -> None:
-    """One operation that only reads."""
-    row[O_KEY], row[O_INSERT], row[O_ASK] = entered + asking, -1, asking
-    row[O_INSERT_AT], row[O_ASK_AT] = at[asking], at[asking]
-    row[O_WATERMARK], row[O_PHASES] = watermark[asking], phase
+def frame(table: int, keys: int, row: int, target: int) -> int:
+    """Write the words of a row's key, which it has, at an address; how many there are."""
+    place = target
+    for field in range(load_i64(table + FIELDS)):
+        column = keys + KEY_COLUMN_BYTES * field
+        values = load_i64(column + K_VALUES)
+        if load_i64(column + K_TEXT) == 0:
+            store_i64(place, load_i64(values + 8 * row))
+            place += 8
+            continue
+        offset = load_i64(column + K_OFFSETS) + 4 * row
+        begin, end = values + load_i32(offset), values + load_i32(offset + 4)
+        store_i64(place, end - begin)
+        place += 8
+        at = begin
+        while at + 8 <= end:
+            store_i64(place, load_i64(at))
+            at += 8
+            place += 8
+        if at < end:
+            store_i64(place, tail_word(begin, end - begin))
+            place += 8
+    return (place - target) >> 3
+
+
+@inner_kernel
+def hash_words(table: int, key: int, words: int) -> int:
+    """The hash of a framed key, never 0."""
+    key0, key1 = load_u64(table + HASH_0), load_u64(table + HASH_1)
+    v0, v1, v2, v3 = sip_start(key0, key1)
+    for place in range(0, 8 * words, 8):
+        v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, load_u64(key + place))
+    hashed = np.int64(sip_end128(v0, v1, v2, v3)[0])
+    return hashed or 1
 
 
 @kernel
-def deal(
-    operations: Matrix, count: int, starts: Int64s, hashes: Int64s, order: Int64s, shards: Int64s
-) -> None:
-    """Deal operations out to shards by the hash of their key, keeping their order within each.
+def hash_keys(table: int, keys: int, hashes: int, key: int, first: int, last: int) -> None:
+    """Hash the keys of rows `first` to `last - 1`; 0 where a field is missing.
 
-    Operations without a key are left out. `shards` gets where each begins in `order`.
+    Args:
+        table: Of the group.
+        keys: Address of the key's columns.
+        hashes: Where the hashes go.
+        key: Room for the longest framed key.
+        first: First row.
+        last: After the last.
     """
-    shards[:] = 0
-    for i in range(count):
-        key = operations[i, O_KEY]
-        if starts[key + 1] > starts[key]:
-            shards[(hashes[key] & (SHARDS - 1)) + 1] += 1
-    for s in range(SHARDS):
-        shards[s + 1] += shards[s]
-    place = shards.copy()
-    for i in range(count):
-        key = operations[i, O_KEY]
-        if starts[key + 1] > starts[key]:
-            shard = hashes[key] & (SHARDS - 1)
-            order[place[shard]] = i
-            place[shard] += 1
+    for row in range(first, last):
+        whole = True
+        for field in range(load_i64(table + FIELDS)):
+            if load_u8(load_i64(keys + KEY_COLUMN_BYTES * field + K_VALID) + row) == 0:
+                whole = False
+        hashed = 0
+        if whole:
+            hashed = hash_words(table, key, frame(table, keys, row, key))
+        store_i64(hashes + 8 * row, hashed)
+
+
+@inner_kernel
+def _lay(place: int, source: int, asked: int, at: int, watermark: int, phases: int) -> int:
+    """Write one operation; where the next one goes. Time and watermark are given by address."""
+    store_i64(place + O_INSERT, source)
+    store_i64(place + O_ASK, asked)
+    store_i64(place + O_AT, load_i64(at))
+    store_i64(place + O_WATERMARK, load_i64(watermark))
+    store_i64(place + O_PHASES, phases)
+    return place + OPERATION_BYTES
+
+
+@kernel
+def merge_operations(given: int, phases: int, operations: int) -> int:
+    """Operations of a group that events enter by one key and are asked for by another, merged.
+
+    Where an event does both, what is read before it is asked first, then it enters, then the rest
+    is asked. `given` is the address of number, sequence, time and watermark of those that enter,
+    then of those that ask. How many operations there are.
+    """
+    entered, asked = load_i64(given), load_i64(given + 32)
+    sequence, at, watermark = load_i64(given + 8), load_i64(given + 16), load_i64(given + 24)
+    asking_sequence = load_i64(given + 40)
+    asking_at, asking_watermark = load_i64(given + 48), load_i64(given + 56)
+    place, i, j = operations, 0, 0
+    while i < entered or j < asked:
+        # which comes first: below 0 the one that enters, 0 both are one event
+        turn = 0
+        if j == asked:
+            turn = -1
+        elif i == entered:
+            turn = 1
+        else:
+            turn = load_i64(sequence + 8 * i) - load_i64(asking_sequence + 8 * j)
+        if turn >= 0 and phases & BEFORE:
+            place = _lay(place, -1, j, asking_at + 8 * j, asking_watermark + 8 * j, BEFORE)
+        if turn <= 0:
+            place = _lay(place, i, -1, at + 8 * i, watermark + 8 * i, 0)
+            i += 1
+        if turn >= 0:
+            if phases & AFTER:
+                place = _lay(place, -1, j, asking_at + 8 * j, asking_watermark + 8 * j, AFTER)
+            j += 1
+    return (place - operations) // OPERATION_BYTES
+
+
+@inner_kernel
+def hash_of(table: int, operation: int) -> int:
+    """The hash of an operation's key."""
+    operations = load_i64(table + OPERATIONS)
+    if operations == 0:
+        return load_i64(load_i64(table + HASHES) + 8 * operation)
+    about = operations + OPERATION_BYTES * operation
+    source = load_i64(about + O_INSERT)
+    if source >= 0:
+        return load_i64(load_i64(table + HASHES) + 8 * source)
+    return load_i64(load_i64(table + ASKING_HASHES) + 8 * load_i64(about + O_ASK))
+
+
+@inner_kernel
+def deal(table: int, first: int, last: int) -> None:
+    """Deal the operations of some shards out to them, keeping their order within each.
+
+    Operations without a key are left out. `SHARDS_AT` leads to where each shard begins in `ORDER`,
+    and one more; behind that lies room for as many.
+    """
+    starts, order = load_i64(table + SHARDS_AT), load_i64(table + ORDER)
+    places = starts + 8 * (SHARDS + 1)
+    for shard in range(SHARDS + 1):
+        store_i64(starts + 8 * shard, 0)
+    for operation in range(load_i64(table + COUNT_OF)):
+        hashed = hash_of(table, operation)
+        if hashed:
+            add_to(starts + 8 * (hashed & (SHARDS - 1)) + 8, 1)
+    for shard in range(SHARDS):
+        before = load_i64(starts + 8 * shard)
+        store_i64(places + 8 * shard, before)
+        add_to(starts + 8 * shard + 8, before)
+    for operation in range(load_i64(table + COUNT_OF)):
+        hashed = hash_of(table, operation)
+        shard = hashed & (SHARDS - 1)
+        if hashed and first <= shard < last:
+            place = places + 8 * shard
+            store_i64(order + 8 * load_i64(place), operation)
+            add_to(place, 1)

@@ -8,30 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.errors import DefinitionError
-from headrace.engine import ring_kernels as ring
-from headrace.engine import window_kernels as window
-from headrace.engine.pool_kernels import E_FIRST
 from headrace.definitions.plan import Function, Op
+from headrace.engine import query_kernels as query
+from headrace.engine import ring_kernels as ring
+from headrace.engine.key_kernels import AFTER, BEFORE
+from headrace.engine.pool_kernels import E_FIRST
+from headrace.engine.summary_kernels import C_MAXIMA, C_MINIMA, C_WORD, COLUMN_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Bytes, Int64s
+    from headrace.core.columns import Int64s
     from headrace.definitions.plan import Aggregate, Group, Plan, StreamPlan
 
 _FUNCTIONS = {
-    Function.COUNT: window.COUNT,
-    Function.SUM: window.SUM,
-    Function.MEAN: window.MEAN,
-    Function.VARIANCE: window.VARIANCE,
-    Function.STD: window.STD,
-    Function.MIN: window.MINIMUM,
-    Function.MAX: window.MAXIMUM,
-    Function.FIRST: window.FIRST,
-    Function.LAST: window.LAST,
-    Function.PREVIOUS: window.LAST,
-    Function.DISTINCT: window.DISTINCT,
-    Function.SECONDS_SINCE_LAST: window.SECONDS_SINCE,
+    Function.COUNT: query.COUNT,
+    Function.SUM: query.SUM,
+    Function.MEAN: query.MEAN,
+    Function.VARIANCE: query.VARIANCE,
+    Function.STD: query.STD,
+    Function.MIN: query.MINIMUM,
+    Function.MAX: query.MAXIMUM,
+    Function.FIRST: query.FIRST,
+    Function.LAST: query.LAST,
+    Function.PREVIOUS: query.LAST,
+    Function.DISTINCT: query.DISTINCT,
+    Function.SECONDS_SINCE_LAST: query.SECONDS_SINCE,
 }
 _MOMENTS = {Function.SUM, Function.MEAN, Function.VARIANCE, Function.STD}
 _PLACED = {Function.FIRST, Function.LAST, Function.PREVIOUS, Function.SECONDS_SINCE_LAST}
@@ -72,6 +74,12 @@ _TOTAL = {
 # running totals of values below 2 ** 32 fit one word for 2 ** 31 rows
 _NARROW = 2**32
 
+# 10 ** 15 is a float
+_MOST_SCALE = 15
+
+_KIND, _WORD = ring.C_KIND // 8, C_WORD // 8
+_MAXIMA, _MINIMA = C_MAXIMA // 8, C_MINIMA // 8
+
 
 @dataclass(frozen=True, slots=True)
 class GroupLayout:
@@ -80,19 +88,33 @@ class GroupLayout:
     Attributes:
         group: The plan's.
         own: Whether a decided event is asked for by the key that it is kept by.
-        shape: Words of a row, totals, edges, summaries, size of buckets, where keys stand, reach.
+        row: Words of a row of a ring.
+        totals: Words of it that are running totals.
+        summaries: How many summaries a ring has.
+        key_at: Bytes of an entity before its key.
+        every: Size of buckets in nanoseconds; 0 if there are none.
+        reach: Nanoseconds behind the watermark that an event is still seen for.
         columns: One row for each column (`ring_kernels.C_KIND` and its fellows).
         edges: Distances back from an event at which windows begin or end, ascending.
-        queries: One row for each aggregate (`window_kernels.Q_FUNCTION` and its fellows).
+        queries: One row for each aggregate (`query_kernels.Q_FUNCTION` and its fellows), those
+            that are read before an event enters first, and those of one span together. `Q_OUT` is
+            the number of the aggregate.
+        before: How many are read before.
         phases: Which of `BEFORE` and `AFTER` have queries.
     """
 
     group: Group
     own: bool
-    shape: Int64s
+    row: int
+    totals: int
+    summaries: int
+    key_at: int
+    every: int
+    reach: int
     columns: NDArray[np.int64]
     edges: Int64s
     queries: NDArray[np.int64]
+    before: int
     phases: int
 
 
@@ -124,7 +146,7 @@ def _narrow(stream: StreamPlan, register: int) -> bool:
     field = stream.schema.field(loads[register])
     if field.minimum is None or field.maximum is None:
         return False
-    return -_NARROW < field.minimum and field.maximum < _NARROW
+    return field.minimum > -_NARROW and field.maximum < _NARROW
 
 
 class _Columns:
@@ -136,8 +158,6 @@ class _Columns:
         self.present = always_present(stream)
         self.rows: list[list[int]] = []
         self.made: dict[tuple[int, ...], int] = {}
-        self.words = 1
-        self.totals = 0
         self.summaries = 0
 
     def column(
@@ -147,12 +167,26 @@ class _Columns:
         key = (kind, -1 if one and value in self.present else value, where, one, floating)
         if key not in self.made:
             self.made[key] = len(self.rows)
-            width = 2 if kind in {ring.WIDE, ring.SQUARES} else 1
-            total = self.totals if kind < ring.VALUE else -1
-            self.rows.append([kind, self.words, total, key[1], where, one, floating, -1, -1])
-            self.words += width
-            self.totals += width if kind < ring.VALUE else 0
+            self.rows.append([kind, 0, key[1], where, one, floating, -1, -1])
         return self.made[key]
+
+    def place(self) -> tuple[int, int]:
+        """Give the columns their places in a row, totals first; words of a row, and of totals."""
+        words = 1
+        for row in self.rows:
+            if row[_KIND] < ring.VALUE:
+                row[_WORD] = 8 * words
+                words += 2 if row[_KIND] in {ring.WIDE, ring.SQUARES} else 1
+        totals = words - 1
+        for row in self.rows:
+            if row[_KIND] >= ring.VALUE:
+                row[_WORD] = 8 * words
+                words += 1
+        return words, totals
+
+    def word(self, column: int) -> int:
+        """The place of a column in a row, in bytes; 0 for no column."""
+        return self.rows[column][_WORD] if column >= 0 else 0
 
     def count(self, item: Aggregate) -> int:
         """The column that counts the events that take part; -1 when all do."""
@@ -175,7 +209,7 @@ class _Columns:
 
     def summary(self, column: int, *, minimum: bool) -> int:
         """The summaries of a column for minima or maxima."""
-        place = ring.C_MINIMA if minimum else ring.C_MAXIMA
+        place = _MINIMA if minimum else _MAXIMA
         if self.rows[column][place] < 0:
             self.rows[column][place] = self.summaries
             self.summaries += 1
@@ -221,6 +255,51 @@ def _refuse(plan: Plan, number: int, item: Aggregate) -> None:
         raise DefinitionError(f"{what} has no value", fix="say which value it is taken of")
 
 
+def _how(item: Aggregate, function: int, counted: int) -> int:
+    """How a query is read."""
+    if item.function is Function.COUNT:
+        return query.HOW_COUNT
+    if item.function in {Function.SUM, Function.MEAN} and not item.floating:
+        return query.HOW_RATIO
+    if item.function in {Function.MIN, Function.MAX}:
+        return query.HOW_EXTREME
+    if counted < 0 and function in {query.FIRST, query.LAST}:
+        return query.HOW_ROW
+    if counted < 0 and function == query.SECONDS_SINCE:
+        return query.HOW_SECONDS
+    return query.HOW_RARE
+
+
+def _queries(
+    items: list[tuple[int, Aggregate]], columns: _Columns, edges: list[int]
+) -> tuple[NDArray[np.int64], int, int, int]:
+    """The queries, how many are read before an event enters, words of a row and of totals."""
+    found = [(n, item, columns.query(item)) for n, item in items]
+    row, totals = columns.place()
+    spans: dict[tuple[int, int], int] = {}
+    rows = []
+    for n, item, (counted, column, squares, summary) in found:
+        function = _FUNCTIONS[item.function]
+        before = item.function in _BEFORE or not item.include_current
+        span = (edges.index(item.delay_ns + item.window_ns), edges.index(item.delay_ns))
+        number = spans.setdefault(span, len(spans))
+        tens = 10**item.scale if item.scale <= _MOST_SCALE else 0
+        rows.append(
+            [
+                *(0 if before else 1, number),
+                *(function, _how(item, function, counted), n, number, 8 * span[0], 8 * span[1]),
+                *(columns.word(counted), columns.word(column), columns.word(squares)),
+                int(column >= 0 and columns.rows[column][_KIND] == ring.WIDE),
+                *(tens, query.EXACT // tens if tens else 0),
+                *(item.scale, int(item.floating), summary, 0),
+            ]
+        )
+    # a stable order by phase and span
+    rows.sort(key=lambda made: made[:2])
+    made = np.array([r[2:] for r in rows], dtype=np.int64).reshape(-1, query.QUERY_BYTES // 8)
+    return made, sum(r[0] == 0 for r in rows), row, totals
+
+
 def lay_out(plan: Plan, number: int) -> GroupLayout:
     """The layout of group `number`.
 
@@ -236,34 +315,45 @@ def lay_out(plan: Plan, number: int) -> GroupLayout:
         distances |= {item.delay_ns, item.delay_ns + item.window_ns}
     edges = sorted(distances)
     columns = _Columns(group, stream)
-    queries = []
-    phases = 0
-    for n, item in items:
-        before = item.function in _BEFORE or not item.include_current
-        phase = window.BEFORE if before else window.AFTER
-        phases |= phase
-        counted, column, squares, summary = columns.query(item)
-        low, high = edges.index(item.delay_ns + item.window_ns), edges.index(item.delay_ns)
-        queries.append(
-            [_FUNCTIONS[item.function], n, low, high, counted, column, squares]
-            + [item.scale, phase, int(item.floating), summary]
-        )
-    reach = max(edges, default=0) + plan.stream(plan.on).lateness_ns
-    key_at = E_FIRST + columns.totals + len(edges)
-    shape = [columns.words, columns.totals, len(edges), columns.summaries]
-    shape += [group.every_ns, key_at, reach]
+    queries, before, row, totals = _queries(items, columns, edges)
     return GroupLayout(
         group=group,
         own=group.stream == plan.on and group.key == group.asked_by,
-        shape=np.array(shape, dtype=np.int64),
-        columns=np.array(columns.rows, dtype=np.int64).reshape(-1, ring.COLUMN_WIDTH),
+        row=row,
+        totals=totals,
+        summaries=columns.summaries,
+        key_at=E_FIRST + 8 * (totals + len(edges)),
+        every=group.every_ns,
+        reach=max(edges, default=0) + plan.stream(plan.on).lateness_ns,
+        columns=np.array(columns.rows, dtype=np.int64).reshape(-1, COLUMN_BYTES // 8),
         edges=np.array(edges, dtype=np.int64),
-        queries=np.array(queries, dtype=np.int64).reshape(-1, window.QUERY_WIDTH),
-        phases=phases,
+        queries=queries,
+        before=before,
+        phases=(BEFORE if before else 0) | (AFTER if before < len(items) else 0),
     )
 
 
-def defaults(plan: Plan) -> Bytes:
-    """For each aggregate whether it has a value where nothing is known: counts and sums have, 0."""
+def answer_rows(plan: Plan, registers: int) -> tuple[Int64s, int, Int64s]:
+    """Where aggregates are written: the registers that the feature program loads them in.
+
+    Args:
+        plan: With its aggregates and its feature program.
+        registers: Of that program; what it does not load goes into rows after them.
+
+    Returns:
+        The row of each aggregate; how many rows come after the registers; and the rows whose
+        aggregate has a value where nothing is known: counts and sums have, 0.
+    """
+    loaded: dict[int, int] = {}
+    for register, load in enumerate(plan.program.loads):
+        what, _, name = load.partition(":")
+        if what == "aggregate":
+            loaded.setdefault(int(name), register)
+    more = 0
+    rows = []
+    for number in range(len(plan.aggregates)):
+        rows.append(loaded.get(number, registers + more))
+        more += number not in loaded
     known = {Function.COUNT, Function.SUM, Function.DISTINCT}
-    return np.array([item.function in known for item in plan.aggregates], dtype=np.uint8)
+    zero = [row for row, item in zip(rows, plan.aggregates, strict=True) if item.function in known]
+    return np.array(rows, dtype=np.int64), more, np.array(zero, dtype=np.int64)

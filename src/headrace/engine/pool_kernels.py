@@ -1,241 +1,280 @@
 """Memory of keyed state: blocks of words in one pool, and the table from keys to them.
 
-The pool is one array of 64-bit words, reserved at once and taken page by page. Shards take *slabs*
-of it by an atomic counter, and cut them into blocks; a freed block waits in its shard for the next
-one of its size. Nothing in use ever moves because something else has grown.
+The pool is reserved at once and taken page by page. Shards take *slabs* of it by an atomic counter,
+and cut them into blocks; a freed block waits in its shard for the next one of its size. Nothing in
+use ever moves because something else has grown, so blocks are known by their addresses.
 
 Each shard finds its entities by *extendible hashing* (R. Fagin and others, ACM Transactions on
 Database Systems 4, 1979): a directory over the top bits of the key's hash leads to a page of 64
 slots. A full page splits by itself, so that growing to any number of keys never makes one event
 wait for a rehash of all of them.
 
-A shard's control row holds its slab, its directory, counts, and the heads of its free lists.
+A shard's control row holds its slab, its directory, counts, and the heads of its free lists. All
+places in blocks, tables and control rows are in bytes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from headrace.core.compiled import inner_kernel, intrinsic
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Int64s
-
-    Words = NDArray[np.int64]
+from headrace.core.compiled import inner_kernel, intrinsic, load_i64
+from headrace.core.memory import call_word, entry_kernel, store_i64
 
 SHARDS = 16
-SLAB = 1 << 13  # words that a shard takes from the pool at once
+SLAB = 1 << 16  # bytes that a shard takes from the pool at once
+
+# the slots of a group's table: the pool, its control rows and the one of the running shard, the
+# group's shape, columns, edges and queries
+POOL, CONTROLS, CONTROL, ROW, TOTALS, SUMMARIES, EVERY, KEY_AT, REACH = range(0, 72, 8)
+COLUMNS, COLUMNS_END, EDGES, EDGE_COUNT, QUERIES, QUERIES_AFTER, QUERIES_END = range(72, 128, 8)
+# functions called at their addresses
+DO_BEGIN, DO_ENTER, DO_INSERT, DO_NOTE, DO_RATIO, DO_SWEEP = range(128, 176, 8)
+# places to work in: what an event adds, edges' places and bounds, entities of a chunk, a framed
+# key, limbs, and what a function gives beside its result
+ADDED, PLACES, BOUNDS, ENTITIES_AT, KEY, WORK, THERE = range(176, 232, 8)
+# a batch: keys of events that enter and that ask, operations or 0, their number, their order
+ENTERING, ASKING, HASHES, ASKING_HASHES, FIELDS = range(232, 272, 8)
+OPERATIONS, COUNT_OF, ORDER, AT, WATERMARK, PHASES = range(272, 320, 8)
+# registers and their validity with their strides; answers likewise; what nobody sees any more
+REGISTERS, VALID, ROWS, OUT, PRESENT, OUT_ROWS, VISIBLE = range(320, 376, 8)
+HASH_0, HASH_1, SHARDS_AT = 376, 384, 392
+TABLE_WORDS = 50
 
 # places in a shard's control row
-BUMP, BUMP_END, DIRECTORY, DEPTH, ENTITIES, HELD, SWEEP_PAGE, SWEEP_CREDIT, PAGES = range(9)
-FREE_RINGS = 16  # by size class: capacity is 2 ** class
-FREE_POWERS = 64  # blocks of 2 ** k words: directories, large entities
-FREE_SMALL = 112  # blocks of 4 k words: entities, pages
-CONTROL_WORDS = 176
+BUMP, BUMP_END, DIRECTORY, DEPTH, ENTITIES, HELD, SWEEP_PAGE, SWEEP_CREDIT, PAGES = range(0, 72, 8)
+FREE_RINGS = 128  # by size class: capacity is 2 ** class
+FREE_POWERS = 512  # blocks of 2 ** k words: directories, large entities
+FREE_SMALL = 896  # blocks of 4 k words: entities, pages
+CONTROL_BYTES = 1408
 
-_SMALL_LISTS = CONTROL_WORDS - FREE_SMALL
+_SMALL_LISTS = (CONTROL_BYTES - FREE_SMALL) // 8
 
 # an entity's block: these words, the totals of its prefix columns, hints, the words of its key
-E_HASH, E_RING, E_BASE, E_END, E_CLASS, E_KEY_WORDS, E_FIRST = range(7)
+E_HASH, E_RING, E_BASE, E_END, E_CLASS, E_KEY_WORDS, E_FIRST = range(0, 56, 8)
 
 PAGE_SLOTS = 64
 PAGE_FULL = 52
-PAGE_WORDS = 2 * PAGE_SLOTS + 4  # local depth, slots used, 2 words kept free, then hash and block
+PAGE_FIRST = 32  # local depth, slots used, 2 words kept free, then hash and block of each slot
+PAGE_BYTES = PAGE_FIRST + 16 * PAGE_SLOTS
 _DEEPEST = 40
+_SLOT_MASK = PAGE_SLOTS - 1
 
 
 @intrinsic
-def _atomic_add(typing_context: Any, address: Any, value: Any) -> Any:
+def _atomic_add(typing_context: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
     """In a kernel: add to the word at an address at once; what was there before."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
         pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
         return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
 
-    return types.int64(types.intp, types.int64), generate
+    return types.int64(types.int64, types.int64), generate
 
 
 @inner_kernel
-def _take(pool: Words, control: Int64s, words: int) -> int:
-    """A new block at the end of the shard's slab, or of a new one. Word 0 of the pool counts."""
-    if control[BUMP] + words > control[BUMP_END]:
-        size = (words + SLAB - 1) // SLAB * SLAB
-        start = _atomic_add(pool.ctypes.data, size)
-        if words * 2 > SLAB:
-            return start
-        control[BUMP] = start
-        control[BUMP_END] = start + size
-    block = control[BUMP]
-    control[BUMP] += words
+def add_to(address: int, value: int) -> None:
+    """Add to the word at an address."""
+    store_i64(address, load_i64(address) + value)
+
+
+@inner_kernel
+def allocate(table: int, free_list: int, size: int) -> int:
+    """A block of the size that this free list keeps; its content is not cleared.
+
+    Word 0 of the pool counts the bytes that shards have taken.
+    """
+    control = load_i64(table + CONTROL)
+    block = load_i64(control + free_list)
+    if block:
+        store_i64(control + free_list, load_i64(block))
+        return block
+    block = load_i64(control + BUMP)
+    if block + size > load_i64(control + BUMP_END):
+        taken = (size + SLAB - 1) // SLAB * SLAB
+        block = load_i64(table + POOL)
+        block += _atomic_add(block, taken)
+        if size * 2 > SLAB:
+            return block
+        store_i64(control + BUMP_END, block + taken)
+    store_i64(control + BUMP, block + size)
     return block
 
 
 @inner_kernel
-def allocate(pool: Words, control: Int64s, free_list: int, words: int) -> int:
-    """A block of the size that this free list keeps; its content is not cleared."""
-    block = control[free_list]
-    if block:
-        control[free_list] = pool[block]
-        return block
-    return _take(pool, control, words)
-
-
-@inner_kernel
-def release(pool: Words, control: Int64s, free_list: int, block: int) -> None:
+def release(table: int, free_list: int, block: int) -> None:
     """Give a block back to the free list of its size."""
-    pool[block] = control[free_list]
-    control[free_list] = block
+    head = load_i64(table + CONTROL) + free_list
+    store_i64(block, load_i64(head))
+    store_i64(head, block)
 
 
 @inner_kernel
-def entity_list(words: int) -> tuple[int, int]:
-    """The free list for an entity of so many words, and the size of its blocks."""
-    fours = (words + 3) >> 2
+def entity_list(size: int) -> tuple[int, int]:
+    """The free list for an entity of so many bytes, and the size of its blocks."""
+    fours = (size + 31) >> 5
     if fours < _SMALL_LISTS:
-        return FREE_SMALL + fours, 4 * fours
+        return FREE_SMALL + 8 * fours, 32 * fours
     power = 8
-    while 1 << power < words:
+    while 8 << power < size:
         power += 1
-    return FREE_POWERS + power, 1 << power
+    return FREE_POWERS + 8 * power, 8 << power
 
 
 @inner_kernel
-def _new_page(pool: Words, control: Int64s, depth: int) -> int:
+def _new_page(table: int, depth: int) -> int:
     """An empty page of that local depth."""
-    page = allocate(pool, control, FREE_SMALL + (PAGE_WORDS >> 2), PAGE_WORDS)
-    for i in range(PAGE_WORDS):
-        pool[page + i] = 0
-    pool[page] = depth
-    control[PAGES] += 1
+    page = allocate(table, FREE_SMALL + (PAGE_BYTES >> 5 << 3), PAGE_BYTES)
+    for place in range(0, PAGE_BYTES, 8):
+        store_i64(page + place, 0)
+    store_i64(page, depth)
+    add_to(load_i64(table + CONTROL) + PAGES, 1)
     return page
 
 
-@inner_kernel
-def begin_shard(pool: Words, control: Int64s) -> None:
-    """Give a shard its first directory, of two pages."""
-    control[DEPTH] = 1
-    directory = allocate(pool, control, FREE_POWERS + 1, 2)
-    control[DIRECTORY] = directory
-    pool[directory] = _new_page(pool, control, 1)
-    pool[directory + 1] = _new_page(pool, control, 1)
+@entry_kernel
+def begin_shard(table: int) -> int:
+    """Give the table's shard its first directory, of two pages."""
+    control = load_i64(table + CONTROL)
+    store_i64(control + DEPTH, 1)
+    directory = allocate(table, FREE_POWERS + 8, 16)
+    store_i64(control + DIRECTORY, directory)
+    for side in range(2):
+        store_i64(directory + 8 * side, _new_page(table, 1))
+    return directory
 
 
 @inner_kernel
-def page_of(pool: Words, control: Int64s, key_hash: int) -> int:
+def page_of(control: int, key_hash: int) -> int:
     """The page that a hash belongs to."""
-    top = np.int64(np.uint64(key_hash) >> np.uint64(64 - control[DEPTH]))
-    return pool[control[DIRECTORY] + top]
+    top = np.int64(np.uint64(key_hash) >> np.uint64(64 - load_i64(control + DEPTH)))
+    return load_i64(load_i64(control + DIRECTORY) + 8 * top)
 
 
 @inner_kernel
-def _put(pool: Words, page: int, key_hash: int, entity: int) -> None:
+def slot_of(key_hash: int) -> int:
+    """Where in its page a hash is looked for first."""
+    return PAGE_FIRST + (key_hash >> 4 & _SLOT_MASK) * 16
+
+
+@inner_kernel
+def _after(slot: int) -> int:
+    """The slot after this one, round the page."""
+    return slot + 16 if slot < PAGE_BYTES - 16 else PAGE_FIRST
+
+
+@inner_kernel
+def _put(page: int, key_hash: int, entity: int) -> None:
     """Enter an entity in a page that has room."""
-    slot = (key_hash >> 4) & (PAGE_SLOTS - 1)
-    while pool[page + 5 + 2 * slot]:
-        slot = (slot + 1) & (PAGE_SLOTS - 1)
-    pool[page + 4 + 2 * slot] = key_hash
-    pool[page + 5 + 2 * slot] = entity
-    pool[page + 1] += 1
+    slot = slot_of(key_hash)
+    while load_i64(page + slot + 8):
+        slot = _after(slot)
+    store_i64(page + slot, key_hash)
+    store_i64(page + slot + 8, entity)
+    add_to(page + 8, 1)
 
 
 @inner_kernel
-def _split(pool: Words, control: Int64s, page: int, key_hash: int) -> None:
+def _split(table: int, control: int, page: int, key_hash: int) -> None:
     """Split a full page in two by the next bit of its hashes, doubling the directory if need be."""
-    local = pool[page]
-    if local == control[DEPTH]:
-        size = 1 << local
-        grown = allocate(pool, control, FREE_POWERS + local + 1, 2 * size)
-        old = control[DIRECTORY]
-        for i in range(size):
-            pool[grown + 2 * i] = pool[old + i]
-            pool[grown + 2 * i + 1] = pool[old + i]
-        release(pool, control, FREE_POWERS + local, old)
-        control[DIRECTORY] = grown
-        control[DEPTH] += 1
-    low, high = _new_page(pool, control, local + 1), _new_page(pool, control, local + 1)
-    for slot in range(PAGE_SLOTS):
-        entity = pool[page + 5 + 2 * slot]
+    local = load_i64(page)
+    old = load_i64(control + DIRECTORY)
+    if local == load_i64(control + DEPTH):
+        grown = allocate(table, FREE_POWERS + 8 * (local + 1), 16 << local)
+        for i in range(1 << local):
+            lower = load_i64(old + 8 * i)
+            store_i64(grown + 16 * i, lower)
+            store_i64(grown + 16 * i + 8, lower)
+        release(table, FREE_POWERS + 8 * local, old)
+        store_i64(control + DIRECTORY, grown)
+        store_i64(control + DEPTH, local + 1)
+        old = grown
+    halves = _new_page(table, local + 1), _new_page(table, local + 1)
+    for slot in range(PAGE_FIRST, PAGE_BYTES, 16):
+        entity = load_i64(page + slot + 8)
         if entity:
-            hashed = pool[page + 4 + 2 * slot]
-            _put(pool, high if (hashed >> (63 - local)) & 1 else low, hashed, entity)
-    span = 1 << (control[DEPTH] - local)
-    top = np.int64(np.uint64(key_hash) >> np.uint64(64 - control[DEPTH]))
-    first = control[DIRECTORY] + top // span * span
+            hashed = load_i64(page + slot)
+            _put(halves[1] if (hashed >> (63 - local)) & 1 else halves[0], hashed, entity)
+    depth = load_i64(control + DEPTH)
+    span = 1 << (depth - local)
+    top = np.int64(np.uint64(key_hash) >> np.uint64(64 - depth))
+    first = old + 8 * (top // span * span)
     for i in range(span):
-        pool[first + i] = low if i < span >> 1 else high
-    control[PAGES] -= 1
-    release(pool, control, FREE_SMALL + (PAGE_WORDS >> 2), page)
+        store_i64(first + 8 * i, halves[0] if i < span >> 1 else halves[1])
+    add_to(control + PAGES, -1)
+    release(table, FREE_SMALL + (PAGE_BYTES >> 5 << 3), page)
 
 
 @inner_kernel
-def find(
-    pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
-) -> int:
-    """The block of the entity with this key; 0 if there is none."""
-    page = page_of(pool, control, key_hash)
-    slot = (key_hash >> 4) & (PAGE_SLOTS - 1)
+def find(control: int, key_hash: int, key: int, words: int, key_at: int) -> int:
+    """The block of the entity with the framed key at an address; 0 if there is none."""
+    page = page_of(control, key_hash)
+    slot = slot_of(key_hash)
     while True:
-        entity = pool[page + 5 + 2 * slot]
+        entity = load_i64(page + slot + 8)
         if entity == 0:
             return 0
-        if pool[page + 4 + 2 * slot] == key_hash and pool[entity + E_KEY_WORDS] == words:
-            same = True
-            for i in range(words):
-                if pool[entity + key_at + i] != keys[start + i]:
-                    same = False
-                    break
-            if same:
+        if load_i64(page + slot) == key_hash and load_i64(entity + E_KEY_WORDS) == words:
+            place = 0
+            while place < 8 * words and load_i64(entity + key_at + place) == load_i64(key + place):
+                place += 8
+            if place == 8 * words:
                 return entity
-        slot = (slot + 1) & (PAGE_SLOTS - 1)
+        slot = _after(slot)
 
 
-@inner_kernel
-def enter(
-    pool: Words, control: Int64s, key_hash: int, keys: Int64s, start: int, words: int, key_at: int
-) -> int:
-    """A new entity with this key, which the table does not have."""
-    page = page_of(pool, control, key_hash)
-    while pool[page + 1] >= PAGE_FULL and pool[page] < _DEEPEST:
-        _split(pool, control, page, key_hash)
-        page = page_of(pool, control, key_hash)
-    free_list, size = entity_list(key_at + words)
-    entity = allocate(pool, control, free_list, size)
-    for i in range(key_at):
-        pool[entity + i] = 0
-    pool[entity + E_HASH] = key_hash
-    pool[entity + E_KEY_WORDS] = words
-    for i in range(words):
-        pool[entity + key_at + i] = keys[start + i]
-    _put(pool, page, key_hash, entity)
-    control[ENTITIES] += 1
+@entry_kernel
+def enter(table: int, key_hash: int, key: int, words: int) -> int:
+    """A new entity with the framed key at an address, which the shard does not have."""
+    control, key_at = load_i64(table + CONTROL), load_i64(table + KEY_AT)
+    page = page_of(control, key_hash)
+    while load_i64(page + 8) >= PAGE_FULL and load_i64(page) < _DEEPEST:
+        _split(table, control, page, key_hash)
+        page = page_of(control, key_hash)
+    free_list, size = entity_list(key_at + 8 * words)
+    entity = allocate(table, free_list, size)
+    for place in range(0, key_at, 8):
+        store_i64(entity + place, 0)
+    store_i64(entity + E_HASH, key_hash)
+    store_i64(entity + E_KEY_WORDS, words)
+    for place in range(0, 8 * words, 8):
+        store_i64(entity + key_at + place, load_i64(key + place))
+    _put(page, key_hash, entity)
+    add_to(control + ENTITIES, 1)
     return entity
 
 
 @inner_kernel
-def leave(pool: Words, control: Int64s, page: int, slot: int, key_at: int) -> None:
-    """Take the entity in a page's slot out of the table and free its block.
+def leave(table: int, page: int, slot: int) -> None:
+    """Take the entity in a page's slot out of the shard and free its block.
 
     Those after it in its run of slots move back, so that a search never meets a gap.
     """
-    entity = pool[page + 5 + 2 * slot]
-    free_list, _ = entity_list(key_at + pool[entity + E_KEY_WORDS])
-    release(pool, control, free_list, entity)
-    control[ENTITIES] -= 1
-    pool[page + 1] -= 1
-    hole = slot
-    place = (slot + 1) & (PAGE_SLOTS - 1)
-    while pool[page + 5 + 2 * place]:
-        home = (pool[page + 4 + 2 * place] >> 4) & (PAGE_SLOTS - 1)
-        if (place - home) & (PAGE_SLOTS - 1) >= (place - hole) & (PAGE_SLOTS - 1):
-            pool[page + 4 + 2 * hole] = pool[page + 4 + 2 * place]
-            pool[page + 5 + 2 * hole] = pool[page + 5 + 2 * place]
+    entity = load_i64(page + slot + 8)
+    size = load_i64(table + KEY_AT) + 8 * load_i64(entity + E_KEY_WORDS)
+    release(table, entity_list(size)[0], entity)
+    add_to(load_i64(table + CONTROL) + ENTITIES, -1)
+    add_to(page + 8, -1)
+    hole, place = slot, _after(slot)
+    while load_i64(page + place + 8):
+        home = slot_of(load_i64(page + place))
+        if ((place - home) >> 4) & _SLOT_MASK >= ((place - hole) >> 4) & _SLOT_MASK:
+            store_i64(page + hole, load_i64(page + place))
+            store_i64(page + hole + 8, load_i64(page + place + 8))
             hole = place
-        place = (place + 1) & (PAGE_SLOTS - 1)
-    pool[page + 4 + 2 * hole] = 0
-    pool[page + 5 + 2 * hole] = 0
+        place = _after(place)
+    store_i64(page + hole, 0)
+    store_i64(page + hole + 8, 0)
+
+
+@inner_kernel
+def shard_begun(table: int, key_hash: int) -> int:
+    """The control row of a hash's shard, made the running one, with a directory."""
+    control = load_i64(table + CONTROLS) + (key_hash & (SHARDS - 1)) * CONTROL_BYTES
+    store_i64(table + CONTROL, control)
+    if load_i64(control + DIRECTORY) == 0:
+        call_word(load_i64(table + DO_BEGIN), table)
+    return control

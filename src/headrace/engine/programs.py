@@ -6,29 +6,67 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.engine import expression_kernels as machine
+from headrace.core.exact import WIDTH
+from headrace.core.memory import entry
 from headrace.definitions.plan import Op
+from headrace.engine import calendar_kernels as calendars
+from headrace.engine import expression_kernels as machine
+from headrace.engine import reference_kernels as references
+from headrace.engine import register_kernels as slots
+from headrace.engine.ratio_kernels import wide_ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Bytes, Int64s
-    from headrace.engine.reference import ReferenceTable
     from headrace.definitions.plan import Plan, Program
+    from headrace.engine.reference import ReferenceTable
 
 _PARTS = {
-    "hour": machine.PART_HOUR,
-    "minute": machine.PART_MINUTE,
-    "minute_of_day": machine.PART_MINUTE_OF_DAY,
-    "second": machine.PART_SECOND,
-    "weekday": machine.PART_WEEKDAY,
-    "is_weekend": machine.PART_WEEKEND,
-    "day": machine.PART_DAY,
-    "month": machine.PART_MONTH,
-    "year": machine.PART_YEAR,
-    "day_of_year": machine.PART_DAY_OF_YEAR,
+    "hour": calendars.PART_HOUR,
+    "minute": calendars.PART_MINUTE,
+    "minute_of_day": calendars.PART_MINUTE_OF_DAY,
+    "second": calendars.PART_SECOND,
+    "weekday": calendars.PART_WEEKDAY,
+    "is_weekend": calendars.PART_WEEKEND,
+    "day": calendars.PART_DAY,
+    "month": calendars.PART_MONTH,
+    "year": calendars.PART_YEAR,
+    "day_of_year": calendars.PART_DAY_OF_YEAR,
 }
+
+
+_FAMILIES = {
+    machine.do_integers: (
+        *(Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I, Op.SCALE_UP_I, Op.MIN_I, Op.MAX_I),
+        *(Op.EQ_I, Op.NE_I, Op.LT_I, Op.LE_I, Op.NOT),
+    ),
+    machine.do_floats: (
+        *(Op.ADD_F, Op.SUB_F, Op.MUL_F, Op.DIV_F, Op.NEG_F, Op.ABS_F, Op.SQRT_F, Op.FLOOR_F),
+        *(Op.MIN_F, Op.MAX_F, Op.EQ_F, Op.NE_F, Op.LT_F, Op.LE_F),
+    ),
+    machine.do_elementary: (Op.LOG_F, Op.LOG1P_F, Op.EXP_F, Op.POW_F),
+    machine.do_scale: (Op.TO_FLOAT, Op.SECONDS_BETWEEN),
+    machine.do_choices: (Op.CONST, Op.AND, Op.OR, Op.IS_MISSING, Op.SELECT, Op.COALESCE),
+    calendars.do_is_in: (Op.IS_IN,),
+    calendars.do_calendar: (Op.CALENDAR,),
+    references.do_convert: (Op.CONVERT,),
+    references.do_look_up: (Op.LOOK_UP,),
+    machine.do_great_circle: (Op.GREAT_CIRCLE,),
+}
+_DOES = {op: function for function, ops in _FAMILIES.items() for op in ops}
+
+_TABLE_ROOM = slots.TABLE_WORDS + slots.KEY_WORDS + 6 * WIDTH
+
+# 10 ** 15 is a float
+_MOST_SCALE = 15
+
+
+def power_of_ten(scale: int) -> int:
+    """10 ** scale where that is a float, else 0: then the slow way is taken."""
+    return 10**scale if 0 <= scale <= _MOST_SCALE else 0
 
 
 class CompiledProgram:
@@ -45,7 +83,8 @@ class CompiledProgram:
         self.loads = program.loads
         self.registers = max(program.registers, 1)
         more: list[int] = []
-        code = np.zeros((len(program.instructions), machine.INSTRUCTION_WIDTH), dtype=np.int64)
+        words = slots.INSTRUCTION_BYTES // 8
+        code = np.zeros((len(program.instructions), words), dtype=np.int64)
         for row, step in zip(code, program.instructions, strict=True):
             first = list(step.arguments[:4])
             # a missing second argument repeats the first, so that its validity is asked twice
@@ -53,10 +92,11 @@ class CompiledProgram:
             immediate = step.immediate
             if step.op is Op.SCALE_UP_I:
                 immediate = 10**immediate
-            row[:] = [step.op, step.out, *first, immediate, len(more), 0]
+            tens = power_of_ten(immediate) if step.op is Op.TO_FLOAT else 0
+            does = entry(_DOES[step.op])
+            row[:] = [does, step.op, step.out, *first, immediate, len(more), tens]
             if step.op is Op.LOOK_UP:
                 more += step.arguments[1:]
-                row[machine.I_COUNT] = len(step.arguments) - 1
         self.code = code
         self.arguments: Int64s = np.array([*more, 0], dtype=np.int64)
 
@@ -71,13 +111,27 @@ class Surroundings:
         self._lay_calendars(plan)
         self._lay_conversions(plan)
         self.tables: NDArray[np.int64] = np.zeros(
-            (max(len(plan.tables), 1), machine.TABLE_WIDTH), dtype=np.int64
+            (max(len(plan.tables), 1), references.TABLE_BYTES // 8), dtype=np.int64
         )
+        self._shared: Int64s = np.zeros(slots.TABLE_WORDS, dtype=np.int64)
+        for slot, array in (
+            (slots.SET_STARTS, self.set_starts),
+            (slots.SET_VALUES, self.set_values),
+            (slots.CALENDARS, self.calendars),
+            (slots.STEP_STARTS, self.steps[0]),
+            (slots.STEP_VALUES, self.steps[1]),
+            (slots.CONVERSIONS, self.conversions),
+            (slots.DIGITS, self.digits),
+            (slots.LOOKUPS, self.lookups),
+            (slots.TABLES, self.tables),
+        ):
+            self._shared[slot >> 3] = array.ctypes.data
+        self._shared[slots.DO_RATIO >> 3] = entry(wide_ratio)
 
     def _lay_calendars(self, plan: Plan) -> None:
         rows, starts, values = [], [], []
         for calendar in plan.calendars:
-            part = machine.PART_ITSELF
+            part = calendars.PART_ITSELF
             if calendar.zone:
                 if calendar.part not in _PARTS:
                     raise DefinitionError(
@@ -95,21 +149,21 @@ class Surroundings:
 
     def _lay_conversions(self, plan: Plan) -> None:
         rows = []
-        digits: Bytes = np.full(len(plan.conversions) * machine.CURRENCIES, 255, dtype=np.uint8)
+        digits: Bytes = np.full(len(plan.conversions) * references.CURRENCIES, 255, dtype=np.uint8)
         for n, conversion in enumerate(plan.conversions):
             table = plan.tables[conversion.table]
             rows.append(
                 [
                     conversion.table,
                     len(table.key) + 2 + 2 * table.schema.names.index(conversion.rate),
+                    *(conversion.rate_scale, conversion.target, conversion.target_digits),
                 ]
-                + [conversion.rate_scale, conversion.target, conversion.target_digits]
             )
             for code, places in conversion.digits:
-                digits[n * machine.CURRENCIES + code] = places
+                digits[n * references.CURRENCIES + code] = places
         self.digits = digits
         self.conversions: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(
-            -1, machine.CONVERSION_WIDTH
+            -1, references.CONVERSION_BYTES // 8
         )
         words = []
         for look_up in plan.lookups:
@@ -121,4 +175,43 @@ class Surroundings:
     def point_at(self, tables: list[ReferenceTable]) -> None:
         """Take the tables' present rows; they stay where they are until one changes."""
         for row, table in zip(self.tables, tables, strict=False):
-            row[:] = [table.rows.ctypes.data, len(table.rows), table.rows.shape[1], table.keys]
+            row[:] = [
+                table.rows.ctypes.data,
+                len(table.rows),
+                8 * table.rows.shape[1],
+                table.keys,
+            ]
+
+    def table_of(
+        self,
+        program: CompiledProgram,
+        registers: NDArray[np.int64],
+        valid: NDArray[np.uint8],
+        sequence: Int64s,
+    ) -> Int64s:
+        """A table for one run of a program, with places of its own to work in behind its slots."""
+        words = np.zeros(_TABLE_ROOM, dtype=np.int64)
+        words[: slots.TABLE_WORDS] = self._shared
+        start, code = words.ctypes.data, program.code.ctypes.data
+        words[: slots.ARGUMENTS // 8 + 1] = [
+            registers.ctypes.data,
+            valid.ctypes.data,
+            registers.shape[1],
+            sequence.ctypes.data,
+            code,
+            code + program.code.nbytes,
+            program.arguments.ctypes.data,
+        ]
+        words[slots.WORDS // 8] = start + 8 * slots.TABLE_WORDS
+        words[slots.WORK // 8] = start + 8 * (slots.TABLE_WORDS + slots.KEY_WORDS)
+        return words
+
+
+def outputs_of(plan: Plan) -> NDArray[np.int64]:
+    """How each feature is made of its register, as the kernel reads it."""
+    rows = []
+    for feature in plan.features:
+        scale = feature.scale if feature.kind in {Kind.MONEY, Kind.DECIMAL} else 0
+        floating = feature.kind is Kind.FLOAT
+        rows.append([feature.register, scale, floating, power_of_ten(scale)])
+    return np.array(rows, dtype=np.int64).reshape(-1, machine.OUTPUT_BYTES // 8)

@@ -7,232 +7,174 @@ memory, nor hashes, nor rows that nobody can see any more leave a trace in it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from headrace.core.compiled import inner_kernel, kernel
-from headrace.core.siphash import sip_end128, sip_start, sip_word
+from headrace.core.compiled import inner_kernel, kernel, load_i64
+from headrace.core.exact import subtract_wide
+from headrace.core.memory import call_word, entry_kernel, store_i64
+from headrace.engine.key_kernels import hash_words
 from headrace.engine.pool_kernels import (
+    ADDED,
+    COLUMNS,
+    COLUMNS_END,
+    CONTROL,
+    CONTROL_BYTES,
+    CONTROLS,
     DEPTH,
     DIRECTORY,
+    DO_ENTER,
+    DO_INSERT,
     E_BASE,
     E_CLASS,
     E_END,
+    E_FIRST,
     E_KEY_WORDS,
     E_RING,
     FREE_RINGS,
     HELD,
-    PAGE_SLOTS,
+    KEY_AT,
+    PAGE_BYTES,
+    PAGE_FIRST,
+    ROW,
     SHARDS,
-    begin_shard,
-    enter,
+    VISIBLE,
+    add_to,
     find,
     release,
+    shard_begun,
 )
-from headrace.engine.ring_kernels import (
-    C_KIND,
-    C_WORD,
-    G_KEY_AT,
-    G_ROW,
-    LEAST,
-    PREFIX,
-    VALUE,
-    first_after,
-    insert,
-    total_between,
-)
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Int64s
-
-    Matrix = NDArray[np.int64]
+from headrace.engine.ring_kernels import C_KIND, LEAST, PREFIX, VALUE, first_after, row_at
+from headrace.engine.summary_kernels import C_WORD, COLUMN_BYTES
 
 
 @inner_kernel
-def _first_visible(pool: Int64s, entity: int, shape: Int64s, visible: int) -> int:
+def _first_visible(table: int, entity: int) -> int:
     """The number of an entity's first visible row."""
-    ring, mask = pool[entity + E_RING], (1 << pool[entity + E_CLASS]) - 1
-    base, end = pool[entity + E_BASE], pool[entity + E_END]
-    return first_after(pool, ring, mask, shape[G_ROW], base, end, visible, base)
+    ring, mask = load_i64(entity + E_RING), (1 << load_i64(entity + E_CLASS)) - 1
+    base, end = load_i64(entity + E_BASE), load_i64(entity + E_END)
+    visible = load_i64(table + VISIBLE)
+    return first_after(ring, mask, load_i64(table + ROW), base, end, visible, base)
 
 
-@inner_kernel
-def _put_record(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    visible: int,
-    words: Int64s,
-    place: int,
-) -> int:
-    """Write the record of an entity; where the next one begins, or the same place if it is empty."""
-    first, end = _first_visible(pool, entity, shape, visible), pool[entity + E_END]
+@entry_kernel
+def put_record(table: int, entity: int, place: int) -> int:
+    """Write the record of an entity at an address, if that is not 0; its bytes, 0 if empty."""
+    first, end = _first_visible(table, entity), load_i64(entity + E_END)
     if first == end:
-        return place
-    count = pool[entity + E_KEY_WORDS]
-    words[place] = count
-    for i in range(count):
-        words[place + 1 + i] = pool[entity + shape[G_KEY_AT] + i]
-    place += count + 1
-    words[place] = end - first
-    place += 1
-    mask = (1 << pool[entity + E_CLASS]) - 1
-    for number in range(first, end):
-        source = pool[entity + E_RING] + (number & mask) * shape[G_ROW]
-        words[place] = pool[source]
-        for c in range(len(columns)):
-            word = place + columns[c, C_WORD]
-            if columns[c, C_KIND] >= VALUE:
-                words[word] = pool[source + columns[c, C_WORD]]
-                continue
-            high, low = total_between(pool, entity, shape, columns, c, number, number + 1)
-            words[word] = low
-            if columns[c, C_KIND] != PREFIX:
-                words[word + 1] = high
-        place += shape[G_ROW]
-    return place
-
-
-@kernel
-def measure(pool: Int64s, controls: Matrix, shape: Int64s, visible: int, size: Int64s) -> None:
-    """How many words the records of all keys take, and how many records there are, into `size`."""
-    for shard in range(SHARDS):
-        directory, depth = controls[shard, DIRECTORY], controls[shard, DEPTH]
-        if directory == 0:
-            continue
-        i = 0
-        while i < 1 << depth:
-            page = pool[directory + i]
-            for slot in range(PAGE_SLOTS):
-                entity = pool[page + 5 + 2 * slot]
-                if entity:
-                    rows = pool[entity + E_END] - _first_visible(pool, entity, shape, visible)
-                    if rows:
-                        size[0] += 2 + pool[entity + E_KEY_WORDS] + rows * shape[G_ROW]
-                        size[1] += 1
-            i += 1 << (depth - pool[page])
-
-
-@kernel
-def write(
-    pool: Int64s,
-    controls: Matrix,
-    shape: Int64s,
-    columns: Matrix,
-    visible: int,
-    words: Int64s,
-    starts: Int64s,
-) -> None:
-    """Write the records of all keys, in no order, and where each begins."""
-    place, made = 0, 0
-    for shard in range(SHARDS):
-        directory, depth = controls[shard, DIRECTORY], controls[shard, DEPTH]
-        if directory == 0:
-            continue
-        i = 0
-        while i < 1 << depth:
-            page = pool[directory + i]
-            for slot in range(PAGE_SLOTS):
-                entity = pool[page + 5 + 2 * slot]
-                if entity:
-                    after = _put_record(pool, entity, shape, columns, visible, words, place)
-                    if after != place:
-                        made += 1
-                        starts[made] = after
-                        place = after
-            i += 1 << (depth - pool[page])
-
-
-@inner_kernel
-def _hash(words: Int64s, start: int, count: int, key0: np.uint64, key1: np.uint64) -> int:
-    """The hash of a framed key."""
-    v0, v1, v2, v3 = sip_start(key0, key1)
-    for i in range(count):
-        v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, np.uint64(words[start + i]))
-    return np.int64(sip_end128(v0, v1, v2, v3)[0])
-
-
-@inner_kernel
-def _find_key(
-    pool: Int64s, controls: Matrix, shape: Int64s, key: Int64s, key0: np.uint64, key1: np.uint64
-) -> int:
-    """The entity of a framed key; 0 if there is none."""
-    hashed = _hash(key, 0, len(key), key0, key1)
-    control = controls[hashed & (SHARDS - 1)]
-    if control[DIRECTORY] == 0:
         return 0
-    return find(pool, control, hashed, key, 0, len(key), shape[G_KEY_AT])
+    words, row = load_i64(entity + E_KEY_WORDS), load_i64(table + ROW)
+    size = 8 * (2 + words) + (end - first) * row
+    if place == 0:
+        return size
+    store_i64(place, words)
+    key = entity + load_i64(table + KEY_AT)
+    for i in range(0, 8 * words, 8):
+        store_i64(place + 8 + i, load_i64(key + i))
+    place += 8 * (words + 1)
+    store_i64(place, end - first)
+    place += 8
+    for number in range(first, end):
+        source, after = row_at(table, entity, number), row_at(table, entity, number + 1)
+        store_i64(place, load_i64(source))
+        column = load_i64(table + COLUMNS)
+        while column < load_i64(table + COLUMNS_END):
+            word, kind = load_i64(column + C_WORD), load_i64(column + C_KIND)
+            if kind >= VALUE:
+                store_i64(place + word, load_i64(source + word))
+            elif kind == PREFIX:
+                store_i64(place + word, load_i64(after + word) - load_i64(source + word))
+            else:
+                high, low = subtract_wide(
+                    load_i64(after + word + 8),
+                    load_i64(after + word),
+                    load_i64(source + word + 8),
+                    load_i64(source + word),
+                )
+                store_i64(place + word, low)
+                store_i64(place + word + 8, high)
+            column += COLUMN_BYTES
+        place += row
+    return size
 
 
 @kernel
-def key_room(
-    pool: Int64s, controls: Matrix, shape: Int64s, key: Int64s, key0: np.uint64, key1: np.uint64
-) -> int:
-    """Words enough for the record of one key."""
-    entity = _find_key(pool, controls, shape, key, key0, key1)
-    rows = pool[entity + E_END] - pool[entity + E_BASE] if entity else 0
-    return 2 + len(key) + rows * shape[G_ROW]
+def write_records(table: int, put: int, target: int, starts: int) -> int:
+    """Write the records of all keys, in no order, and where each begins; their number.
+
+    Args:
+        table: Of the group.
+        put: The address of `put_record`.
+        target: Where to; 0 writes nothing.
+        starts: Where the bytes before each record go, and after the last all; if nothing is
+            written, only all at the first.
+    """
+    made, size = 0, 0
+    store_i64(starts, 0)
+    for shard in range(SHARDS):
+        control = load_i64(table + CONTROLS) + CONTROL_BYTES * shard
+        directory, depth = load_i64(control + DIRECTORY), load_i64(control + DEPTH)
+        i = 0
+        while directory and i < 1 << depth:
+            page = load_i64(directory + 8 * i)
+            for slot in range(PAGE_FIRST, PAGE_BYTES, 16):
+                entity = load_i64(page + slot + 8)
+                if entity:
+                    more = call_word(put, table, entity, target + size if target else 0)
+                    size += more
+                    made += 1 if more else 0
+                    store_i64(starts + (8 * made if target else 0), size)
+            i += 1 << (depth - load_i64(page))
+    return made
 
 
 @kernel
-def write_key(
-    pool: Int64s,
-    controls: Matrix,
-    shape: Int64s,
-    columns: Matrix,
-    key: Int64s,
-    visible: int,
-    words: Int64s,
-    key0: np.uint64,
-    key1: np.uint64,
-) -> int:
-    """Write the record of one key; its length, 0 if nothing is visible."""
-    entity = _find_key(pool, controls, shape, key, key0, key1)
-    return _put_record(pool, entity, shape, columns, visible, words, 0) if entity else 0
+def write_key(table: int, put: int, key: int, words: int, target: int) -> int:
+    """Write the record of one framed key at an address, if that is not 0; its bytes."""
+    hashed = hash_words(table, key, words)
+    control = shard_begun(table, hashed)
+    entity = find(control, hashed, key, words, load_i64(table + KEY_AT))
+    return call_word(put, table, entity, target) if entity else 0
+
+
+@inner_kernel
+def _emptied(table: int, key: int, words: int) -> int:
+    """The entity of a framed key, holding nothing."""
+    hashed = hash_words(table, key, words)
+    control, key_at = shard_begun(table, hashed), load_i64(table + KEY_AT)
+    entity = find(control, hashed, key, words, key_at)
+    if entity == 0:
+        return call_word(load_i64(table + DO_ENTER), table, hashed, key, words)
+    if load_i64(entity + E_RING):
+        held = load_i64(entity + E_END) - load_i64(entity + E_BASE)
+        add_to(load_i64(table + CONTROL) + HELD, -held)
+        free_list = FREE_RINGS + 8 * load_i64(entity + E_CLASS)
+        release(table, free_list, load_i64(entity + E_RING))
+    store_i64(entity + E_RING, 0)
+    store_i64(entity + E_CLASS, 0)
+    store_i64(entity + E_BASE, 0)
+    store_i64(entity + E_END, 0)
+    for place in range(E_FIRST, key_at, 8):
+        store_i64(entity + place, 0)
+    return entity
 
 
 @kernel
-def read(
-    pool: Int64s,
-    controls: Matrix,
-    shape: Int64s,
-    columns: Matrix,
-    words: Int64s,
-    key0: np.uint64,
-    key1: np.uint64,
-) -> None:
-    """Take records in; what their keys held before is forgotten."""
-    added = np.zeros((len(columns), 2), dtype=np.int64)
-    place = 0
-    key_at = shape[G_KEY_AT]
-    while place < len(words):
-        count, start = words[place], place + 1
-        hashed = _hash(words, start, count, key0, key1)
-        control = controls[hashed & (SHARDS - 1)]
-        if control[DIRECTORY] == 0:
-            begin_shard(pool, control)
-        entity = find(pool, control, hashed, words, start, count, key_at)
-        if entity == 0:
-            entity = enter(pool, control, hashed, words, start, count, key_at)
-        elif pool[entity + E_RING]:
-            control[HELD] -= pool[entity + E_END] - pool[entity + E_BASE]
-            release(pool, control, FREE_RINGS + pool[entity + E_CLASS], pool[entity + E_RING])
-        pool[entity + E_RING], pool[entity + E_CLASS] = 0, 0
-        pool[entity + E_BASE], pool[entity + E_END] = 0, 0
-        for i in range(E_KEY_WORDS + 1, key_at):
-            pool[entity + i] = 0
-        place = start + count
-        rows = words[place]
-        place += 1
+def read_records(table: int, place: int, stop: int) -> None:
+    """Take the records between two addresses in; what their keys held before is forgotten."""
+    row = load_i64(table + ROW)
+    while place < stop:
+        words = load_i64(place)
+        entity = _emptied(table, place + 8, words)
+        place += 8 * (words + 1)
+        rows = load_i64(place)
+        place += 8
         for _ in range(rows):
-            for c in range(len(columns)):
-                low = words[place + columns[c, C_WORD]]
-                wide = PREFIX < columns[c, C_KIND] < VALUE
-                added[c, 0] = words[place + columns[c, C_WORD] + 1] if wide else low >> 63
-                added[c, 1] = low
-            insert(pool, control, entity, shape, columns, words[place], added, np.int64(LEAST))
-            place += shape[G_ROW]
+            added, column = load_i64(table + ADDED), load_i64(table + COLUMNS)
+            while column < load_i64(table + COLUMNS_END):
+                word, kind = load_i64(column + C_WORD), load_i64(column + C_KIND)
+                low = load_i64(place + word)
+                store_i64(added, low)
+                wide = PREFIX < kind < VALUE
+                store_i64(added + 8, load_i64(place + word + 8) if wide else low >> 63)
+                added += 16
+                column += COLUMN_BYTES
+            call_word(load_i64(table + DO_INSERT), table, entity, load_i64(place), LEAST)
+            place += row

@@ -1,64 +1,75 @@
-"""The events held for one key: a ring of rows in time order, and what is read from it.
+"""The events held for one key: a ring of rows in time order.
 
-A row is `at` and the group's columns. Columns that are counted or summed hold the *running total
-before their row*; the totals after the last row stand with the entity. So the sum over any window
-is the difference of two words, exact and at the same cost for any window. Rows keep *absolute*
-numbers from `base` to `end`: row i lies at slot `i & (capacity - 1)`, and a window's edge found for
-one event is where the search for the next one begins (a *hint*).
+A row is `at` and the group's columns. Columns that are counted or summed come first, and hold the
+*running total before their row*; the totals after the last row stand with the entity, as a row
+would have them. So the sum over any window is the difference of two words, exact and at the same
+cost for any window. Rows keep *absolute* numbers from `base` to `end`: row i lies at slot
+`i & (capacity - 1)`, and a window's edge found for one event is where the search for the next one
+begins (a *hint*).
 
 Values are held as integers whose order is the order of the values (a float's bits, the lower ones
 flipped below zero), `MISSING` where an event does not count. For a minimum or maximum over many
-rows the ring carries summaries: the greatest of every 16 rows, of every 16 of those, and so on.
+rows the ring carries summaries (`summary_kernels`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from headrace.core.compiled import inner_kernel
-from headrace.core.exact import add_wide, multiply_wide, subtract_wide
+from headrace.core.compiled import inner_kernel, load_i64, load_u8
+from headrace.core.exact import add_wide, multiply_wide
+from headrace.core.memory import entry_kernel, store_i64
 from headrace.engine.pool_kernels import (
+    ADDED,
+    COLUMNS,
+    COLUMNS_END,
+    CONTROL,
     E_BASE,
     E_CLASS,
     E_END,
     E_FIRST,
     E_RING,
+    EVERY,
     FREE_RINGS,
     HELD,
+    REGISTERS,
+    ROW,
+    ROWS,
+    SUMMARIES,
+    VALID,
+    add_to,
     allocate,
     release,
 )
+from headrace.engine.summary_kernels import (
+    C_MAXIMA,
+    C_MINIMA,
+    C_WORD,
+    COLUMN_BYTES,
+    MISSING,
+    SUMMARISED,
+    note_last,
+    summarise,
+)
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Int64s
-
-    Matrix = NDArray[np.int64]
-    Flags = NDArray[np.uint8]
-
-MISSING = -(2**63)
 LEAST = -(2**63)
 
 # how a column is held: the running total in one word, in two, two of squares; the value itself
 PREFIX, WIDE, SQUARES, VALUE, LEAST_VALUE = range(5)
 
-# a row of the columns' matrix
-C_KIND, C_WORD, C_TOTAL, C_VALUE, C_WHERE, C_ONE, C_FLOAT, C_MAXIMA, C_MINIMA = range(9)
-COLUMN_WIDTH = 9
+# a row of the columns, in bytes: how it is held, its place in a row (`C_WORD`), the registers of
+# value and condition (-1: none), whether it counts, whether it is of floats
+C_KIND, C_VALUE, C_WHERE, C_ONE, C_FLOAT = 0, 16, 24, 32, 40
 
-# the shape of a group
-G_ROW, G_TOTALS, G_EDGES, G_SUMMARIES, G_EVERY, G_KEY_AT, G_REACH = range(7)
+#: From an entity to where the totals after its last row stand as a row's would.
+TOTALS_ROW = E_FIRST - 8
 
-_SMALLEST_CLASS = 1
+_SMALLEST_CLASS = 2
+_SIGN = 0x7FFFFFFFFFFFFFFF
 
 
 @inner_kernel
 def ordered(bits: int) -> int:
     """The bits of a float as an integer that has the float's order; its own inverse."""
-    return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
+    return bits ^ ((bits >> 63) & _SIGN)
 
 
 @inner_kernel
@@ -73,43 +84,29 @@ def rounded_down(time: int, every: int) -> int:
     """The start of the bucket that a time is in."""
     if every == 0 or time == LEAST:
         return time
-    rest = time % every
-    return earlier(time, rest)
+    return earlier(time, time % every)
 
 
 @inner_kernel
-def ring_words(shape: Int64s, size_class: int) -> int:
-    """Words of a ring of 2 ** size_class rows with its summaries."""
-    words = shape[G_ROW] << size_class
-    level = size_class - 4
-    while level >= 0:
-        words += shape[G_SUMMARIES] << level
-        level -= 4
-    return words
-
-
-@inner_kernel
-def first_after(
-    pool: Int64s, ring: int, mask: int, row: int, base: int, end: int, bound: int, hint: int
-) -> int:
+def first_after(ring: int, mask: int, row: int, base: int, end: int, bound: int, hint: int) -> int:
     """The number of the first row later than `bound`, searched for outwards from a hint."""
     hint = min(max(hint, base), end)
     step = 1
-    if hint < end and pool[ring + (hint & mask) * row] <= bound:
+    if hint < end and load_i64(ring + (hint & mask) * row) <= bound:
         low = hint + 1
-        while low + step - 1 < end and pool[ring + ((low + step - 1) & mask) * row] <= bound:
+        while low + step - 1 < end and load_i64(ring + ((low + step - 1) & mask) * row) <= bound:
             low += step
             step *= 2
         high = min(low + step - 1, end)
     else:
         high = hint
-        while high - step >= base and pool[ring + ((high - step) & mask) * row] > bound:
+        while high - step >= base and load_i64(ring + ((high - step) & mask) * row) > bound:
             high -= step
             step *= 2
         low = max(high - step + 1, base)
     while low < high:
         middle = (low + high) >> 1
-        if pool[ring + (middle & mask) * row] <= bound:
+        if load_i64(ring + (middle & mask) * row) <= bound:
             low = middle + 1
         else:
             high = middle
@@ -117,325 +114,240 @@ def first_after(
 
 
 @inner_kernel
-def _summary_at(shape: Int64s, size_class: int, summary: int, level: int) -> int:
-    """Where the summaries of one column and level begin in a ring."""
-    place = shape[G_ROW] << size_class
-    at_level = size_class - 4
-    for _ in range(level - 1):
-        place += shape[G_SUMMARIES] << at_level
-        at_level -= 4
-    return place + (summary << at_level)
+def _ring_bytes(table: int, size_class: int) -> int:
+    """Bytes of a ring of 2 ** size_class rows with its summaries."""
+    size = load_i64(table + ROW) << size_class
+    level = size_class - 4
+    while level >= 0:
+        size += 8 * load_i64(table + SUMMARIES) << level
+        level -= 4
+    return size
 
 
 @inner_kernel
-def _sided(value: int, minimum: bool) -> int:
-    """A held value as one whose maximum is looked for."""
-    return ~value if minimum and value != MISSING else value
-
-
-@inner_kernel
-def _summarise(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    word: int,
-    summary: int,
-    minimum: bool,
-    first: int,
-) -> None:
-    """Make the summaries of one column anew from row `first` on."""
-    ring, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
-    base, end = pool[entity + E_BASE], pool[entity + E_END]
-    mask, row = (1 << size_class) - 1, shape[G_ROW]
-    level, width = 1, size_class - 4
-    while width >= 0:
-        low = max(base, first) >> (4 * level)
-        high = (end - 1) >> (4 * level)
-        place = ring + _summary_at(shape, size_class, summary, level)
-        under = ring + _summary_at(shape, size_class, summary, level - 1) if level > 1 else 0
-        for block in range(low, high + 1):
-            best = np.int64(MISSING)
-            start = max(block << 4, base >> (4 * (level - 1)))
-            stop = min((block << 4) + 15, (end - 1) >> (4 * (level - 1)))
-            for i in range(start, stop + 1):
-                if level == 1:
-                    best = max(best, _sided(pool[ring + (i & mask) * row + word], minimum))
-                else:
-                    best = max(best, pool[under + (i & ((1 << (width + 4)) - 1))])
-            pool[place + (block & ((1 << width) - 1))] = best
-        level += 1
-        width -= 4
-
-
-@inner_kernel
-def greatest(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    word: int,
-    summary: int,
-    minimum: bool,
-    low: int,
-    high: int,
-) -> int:
-    """The greatest held value of rows low to high - 1 (the least, if asked); MISSING if none."""
-    ring, size_class, row = pool[entity + E_RING], pool[entity + E_CLASS], shape[G_ROW]
-    mask = (1 << size_class) - 1
-    best = np.int64(MISSING)
-    level, place, width = 0, ring, size_class
-    while True:
-        mask = (1 << width) - 1
-        last = high - low < 32 or width < 4 or summary < 0
-        while low < high and (last or low & 15):
-            at = ring + (low & mask) * row + word if level == 0 else place + (low & mask)
-            best = max(best, _sided(pool[at], minimum) if level == 0 else pool[at])
-            low += 1
-        while low < high and high & 15:
-            high -= 1
-            at = ring + (high & mask) * row + word if level == 0 else place + (high & mask)
-            best = max(best, _sided(pool[at], minimum) if level == 0 else pool[at])
-        if low >= high:
-            return ~best if minimum and best != MISSING else best
-        low >>= 4
-        high >>= 4
-        level += 1
-        width -= 4
-        place = ring + _summary_at(shape, size_class, summary, level)
-
-
-@inner_kernel
-def _refresh(pool: Int64s, entity: int, shape: Int64s, columns: Matrix, first: int) -> None:
+def _refresh(table: int, entity: int, first: int) -> None:
     """Make all summaries anew from row `first` on."""
-    if pool[entity + E_CLASS] < 4 or shape[G_SUMMARIES] == 0:
+    if load_i64(entity + E_CLASS) < SUMMARISED or load_i64(table + SUMMARIES) == 0:
         return
-    for c in range(len(columns)):
-        for side in range(2):
-            summary = columns[c, C_MAXIMA + side]
-            if summary >= 0:
-                _summarise(pool, entity, shape, columns[c, C_WORD], summary, side == 1, first)
+    column = load_i64(table + COLUMNS)
+    while column < load_i64(table + COLUMNS_END):
+        if load_i64(column + C_MAXIMA) >= 0:
+            summarise(
+                table, entity, load_i64(column + C_WORD), load_i64(column + C_MAXIMA), 0, first
+            )
+        if load_i64(column + C_MINIMA) >= 0:
+            summarise(
+                table, entity, load_i64(column + C_WORD), load_i64(column + C_MINIMA), 1, first
+            )
+        column += COLUMN_BYTES
 
 
 @inner_kernel
-def _move(
-    pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, to: int
-) -> None:
+def _move(table: int, entity: int, to: int) -> None:
     """Move the rows into a ring of class `to`, which holds them all."""
-    row, base, end = shape[G_ROW], pool[entity + E_BASE], pool[entity + E_END]
-    old, size_class = pool[entity + E_RING], pool[entity + E_CLASS]
-    ring = allocate(pool, control, FREE_RINGS + to, ring_words(shape, to))
+    row = load_i64(table + ROW)
+    base, end = load_i64(entity + E_BASE), load_i64(entity + E_END)
+    old, size_class = load_i64(entity + E_RING), load_i64(entity + E_CLASS)
+    ring = allocate(table, FREE_RINGS + 8 * to, _ring_bytes(table, to))
     if old:
         for i in range(base, end):
             source = old + (i & ((1 << size_class) - 1)) * row
             target = ring + (i & ((1 << to) - 1)) * row
-            for w in range(row):
-                pool[target + w] = pool[source + w]
-        release(pool, control, FREE_RINGS + size_class, old)
-    pool[entity + E_RING] = ring
-    pool[entity + E_CLASS] = to
+            for place in range(0, row, 8):
+                store_i64(target + place, load_i64(source + place))
+        release(table, FREE_RINGS + 8 * size_class, old)
+    store_i64(entity + E_RING, ring)
+    store_i64(entity + E_CLASS, to)
     if end > base:
-        _refresh(pool, entity, shape, columns, base)
+        _refresh(table, entity, base)
 
 
 @inner_kernel
-def drop(pool: Int64s, control: Int64s, entity: int, shape: Int64s, visible: int) -> int:
+def _drop(table: int, entity: int, visible: int) -> int:
     """Forget the rows at or before `visible`; how many are left."""
-    ring, row = pool[entity + E_RING], shape[G_ROW]
-    mask = (1 << pool[entity + E_CLASS]) - 1
-    base, end = pool[entity + E_BASE], pool[entity + E_END]
+    ring, row = load_i64(entity + E_RING), load_i64(table + ROW)
+    mask = (1 << load_i64(entity + E_CLASS)) - 1
+    base, end = load_i64(entity + E_BASE), load_i64(entity + E_END)
     first = base
-    while first < end and pool[ring + (first & mask) * row] <= visible:
+    while first < end and load_i64(ring + (first & mask) * row) <= visible:
         first += 1
-    pool[entity + E_BASE] = first
-    control[HELD] -= first - base
+    store_i64(entity + E_BASE, first)
+    add_to(load_i64(table + CONTROL) + HELD, base - first)
     return end - first
 
 
 @inner_kernel
-def tidy(
-    pool: Int64s, control: Int64s, entity: int, shape: Int64s, columns: Matrix, visible: int
-) -> int:
+def tidy(table: int, entity: int, visible: int) -> int:
     """Drop what is invisible and give back memory that is mostly empty; rows left."""
-    left = drop(pool, control, entity, shape, visible) if pool[entity + E_RING] else 0
-    size_class = pool[entity + E_CLASS]
+    ring = load_i64(entity + E_RING)
+    left = _drop(table, entity, visible) if ring else 0
+    size_class = load_i64(entity + E_CLASS)
     if left == 0:
-        if pool[entity + E_RING]:
-            release(pool, control, FREE_RINGS + size_class, pool[entity + E_RING])
-            pool[entity + E_RING] = 0
-            pool[entity + E_CLASS] = 0
+        if ring:
+            release(table, FREE_RINGS + 8 * size_class, ring)
+            store_i64(entity + E_RING, 0)
+            store_i64(entity + E_CLASS, 0)
     elif size_class > _SMALLEST_CLASS and left << 2 <= 1 << size_class:
         to = size_class - 1
         while to > _SMALLEST_CLASS and left << 1 <= 1 << to:
             to -= 1
-        _move(pool, control, entity, shape, columns, to)
+        _move(table, entity, to)
     return left
 
 
 @inner_kernel
-def contribution(
-    columns: Matrix, c: int, registers: Matrix, valid: Flags, source: int
-) -> tuple[int, int]:
-    """What one event adds to one column (high and low word), or its value to hold."""
-    kind, value, where = columns[c, C_KIND], columns[c, C_VALUE], columns[c, C_WHERE]
-    counts = where < 0 or (valid[where, source] != 0 and registers[where, source] != 0)
-    if value >= 0 and not valid[value, source]:
-        counts = False
-    if not counts:
-        return (0, MISSING) if kind >= VALUE else (0, 0)
-    if columns[c, C_ONE]:
-        return 0, 1
-    x = registers[value, source]
-    if kind == SQUARES:
-        return multiply_wide(x, x)
-    if kind >= VALUE and columns[c, C_FLOAT]:
-        # the two zeros are one value
-        x = ordered(x) if x != MISSING else 0
-    return x >> 63, x
+def contribute(table: int, source: int) -> None:
+    """Lay out what an event adds to each column (low and high word), or its value to hold."""
+    registers, valid = load_i64(table + REGISTERS) + 8 * source, load_i64(table + VALID) + source
+    rows, added = load_i64(table + ROWS), load_i64(table + ADDED)
+    column, last = load_i64(table + COLUMNS), load_i64(table + COLUMNS_END)
+    while column < last:
+        kind, value = load_i64(column + C_KIND), load_i64(column + C_VALUE)
+        where = load_i64(column + C_WHERE)
+        counts = True
+        if where >= 0 and (
+            load_u8(valid + where * rows) == 0 or load_i64(registers + 8 * where * rows) == 0
+        ):
+            counts = False
+        if value >= 0 and load_u8(valid + value * rows) == 0:
+            counts = False
+        low, high = 0, 0
+        if not counts:
+            if kind >= VALUE:
+                low = MISSING
+        elif load_i64(column + C_ONE):
+            low = 1
+        else:
+            low = load_i64(registers + 8 * value * rows)
+            if kind == SQUARES:
+                high, low = multiply_wide(low, low)
+            elif kind < VALUE:
+                high = low >> 63
+            elif load_i64(column + C_FLOAT):
+                # the two zeros are one value
+                low = ordered(low) if low != MISSING else 0
+        store_i64(added, low)
+        store_i64(added + 8, high)
+        added += 16
+        column += COLUMN_BYTES
 
 
 @inner_kernel
-def _add_totals(
-    pool: Int64s, place: int, kind: int, high: int, low: int
-) -> None:
-    """Add to the running total at a place."""
+def _add_total(place: int, kind: int, added: int) -> None:
+    """Add what an event adds to the running total at a place."""
+    low = load_i64(added)
     if kind == PREFIX:
-        pool[place] += low
-    else:
-        pool[place + 1], pool[place] = add_wide(pool[place + 1], pool[place], high, low)
+        store_i64(place, load_i64(place) + low)
+        return
+    high, low = add_wide(load_i64(place + 8), load_i64(place), load_i64(added + 8), low)
+    store_i64(place, low)
+    store_i64(place + 8, high)
 
 
 @inner_kernel
-def insert(
-    pool: Int64s,
-    control: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    at: int,
-    added: Matrix,
-    visible: int,
-) -> bool:
-    """Put an event in its place, after all of its time; whether a new row was made for it.
+def append(table: int, entity: int, target: int) -> None:
+    """Write the columns of a row after the last, and bring the totals up to date."""
+    added = load_i64(table + ADDED)
+    column, last = load_i64(table + COLUMNS), load_i64(table + COLUMNS_END)
+    totals = entity + TOTALS_ROW
+    while column < last:
+        kind, word = load_i64(column + C_KIND), load_i64(column + C_WORD)
+        if kind >= VALUE:
+            store_i64(target + word, load_i64(added))
+        else:
+            store_i64(target + word, load_i64(totals + word))
+            if kind != PREFIX:
+                store_i64(target + word + 8, load_i64(totals + word + 8))
+            _add_total(totals + word, kind, added)
+        added += 16
+        column += COLUMN_BYTES
+
+
+@inner_kernel
+def _merged(kind: int, held: int, value: int) -> int:
+    """What a bucket holds of a value after one more."""
+    if held == MISSING:
+        return value
+    if value == MISSING:
+        return held
+    return min(value, held) if kind == LEAST_VALUE else max(value, held)
+
+
+@inner_kernel
+def _put_columns(table: int, entity: int, place: int, merging: int) -> None:
+    """Write the columns of row `place`, new or a bucket's, and raise the totals after it."""
+    ring, row = load_i64(entity + E_RING), load_i64(table + ROW)
+    mask, end = (1 << load_i64(entity + E_CLASS)) - 1, load_i64(entity + E_END)
+    target = ring + (place & mask) * row
+    if not merging and place == end - 1:
+        append(table, entity, target)
+        return
+    added, column = load_i64(table + ADDED), load_i64(table + COLUMNS)
+    while column < load_i64(table + COLUMNS_END):
+        kind, word = load_i64(column + C_KIND), load_i64(column + C_WORD)
+        if kind >= VALUE:
+            value = load_i64(added)
+            if merging:
+                value = _merged(kind, load_i64(target + word), value)
+            store_i64(target + word, value)
+        else:
+            # a row that is new here found the totals before it in the row that it moved on
+            for i in range(place + 1, end):
+                _add_total(ring + (i & mask) * row + word, kind, added)
+            _add_total(entity + TOTALS_ROW + word, kind, added)
+        added += 16
+        column += COLUMN_BYTES
+
+
+@entry_kernel
+def insert(table: int, entity: int, at: int, visible: int) -> int:
+    """Put an event in its place, after all of its time; 1 if a new row was made for it.
+
+    What it adds to each column is laid out (`contribute`).
 
     Args:
-        pool: All memory.
-        control: The shard's control row.
+        table: Of the group, its shard the running one.
         entity: The block of the key.
-        shape: Of the group.
-        columns: Of the group.
         at: When it happened, or the start of its bucket.
-        added: For each column the high and low word of what the event adds.
         visible: Rows at or before this time can be forgotten.
     """
-    row, every = shape[G_ROW], shape[G_EVERY]
-    end = pool[entity + E_END]
-    full = pool[entity + E_RING] == 0
-    if not full and end - pool[entity + E_BASE] == 1 << pool[entity + E_CLASS]:
-        full = drop(pool, control, entity, shape, visible) == 1 << pool[entity + E_CLASS]
-    ring, mask = pool[entity + E_RING], (1 << pool[entity + E_CLASS]) - 1
-    base = pool[entity + E_BASE]
+    row = load_i64(table + ROW)
+    end = load_i64(entity + E_END)
+    full = load_i64(entity + E_RING) == 0
+    if not full and end - load_i64(entity + E_BASE) == 1 << load_i64(entity + E_CLASS):
+        full = _drop(table, entity, visible) == 1 << load_i64(entity + E_CLASS)
+    ring, mask = load_i64(entity + E_RING), (1 << load_i64(entity + E_CLASS)) - 1
+    base = load_i64(entity + E_BASE)
     place = end
-    if end > base and pool[ring + ((end - 1) & mask) * row] > at:
-        place = first_after(pool, ring, mask, row, base, end, at, end)
-    old_bucket = every > 0 and place > base and pool[ring + ((place - 1) & mask) * row] == at
-    if old_bucket:
+    if end > base and load_i64(ring + ((end - 1) & mask) * row) > at:
+        place = first_after(ring, mask, row, base, end, at, end)
+    before = ring + ((place - 1) & mask) * row
+    merging = load_i64(table + EVERY) > 0 and place > base and load_i64(before) == at
+    if merging:
         place -= 1
-    elif full:
-        _move(
-            pool, control, entity, shape, columns, max(pool[entity + E_CLASS] + 1, _SMALLEST_CLASS)
-        )
-        ring, mask = pool[entity + E_RING], (1 << pool[entity + E_CLASS]) - 1
-    if not old_bucket:
+    else:
+        if full:
+            _move(table, entity, max(load_i64(entity + E_CLASS) + 1, _SMALLEST_CLASS))
+            ring, mask = load_i64(entity + E_RING), (1 << load_i64(entity + E_CLASS)) - 1
         for i in range(end, place, -1):
             target, source = ring + (i & mask) * row, ring + ((i - 1) & mask) * row
-            for w in range(row):
-                pool[target + w] = pool[source + w]
-        end += 1
-        pool[entity + E_END] = end
-        control[HELD] += 1
-        pool[ring + (place & mask) * row] = at
-    for c in range(len(columns)):
-        kind, word = columns[c, C_KIND], columns[c, C_WORD]
-        total = entity + E_FIRST + columns[c, C_TOTAL]
-        if kind >= VALUE:
-            target = ring + (place & mask) * row + word
-            value = added[c, 1]
-            if old_bucket and pool[target] != MISSING:
-                if value == MISSING:
-                    value = pool[target]
-                else:
-                    held = pool[target]
-                    value = min(value, held) if kind == LEAST_VALUE else max(value, held)
-            pool[target] = value
-            continue
-        if not old_bucket and place == end - 1:
-            pool[ring + (place & mask) * row + word] = pool[total]
-            if kind != PREFIX:
-                pool[ring + (place & mask) * row + word + 1] = pool[total + 1]
-        for i in range(place + 1, end):
-            _add_totals(pool, ring + (i & mask) * row + word, kind, added[c, 0], added[c, 1])
-        _add_totals(pool, total, kind, added[c, 0], added[c, 1])
-    _note(pool, entity, shape, columns, place, old_bucket)
-    return not old_bucket
-
-
-@inner_kernel
-def _note(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    place: int,
-    merged: bool,
-) -> None:
-    """Bring the summaries up to date with the row just written."""
-    size_class = pool[entity + E_CLASS]
-    if size_class < 4 or shape[G_SUMMARIES] == 0:
-        return
-    if merged or place != pool[entity + E_END] - 1:
-        _refresh(pool, entity, shape, columns, place)
-        return
-    ring = pool[entity + E_RING]
-    source = ring + (place & ((1 << size_class) - 1)) * shape[G_ROW]
-    for c in range(len(columns)):
-        for side in range(2):
-            summary = columns[c, C_MAXIMA + side]
-            if summary < 0:
-                continue
-            value = _sided(pool[source + columns[c, C_WORD]], side == 1)
-            level, width = 1, size_class - 4
-            while width >= 0:
-                block = place >> (4 * level)
-                at = ring + _summary_at(shape, size_class, summary, level)
-                at += block & ((1 << width) - 1)
-                fresh = place & ((1 << (4 * level)) - 1) == 0
-                pool[at] = value if fresh else max(pool[at], value)
-                level += 1
-                width -= 4
-
-
-@inner_kernel
-def total_before(
-    pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, number: int
-) -> tuple[int, int]:
-    """The running total of a column before a row (or after the last): high and low word."""
-    if number == pool[entity + E_END]:
-        place = entity + E_FIRST + columns[c, C_TOTAL]
+            for word in range(0, row, 8):
+                store_i64(target + word, load_i64(source + word))
+        store_i64(entity + E_END, end + 1)
+        add_to(load_i64(table + CONTROL) + HELD, 1)
+        store_i64(ring + (place & mask) * row, at)
+    _put_columns(table, entity, place, 1 if merging else 0)
+    if not merging and place == end:
+        note_last(table, entity)
     else:
-        mask = (1 << pool[entity + E_CLASS]) - 1
-        place = pool[entity + E_RING] + (number & mask) * shape[G_ROW] + columns[c, C_WORD]
-    if columns[c, C_KIND] == PREFIX:
-        return 0, pool[place]
-    return pool[place + 1], pool[place]
+        _refresh(table, entity, place)
+    return 0 if merging else 1
 
 
 @inner_kernel
-def total_between(
-    pool: Int64s, entity: int, shape: Int64s, columns: Matrix, c: int, low: int, high: int
-) -> tuple[int, int]:
-    """The total of a column over rows low to high - 1: high and low word."""
-    to_high, to_low = total_before(pool, entity, shape, columns, c, high)
-    from_high, from_low = total_before(pool, entity, shape, columns, c, low)
-    if columns[c, C_KIND] == PREFIX:
-        narrow = to_low - from_low
-        return narrow >> 63, narrow
-    return subtract_wide(to_high, to_low, from_high, from_low)
+def row_at(table: int, entity: int, number: int) -> int:
+    """Where a row lies; of the number after the last, where the totals stand as a row's."""
+    if number == load_i64(entity + E_END):
+        return entity + TOTALS_ROW
+    mask = (1 << load_i64(entity + E_CLASS)) - 1
+    return load_i64(entity + E_RING) + (number & mask) * load_i64(table + ROW)

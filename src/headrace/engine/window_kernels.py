@@ -7,460 +7,241 @@ number of threads gives the same result.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from headrace.core import exact
-from headrace.core.compiled import as_bits, inner_kernel, kernel
+from headrace.core.compiled import inner_kernel, kernel, load_i64
+from headrace.core.memory import call_word, entry_kernel, store_i64
 from headrace.core.slot_kernels import prefetch
+from headrace.engine.key_kernels import (
+    AFTER,
+    BEFORE,
+    O_ASK,
+    O_AT,
+    O_INSERT,
+    O_PHASES,
+    O_WATERMARK,
+    OPERATION_BYTES,
+    deal,
+    frame,
+    hash_of,
+)
 from headrace.engine.pool_kernels import (
-    DIRECTORY,
+    ASKING,
+    AT,
+    BOUNDS,
+    CONTROL,
+    DO_ENTER,
+    DO_INSERT,
+    DO_NOTE,
+    DO_SWEEP,
     E_BASE,
     E_CLASS,
     E_END,
     E_FIRST,
     E_RING,
-    PAGE_SLOTS,
+    EDGE_COUNT,
+    EDGES,
+    ENTERING,
+    ENTITIES_AT,
+    EVERY,
+    HELD,
+    KEY,
+    KEY_AT,
+    OPERATIONS,
+    ORDER,
+    PAGE_BYTES,
+    PAGE_FIRST,
+    PHASES,
+    PLACES,
+    QUERIES,
+    QUERIES_AFTER,
+    QUERIES_END,
+    REACH,
+    ROW,
+    SHARDS_AT,
+    SUMMARIES,
     SWEEP_CREDIT,
     SWEEP_PAGE,
-    begin_shard,
-    enter,
+    TOTALS,
+    VISIBLE,
+    WATERMARK,
+    add_to,
     find,
     leave,
     page_of,
+    shard_begun,
+    slot_of,
 )
+from headrace.engine.query_kernels import answer
 from headrace.engine.ring_kernels import (
-    C_WORD,
-    G_EDGES,
-    G_EVERY,
-    G_KEY_AT,
-    G_REACH,
-    G_ROW,
-    G_TOTALS,
     LEAST,
-    MISSING,
-    contribution,
+    append,
+    contribute,
     earlier,
     first_after,
-    greatest,
-    insert,
-    ordered,
     rounded_down,
     tidy,
-    total_before,
-    total_between,
 )
+from headrace.engine.summary_kernels import SUMMARISED
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Int64s
-
-    Matrix = NDArray[np.int64]
-    Flags = NDArray[np.uint8]
-
-# a row of the operations: key, row inserted or -1, row asked for or -1, both times, watermark
-O_KEY, O_INSERT, O_ASK, O_INSERT_AT, O_ASK_AT, O_WATERMARK, O_PHASES = range(7)
-OPERATION_WIDTH = 7
-BEFORE, AFTER = 1, 2
-
-# a row of the queries
-(
-    Q_FUNCTION,
-    Q_OUT,
-    Q_LOW,
-    Q_HIGH,
-    Q_COUNT,
-    Q_COLUMN,
-    Q_SQUARES,
-    Q_SCALE,
-    Q_PHASE,
-    Q_FLOAT,
-    Q_SUMMARY,
-) = range(11)
-QUERY_WIDTH = 11
-
-(
-    COUNT,
-    SUM,
-    MEAN,
-    VARIANCE,
-    STD,
-    MINIMUM,
-    MAXIMUM,
-    FIRST,
-    LAST,
-    DISTINCT,
-    SECONDS_SINCE,
-) = range(11)
-
-_CHUNK = 64
-_FEW = 16
+CHUNK = 64
 _SWEEP_EVERY = 512  # operations that pay for looking at one page of idle keys
 _NEW_KEY = 32  # a new key pays for looking at two others, so that idle ones never pile up
 
 
 @inner_kernel
-def _last_at_most(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    c: int,
-    low: int,
-    high: int,
-    most: int,
-) -> int:
-    """The last row of low to high - 1 before which a count is at most `most`; the first always."""
-    high -= 1
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if total_before(pool, entity, shape, columns, c, middle)[1] <= most:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-@inner_kernel
-def _distinct(pool: Int64s, entity: int, shape: Int64s, word: int, low: int, high: int) -> int:
-    """How many different values rows low to high - 1 hold."""
-    ring, row = pool[entity + E_RING], shape[G_ROW]
-    mask = (1 << pool[entity + E_CLASS]) - 1
-    found = 0
-    if high - low <= _FEW:
-        for i in range(low, high):
-            value = pool[ring + (i & mask) * row + word]
-            fresh = value != MISSING
-            for j in range(low, i):
-                if pool[ring + (j & mask) * row + word] == value:
-                    fresh = False
-                    break
-            found += fresh
-        return found
-    values = np.empty(high - low, dtype=np.int64)
-    for i in range(low, high):
-        values[i - low] = pool[ring + (i & mask) * row + word]
-    # sorting costs the same whatever values an enemy sends; a hash table would not
-    values.sort()
-    for i in range(len(values)):
-        found += values[i] != MISSING and (i == 0 or values[i] != values[i - 1])
-    return found
-
-
-@inner_kernel
-def _add_floats(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    word: int,
-    low: int,
-    high: int,
-    squares: bool,
-    work: Matrix,
-) -> None:
-    """Sum the floats that rows low to high - 1 hold, exactly."""
-    ring, row = pool[entity + E_RING], shape[G_ROW]
-    mask = (1 << pool[entity + E_CLASS]) - 1
-    exact.clear_sums(work)
-    for i in range(low, high):
-        value = pool[ring + (i & mask) * row + word]
-        if value != MISSING:
-            exact.add_float(ordered(value), work)
-            if squares:
-                exact.add_square(ordered(value), work)
-
-
-@inner_kernel
-def _moment(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    query: Int64s,
-    low: int,
-    high: int,
-    count: int,
-    work: Matrix,
-) -> float:
-    """A sum, mean, variance or standard deviation of a window that has one."""
-    function, c = query[Q_FUNCTION], query[Q_COLUMN]
-    if query[Q_FLOAT]:
-        _add_floats(pool, entity, shape, columns[c, C_WORD], low, high, function >= VARIANCE, work)
-        if function <= MEAN:
-            return exact.float_ratio(1 if function == SUM else count, work)
-        value = exact.float_variance(count, work)
-        return math.sqrt(value) if function == STD else value
-    sum_high, sum_low = total_between(pool, entity, shape, columns, c, low, high)
-    if function <= MEAN:
-        return exact.ratio(sum_high, sum_low, 1 if function == SUM else count, query[Q_SCALE], work)
-    squares = query[Q_SQUARES]
-    two_high, two_low = total_between(pool, entity, shape, columns, squares, low, high)
-    value = exact.variance(count, sum_high, sum_low, two_high, two_low, query[Q_SCALE], work)
-    return math.sqrt(value) if function == STD else value
-
-
-@inner_kernel
-def _read(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    query: Int64s,
-    low: int,
-    high: int,
-    at: int,
-    work: Matrix,
-) -> tuple[int, int]:
-    """What one query gives over rows low to high - 1: the word, and whether there is one."""
-    function, counted, c = query[Q_FUNCTION], query[Q_COUNT], query[Q_COLUMN]
-    count = high - low
-    if counted >= 0 and count > 0:
-        count = total_between(pool, entity, shape, columns, counted, low, high)[1]
-    if function == COUNT:
-        return count, 1
-    if function <= STD:
-        if count < (0, 0, 1, 2, 2)[function]:
-            return 0, 0
-        if count == 0:
-            return 0, 1
-        value = _moment(pool, entity, shape, columns, query, low, high, count, work)
-        finite = -math.inf < value < math.inf
-        return (as_bits(value), 1) if finite else (0, 0)
-    if function == DISTINCT:
-        return _distinct(pool, entity, shape, columns[c, C_WORD], low, high), 1
-    if count == 0:
-        return 0, 0
-    if function <= MAXIMUM:
-        found = greatest(
-            pool,
-            entity,
-            shape,
-            columns[c, C_WORD],
-            query[Q_SUMMARY],
-            function == MINIMUM,
-            low,
-            high,
-        )
-        if found == MISSING:
-            return 0, 0
-        return ordered(found) if query[Q_FLOAT] else found, 1
-    place = low if function == FIRST else high - 1
-    if counted >= 0:
-        before = total_before(pool, entity, shape, columns, counted, low)[1]
-        most = before if function == FIRST else before + count - 1
-        place = _last_at_most(pool, entity, shape, columns, counted, low, high, most)
-    mask = (1 << pool[entity + E_CLASS]) - 1
-    source = pool[entity + E_RING] + (place & mask) * shape[G_ROW]
-    if function == SECONDS_SINCE:
-        gap = at - pool[source]
-        return as_bits(exact.ratio(gap >> 63, gap, 1, 9, work)), 1
-    held = pool[source + columns[c, C_WORD]]
-    return ordered(held) if query[Q_FLOAT] else held, 1
-
-
-@inner_kernel
-def _answer(
-    pool: Int64s,
-    entity: int,
-    shape: Int64s,
-    columns: Matrix,
-    queries: Matrix,
-    phase: int,
-    places: Int64s,
-    at: int,
-    work: Matrix,
-    out: Matrix,
-    present: Flags,
-    row: int,
-) -> None:
-    """Answer all queries of a phase for one decided row."""
-    for q in range(len(queries)):
-        if queries[q, Q_PHASE] != phase:
-            continue
-        low, high = places[queries[q, Q_LOW]], places[queries[q, Q_HIGH]]
-        value, there = _read(pool, entity, shape, columns, queries[q], low, high, at, work)
-        out[row, queries[q, Q_OUT]] = value
-        present[row, queries[q, Q_OUT]] = there
-
-
-@inner_kernel
-def _resolve(
-    pool: Int64s,
-    control: Int64s,
-    shape: Int64s,
-    operations: Matrix,
-    order: Int64s,
-    start: int,
-    stop: int,
-    keys: Int64s,
-    key_starts: Int64s,
-    hashes: Int64s,
-    entities: Int64s,
-) -> None:
+def _resolve(table: int, control: int, start: int, stop: int) -> None:
     """Find the entities of a chunk of operations; new keys that bring an event are entered."""
-    memory = pool.ctypes.data
-    key_at = shape[G_KEY_AT]
+    order, entities = load_i64(table + ORDER), load_i64(table + ENTITIES_AT)
+    key_at, row = load_i64(table + KEY_AT), load_i64(table + ROW)
+    operations, key = load_i64(table + OPERATIONS), load_i64(table + KEY)
     for j in range(start, stop):
-        key_hash = hashes[operations[order[j], O_KEY]]
-        slot = (key_hash >> 4) & (PAGE_SLOTS - 1)
-        prefetch(memory + 8 * (page_of(pool, control, key_hash) + 4 + 2 * slot))
+        key_hash = hash_of(table, load_i64(order + 8 * j))
+        place = page_of(control, key_hash) + slot_of(key_hash)
+        prefetch(place)
+        store_i64(entities + 8 * (j - start), place)
     for j in range(start, stop):
-        key_hash = hashes[operations[order[j], O_KEY]]
-        slot = (key_hash >> 4) & (PAGE_SLOTS - 1)
-        likely = pool[page_of(pool, control, key_hash) + 5 + 2 * slot]
-        prefetch(memory + 8 * likely)
-        prefetch(memory + 8 * likely + 64)
+        likely = load_i64(load_i64(entities + 8 * (j - start)) + 8)
+        prefetch(likely)
+        prefetch(likely + 64)
     for j in range(start, stop):
-        operation = order[j]
-        key = operations[operation, O_KEY]
-        first, words = key_starts[key], key_starts[key + 1] - key_starts[key]
-        entity = find(pool, control, hashes[key], keys, first, words, key_at)
-        if entity == 0 and operations[operation, O_INSERT] >= 0:
-            entity = enter(pool, control, hashes[key], keys, first, words, key_at)
-            control[SWEEP_CREDIT] += _NEW_KEY
-        entities[j - start] = entity
-        if pool[entity + E_RING]:
-            last = (pool[entity + E_END] - 1) & ((1 << pool[entity + E_CLASS]) - 1)
-            prefetch(memory + 8 * (pool[entity + E_RING] + last * shape[G_ROW]))
+        operation = load_i64(order + 8 * j)
+        key_hash = hash_of(table, operation)
+        keys, source, enters = load_i64(table + ENTERING), operation, True
+        if operations:
+            about = operations + OPERATION_BYTES * operation
+            source = load_i64(about + O_INSERT)
+            if source < 0:
+                keys, source, enters = load_i64(table + ASKING), load_i64(about + O_ASK), False
+        words = frame(table, keys, source, key)
+        entity = find(control, key_hash, key, words, key_at)
+        if entity == 0 and enters:
+            entity = call_word(load_i64(table + DO_ENTER), table, key_hash, key, words)
+            add_to(control + SWEEP_CREDIT, _NEW_KEY)
+        store_i64(entities + 8 * (j - start), entity)
+        if entity:
+            ring, mask = load_i64(entity + E_RING), (1 << load_i64(entity + E_CLASS)) - 1
+            last = load_i64(entity + E_END)
+            prefetch(ring + (last & mask) * row)
+            prefetch(ring + ((last - 2) & mask) * row)
+
+
+@inner_kernel
+def _locate(table: int, entity: int, at: int, visible: int) -> None:
+    """Find where the windows of an event at a time begin and end."""
+    ring, mask = load_i64(entity + E_RING), (1 << load_i64(entity + E_CLASS)) - 1
+    base, end, row = load_i64(entity + E_BASE), load_i64(entity + E_END), load_i64(table + ROW)
+    places, bounds = load_i64(table + PLACES), load_i64(table + BOUNDS)
+    hints = entity + E_FIRST + load_i64(table + TOTALS)
+    edges, every = load_i64(table + EDGES), load_i64(table + EVERY)
+    for e in range(0, load_i64(table + EDGE_COUNT), 8):
+        bound = max(rounded_down(earlier(at, load_i64(edges + e)), every), visible)
+        place = first_after(ring, mask, row, base, end, bound, load_i64(hints + e))
+        store_i64(places + e, place)
+        store_i64(bounds + e, bound)
+        store_i64(hints + e, place)
+
+
+@inner_kernel
+def _insert(table: int, entity: int, at: int, visible: int) -> int:
+    """Put an event in its place; 1 if a new row was made for it. Most come last and find room."""
+    ring, size_class = load_i64(entity + E_RING), load_i64(entity + E_CLASS)
+    base, end, row = load_i64(entity + E_BASE), load_i64(entity + E_END), load_i64(table + ROW)
+    mask = (1 << size_class) - 1
+    plain = ring != 0 and end - base <= mask and load_i64(table + EVERY) == 0
+    if plain and end > base:
+        plain = load_i64(ring + ((end - 1) & mask) * row) <= at
+    if not plain:
+        return call_word(load_i64(table + DO_INSERT), table, entity, at, visible)
+    target = ring + (end & mask) * row
+    store_i64(target, at)
+    append(table, entity, target)
+    store_i64(entity + E_END, end + 1)
+    add_to(load_i64(table + CONTROL) + HELD, 1)
+    if size_class >= SUMMARISED and load_i64(table + SUMMARIES):
+        call_word(load_i64(table + DO_NOTE), table, entity)
+    return 1
 
 
 @inner_kernel
 def _operate(
-    pool: Int64s,
-    control: Int64s,
-    shape: Int64s,
-    columns: Matrix,
-    edges: Int64s,
-    queries: Matrix,
-    operation: Int64s,
-    entity: int,
-    registers: Matrix,
-    valid: Flags,
-    scratch: Matrix,
-    added: Matrix,
-    work: Matrix,
-    out: Matrix,
-    present: Flags,
+    table: int, entity: int, at: int, watermark: int, source: int, asked: int, phases: int
 ) -> None:
     """Do one operation: read what is read before it, insert, read what is read after it."""
-    every, row = shape[G_EVERY], shape[G_ROW]
-    asked, source = operation[O_ASK], operation[O_INSERT]
-    at = operation[O_ASK_AT]
-    places, bounds = scratch[0], scratch[1]
-    visible = np.int64(LEAST)
-    if operation[O_WATERMARK] != LEAST:
-        visible = rounded_down(earlier(operation[O_WATERMARK], shape[G_REACH]), every)
-    hints = entity + E_FIRST + shape[G_TOTALS]
+    every = load_i64(table + EVERY)
+    visible = LEAST
+    if watermark != LEAST:
+        visible = rounded_down(earlier(watermark, load_i64(table + REACH)), every)
     if asked >= 0:
-        ring, base, end = pool[entity + E_RING], pool[entity + E_BASE], pool[entity + E_END]
-        mask = (1 << pool[entity + E_CLASS]) - 1
-        for e in range(shape[G_EDGES]):
-            bound = max(rounded_down(earlier(at, edges[e]), every), visible)
-            place = first_after(pool, ring, mask, row, base, end, bound, pool[hints + e])
-            places[e], bounds[e], pool[hints + e] = place, bound, place
-        if operation[O_PHASES] & BEFORE:
-            _answer(
-                pool, entity, shape, columns, queries, BEFORE, places, at, work, out, present, asked
-            )
+        _locate(table, entity, at, visible)
+        if phases & BEFORE:
+            first, last = load_i64(table + QUERIES), load_i64(table + QUERIES_AFTER)
+            answer(table, entity, first, last, at, asked)
     if source >= 0:
-        start = rounded_down(operation[O_INSERT_AT], every)
+        start = rounded_down(at, every)
         if start > visible:
-            for c in range(len(columns)):
-                added[c, 0], added[c, 1] = contribution(columns, c, registers, valid, source)
-            if insert(pool, control, entity, shape, columns, start, added, visible) and asked >= 0:
-                for e in range(shape[G_EDGES]):
-                    places[e] += start <= bounds[e]
-    if asked >= 0 and operation[O_PHASES] & AFTER:
-        _answer(pool, entity, shape, columns, queries, AFTER, places, at, work, out, present, asked)
+            contribute(table, source)
+            if _insert(table, entity, start, visible) and asked >= 0:
+                places, bounds = load_i64(table + PLACES), load_i64(table + BOUNDS)
+                for e in range(0, load_i64(table + EDGE_COUNT), 8):
+                    if start <= load_i64(bounds + e):
+                        add_to(places + e, 1)
+    if asked >= 0 and phases & AFTER:
+        first, last = load_i64(table + QUERIES_AFTER), load_i64(table + QUERIES_END)
+        answer(table, entity, first, last, at, asked)
 
 
 @kernel
-def advance(
-    pool: Int64s,
-    controls: Matrix,
-    shape: Int64s,
-    columns: Matrix,
-    edges: Int64s,
-    queries: Matrix,
-    operations: Matrix,
-    order: Int64s,
-    shard_starts: Int64s,
-    keys: Int64s,
-    key_starts: Int64s,
-    hashes: Int64s,
-    registers: Matrix,
-    valid: Flags,
-    visible: int,
-    out: Matrix,
-    present: Flags,
-    first_shard: int,
-    last_shard: int,
-) -> None:
-    """Do the operations of shards `first_shard` to `last_shard - 1`, each shard's in its order."""
-    entities = np.zeros(_CHUNK, dtype=np.int64)
-    scratch = np.zeros((2, max(len(edges), 1)), dtype=np.int64)
-    added = np.zeros((len(columns), 2), dtype=np.int64)
-    work = np.zeros((6, exact.WIDTH), dtype=np.int64)
+def advance(table: int, first_shard: int, last_shard: int) -> None:
+    """Do the operations of shards `first_shard` to `last_shard - 1`, each shard's in its order.
+
+    `table` is the address of the group's table, of which each thread has its own.
+    """
+    deal(table, first_shard, last_shard)
+    order, entities = load_i64(table + ORDER), load_i64(table + ENTITIES_AT)
+    operations, shards = load_i64(table + OPERATIONS), load_i64(table + SHARDS_AT)
+    times, watermarks = load_i64(table + AT), load_i64(table + WATERMARK)
     for shard in range(first_shard, last_shard):
-        control = controls[shard]
-        if control[DIRECTORY] == 0:
-            begin_shard(pool, control)
-        end = shard_starts[shard + 1]
-        for start in range(shard_starts[shard], end, _CHUNK):
-            stop = min(start + _CHUNK, end)
-            _resolve(
-                pool,
-                control,
-                shape,
-                operations,
-                order,
-                start,
-                stop,
-                keys,
-                key_starts,
-                hashes,
-                entities,
-            )
+        control = shard_begun(table, shard)
+        first, end = load_i64(shards + 8 * shard), load_i64(shards + 8 * shard + 8)
+        for start in range(first, end, CHUNK):
+            stop = min(start + CHUNK, end)
+            _resolve(table, control, start, stop)
             for j in range(start, stop):
-                entity = entities[j - start]
-                if entity:
-                    _operate(
-                        pool,
-                        control,
-                        shape,
-                        columns,
-                        edges,
-                        queries,
-                        operations[order[j]],
-                        entity,
-                        registers,
-                        valid,
-                        scratch,
-                        added,
-                        work,
-                        out,
-                        present,
-                    )
-        control[SWEEP_CREDIT] += end - shard_starts[shard]
-        _sweep(pool, control, shape, columns, visible)
+                entity = load_i64(entities + 8 * (j - start))
+                if entity == 0:
+                    continue
+                row = load_i64(order + 8 * j)
+                source, asked, phases = row, row, load_i64(table + PHASES)
+                at, watermark = times + 8 * row, watermarks + 8 * row
+                if operations:
+                    about = operations + OPERATION_BYTES * row
+                    source, asked = load_i64(about + O_INSERT), load_i64(about + O_ASK)
+                    phases = load_i64(about + O_PHASES)
+                    at, watermark = about + O_AT, about + O_WATERMARK
+                _operate(table, entity, load_i64(at), load_i64(watermark), source, asked, phases)
+        add_to(control + SWEEP_CREDIT, end - first)
+        if load_i64(control + SWEEP_CREDIT) >= _SWEEP_EVERY:
+            call_word(load_i64(table + DO_SWEEP), table)
 
 
-@inner_kernel
-def _sweep(pool: Int64s, control: Int64s, shape: Int64s, columns: Matrix, visible: int) -> None:
+@entry_kernel
+def sweep(table: int) -> int:
     """Look at as many pages as the operations have paid for; forget keys with nothing left."""
-    while control[SWEEP_CREDIT] >= _SWEEP_EVERY:
-        control[SWEEP_CREDIT] -= _SWEEP_EVERY
-        hashed = control[SWEEP_PAGE]
-        page = page_of(pool, control, hashed)
-        slot = 0
-        while slot < PAGE_SLOTS:
-            entity = pool[page + 5 + 2 * slot]
-            if entity and tidy(pool, control, entity, shape, columns, visible) == 0:
+    control, visible = load_i64(table + CONTROL), load_i64(table + VISIBLE)
+    forgotten = 0
+    while load_i64(control + SWEEP_CREDIT) >= _SWEEP_EVERY:
+        add_to(control + SWEEP_CREDIT, -_SWEEP_EVERY)
+        hashed = load_i64(control + SWEEP_PAGE)
+        page = page_of(control, hashed)
+        slot = PAGE_FIRST
+        while slot < PAGE_BYTES:
+            entity = load_i64(page + slot + 8)
+            if entity and tidy(table, entity, visible) == 0:
                 # another may have moved into the slot
-                leave(pool, control, page, slot, shape[G_KEY_AT])
+                leave(table, page, slot)
+                forgotten += 1
             else:
-                slot += 1
-        control[SWEEP_PAGE] = hashed + (np.int64(1) << (64 - pool[page]))
+                slot += 16
+        store_i64(control + SWEEP_PAGE, hashed + (np.int64(1) << (64 - load_i64(page))))
+    return forgotten
