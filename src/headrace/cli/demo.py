@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
@@ -128,7 +130,10 @@ def _step(name: str) -> Iterator[list[str]]:
     told: list[str] = []
     yield told
     seconds = time.monotonic() - begun
-    _say(f"[green]✓[/green] [bold]{name:<10}[/bold]{' '.join(told)} [dim]{seconds:.1f} s[/dim]")
+    line = Table.grid(padding=(0, 1))
+    words = f"{' '.join(told)} [dim]{seconds:.1f} s[/dim]"
+    line.add_row("[green]✓[/green]", f"[bold]{name:<9}[/bold]", words)
+    console.print(line, highlight=False)
 
 
 def _train(found: Solution, place: DemoFolder, history: Mapping[str, Path]) -> Trained:
@@ -239,5 +244,10 @@ def _farewell(result: DemoResult, seconds: float, *, drawn: bool) -> None:
         _say("It has no plots: for them, pip install 'headrace[report]' and run the demo again.")
     _say("Try next:")
     width = max(len(line) for line, _ in result.commands)
+    beside = width + max(len(what) for _, what in result.commands) + 4 <= console.width
     for line, what in result.commands:
-        _say(f"  {line}" if width > 120 else f"  {line:<{width}}  [dim]{what}[/dim]")
+        _say(
+            f"  {line:<{width}}  [dim]{what}[/dim]"
+            if beside
+            else f"  {line}\n    [dim]{what}[/dim]"
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.live import Live
 from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from headrace.cli.terminal import aside
@@ -56,9 +57,12 @@ class LiveView:
     def _panel(self) -> Panel:
         meters = self._meters
         table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim")
+        if self._total:
+            table.add_row("", ProgressBar(self._total, meters.received, width=48))
         of = f" of {self._total:,}" if self._total is not None else ""
         table.add_row("received", f"{meters.received:,}{of}")
-        table.add_row("rate", f"{meters.rate():,.0f} decisions/s")
+        table.add_row("rate", f"[bold]{meters.rate():,.0f}[/bold] decisions/s")
         p50, p99 = meters.latency_ms(50, 99)
         table.add_row("read to durable", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
         table.add_row("outcomes", _counts(meters.outcomes))

@@ -25,7 +25,7 @@ def run(
     case: str,
     /,
     *,
-    source: Annotated[tuple[str, ...], Parameter(negative="")],
+    source: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)],
     sink: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     model: str | None = None,
     durability: Literal["fsync", "os", "async"] = "fsync",
