@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -214,19 +216,21 @@ def _commands(
     found: Solution, place: DemoFolder, evidence: Evidence
 ) -> tuple[tuple[str, str], ...]:
     home = f"--home {place.home.folder}"
+    # as it was called, where it is not on the path: from a virtual environment, say
+    headrace = "headrace" if shutil.which("headrace") else sys.argv[0]
     return (
-        (f"headrace explain {evidence.explanation.id} {home}", "why that decision was made"),
+        (f"{headrace} explain {evidence.explanation.id} {home}", "why that decision was made"),
         (
-            f"python {place.verifier} {place.proof} --public-key {place.public_key}",
+            f"python3 {place.verifier} {place.proof} --public-key {place.public_key}",
             "verify its proof, without Headrace",
         ),
-        (f"headrace verify {home} --checkpoint {place.witness}", "check the whole journal"),
+        (f"{headrace} verify {home} --checkpoint {place.witness}", "check the whole journal"),
         (
-            f'headrace query "FROM decisions SELECT outcome, count(*) GROUP BY outcome" {home}',
+            f'{headrace} query "FROM decisions SELECT outcome, count(*) GROUP BY outcome" {home}',
             "ask the journal in SQL",
         ),
-        (f"headrace plan {found.name}", "features, state and policy of this use case"),
-        ("headrace train --help", "the same on events of your own"),
+        (f"{headrace} plan {found.name}", "features, state and policy of this use case"),
+        (f"{headrace} train --help", "the same on events of your own"),
     )
 
 
