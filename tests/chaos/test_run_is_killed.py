@@ -1,0 +1,170 @@
+"""A run that is killed at any moment and started again decides as one that was not."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.journal.reader import stored_batches
+from headrace.journal.verification import verify
+from headrace.runtime.home import Home
+from headrace.runtime.local_lane import signing_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS = float(os.environ.get("HEADRACE_CHAOS_SECONDS", "10"))
+
+CASE = """
+import headrace as hr
+
+class Payment(hr.Event):
+    payment_id: hr.Id
+    at: hr.EventTime
+    received: hr.KnownAt
+    card: hr.Key = hr.field(pii=True, subject=True)
+    merchant: hr.Key
+    amount: hr.Money
+    currency: hr.Currency
+
+payments = hr.stream(Payment, name="payments", lateness="10m")
+card = payments.by("card")
+features = hr.features(
+    card_count_1h=card.count("1h"),
+    card_count_1d=card.count("1d"),
+    merchant_count_1h=payments.by("merchant").count("1h"),
+    since_last=card.seconds_since_last(within="30d"),
+)
+killed = hr.UseCase(
+    name="killed",
+    on=payments,
+    features=features,
+    policy=hr.Policy(
+        hr.block("burst", features.card_count_1h > 4),
+        hr.review("often", features.card_count_1d > 3),
+        otherwise=hr.approve(),
+    ),
+)
+"""
+
+COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from headrace_solutions.card_fraud.lines import write  # noqa: PLC0415 - made once
+    from headrace_solutions.card_fraud.simulator import (  # noqa: PLC0415 - the same
+        SimulationSettings,
+        simulate,
+    )
+
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "case.py").write_text(CASE)
+    settings = SimulationSettings(
+        events=60_000, cards=2_000, merchants=100, days=20, seed=3, invalid=0.002, late=0.02
+    )
+    write(simulate(settings), folder / "payments.jsonl")
+    return folder
+
+
+def started(folder: Path, home: Path, source: str, sink: Path) -> subprocess.Popen[bytes]:
+    options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
+    with (folder / "payments.jsonl").open("rb") as lines:
+        return subprocess.Popen(
+            [*COMMAND, "run", "case.py", *options],
+            cwd=folder,
+            stdin=lines if source == "-" else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+
+def finished(folder: Path, home: Path, source: str, sink: Path) -> None:
+    process = started(folder, home, source, sink)
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors.decode()
+
+
+def decided(home: Path) -> list[tuple[object, ...]]:
+    """What became of every input, in order; surrogates differ from home to home."""
+    rows: list[tuple[object, ...]] = []
+    for stored in stored_batches(Home(home).journal("killed")):
+        batch = stored.batch()
+        inputs, made = batch.inputs, batch.decisions
+        place = {int(seq): at for at, seq in enumerate(made.seq)}
+        for index in range(len(batch)):
+            at = place.get(batch.first_seq + index)
+            rows.append(
+                (
+                    batch.first_seq + index,
+                    int(inputs.kind[index]),
+                    int(inputs.reason[index]),
+                    int(inputs.position[index]),
+                    int(inputs.original_seq[index]),
+                    None if at is None else made.features[:, at].tobytes(),
+                    None if at is None else (int(made.outcome[at]), int(made.rules[at])),
+                )
+            )
+    return rows
+
+
+def without_surrogates(sink: Path) -> list[str]:
+    import json  # noqa: PLC0415 - here alone
+
+    lines = [json.loads(line) for line in sink.read_text().splitlines()]
+    return [json.dumps({k: v for k, v in line.items() if k != "card"}) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["payments.jsonl", "-"])
+def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) -> None:
+    calm = tmp_path / "calm"
+    begun = time.monotonic()
+    finished(workplace, calm, source, tmp_path / "calm.jsonl")
+    alone = time.monotonic() - begun
+    dice = random.Random(7)
+    home, sink = tmp_path / "killed", tmp_path / "killed.jsonl"
+    kills = 0
+    end = time.monotonic() + SECONDS / 2
+    while time.monotonic() < end:
+        process = started(workplace, home, source, sink)
+        try:
+            process.wait(timeout=dice.uniform(0.3, 1.1) * alone)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        else:
+            assert process.returncode == 0
+            break
+        finally:
+            if process.stderr:
+                process.stderr.close()
+    finished(workplace, home, source, sink)
+    assert decided(home) == decided(calm)
+    assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
+    verify(Home(home).journal("killed"), signing_key(Home(home)).public).require()
+    assert kills > 0 or alone > SECONDS
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_in_good_order(workplace: Path, tmp_path: Path) -> None:
+    home, sink = tmp_path / "home", tmp_path / "sink.jsonl"
+    process = started(workplace, home, "payments.jsonl", sink)
+    while not Home(home).journal("killed").exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    assert b"Traceback" not in errors
+    finished(workplace, home, "payments.jsonl", sink)
+    finished(workplace, tmp_path / "calm", "payments.jsonl", tmp_path / "calm.jsonl")
+    assert decided(home) == decided(tmp_path / "calm")
