@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from headrace.adapters.sinks import open_sink
+from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import aside, console, stages
 from headrace.runtime.home import Home
@@ -57,6 +58,7 @@ def run(
     """
     place = Home.at(home)
     use_case = load_case(case)
+    compiled_once()
     settings = RunSettings(
         lane=LaneSettings(durability=durability), model=model, checkpoint=checkpoint
     )

@@ -65,6 +65,9 @@ class Trained:
     test_labels: Floats
     test_scores: Floats
 
+    def __repr__(self) -> str:
+        return f"<model {self.artefact.id[:12]}, trained on {len(self.split.train):,} events>"
+
 
 def train(
     case: UseCase,

@@ -177,7 +177,7 @@ def train(
         progress: Called with (what is done, done, of how many).
 
     Returns:
-        The artefact, and what it was judged on; `decide` takes it as its model.
+        The artefact, and what it was judged on; `decide` takes the artefact as its model.
 
     Raises:
         DefinitionError: When the use case has no label, or no model to fit.
