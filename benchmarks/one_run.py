@@ -2,7 +2,8 @@
 
     python -m benchmarks.one_run HOME SOURCE REPORT [--profile]
 
-The source is a file, or `-` for stdin. The report is a JSON file.
+The source is a file, or `-` for stdin. The report is a JSON file; beside it a file `.ready` says
+that the run begins.
 """
 
 # ruff: noqa: PLC0415 - loading the product is part of what is measured
@@ -34,10 +35,11 @@ def main() -> None:
         watch = Stopwatch()
         watch.watch_all()
         watched = {"wall": watch.wall, "processor": watch.processor}
-    given.report.write_text(json.dumps(measured(given.home, given.source) | watched))
+    ready = given.report.with_suffix(".ready")
+    given.report.write_text(json.dumps(measured(given.home, given.source, ready) | watched))
 
 
-def measured(home: Path, source: str) -> dict[str, Any]:
+def measured(home: Path, source: str, ready: Path) -> dict[str, Any]:
     """Open, run and close; what the run says of itself, and what the process took."""
     from headrace.runtime.home import Home
     from headrace.runtime.loading import load_case
@@ -48,6 +50,7 @@ def measured(home: Path, source: str) -> dict[str, Any]:
     run = LocalRun(case, Home(home), [source])
     opened = time.perf_counter()
     processor = time.process_time()
+    ready.touch()
     run.go()
     done = time.perf_counter()
     processor = time.process_time() - processor

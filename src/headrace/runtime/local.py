@@ -76,6 +76,9 @@ class LocalRun:
         names = named_sources(sources, case.plan.on)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
+        if model is not None and case.explaining.most:
+            progress("laying out reasons", 0, 0)
+            _ = model.contributions  # made now: the first events should not wait for the tables
         Definitions(home.definitions).keep(definition)
         self.meters = Meters()
         with ExitStack() as opening:
