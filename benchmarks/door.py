@@ -22,8 +22,8 @@ import numpy as np
 
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.core.interning import TextTable
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions.plan import Program, StreamPlan
+from headrace.events.schema import Field, Role, Schema
 from headrace.pipeline.acceptance import Acceptance, Verdict
 from headrace.pipeline.inputs import Inputs
 from headrace.security.keys import LocalMasterKey

@@ -39,7 +39,7 @@ class Chargeback(hr.Event):
 class Rate(hr.Row):
     base: hr.Currency
     quote: hr.Currency
-    rate: hr.Decimal(8)
+    rate: hr.Decimal = hr.field(scale=8)
     valid_from: hr.EventTime
 
 
@@ -132,11 +132,9 @@ def history(folder: Path, *, events: int = 6_000, seed: int = 5, invalid: float 
     write(simulation, files[0])
     write_table(simulation.chargebacks, files[1])
     write_table(simulation.rates, files[2])
-    return History(
-        *files,
-        frames={
-            "payments": simulation.payments,
-            "chargebacks": simulation.chargebacks,
-            "rates": simulation.rates,
-        },
-    )
+    frames = {
+        "payments": simulation.payments,
+        "chargebacks": simulation.chargebacks,
+        "rates": simulation.rates,
+    }
+    return History(files[0], files[1], files[2], frames)

@@ -94,16 +94,19 @@ def _compiled(function: Function, **options: bool) -> Function:
         boundscheck=False,
         **options,
     )
+    compiled: Function
     if not cached:
-        return _once_for_numbers(compile_it(function))
+        compiled = _once_for_numbers(compile_it(function))
+        return compiled
     with _DECORATING:
         # the compiler asks where the cache is when it is given a function; others' stay where
         # they are
         others, config.CACHE_DIR = config.CACHE_DIR, str(_CACHE)
         try:
-            return _once_for_numbers(compile_it(function))
+            compiled = _once_for_numbers(compile_it(function))
         finally:
             config.CACHE_DIR = others
+    return compiled
 
 
 def _once_for_numbers(compiled: Any) -> Any:
@@ -143,7 +146,7 @@ def _loader(bits: int, result: Any, *, floating: bool = False) -> Any:
 #: They let one compiled kernel walk any number of columns: a table of addresses is an array.
 load_u8 = _loader(8, types.uint8)
 load_i32 = _loader(32, types.int32)
-load_i64 = _loader(64, types.int64)
+load_i64: Callable[[Any], int] = _loader(64, types.int64)
 load_u64 = _loader(64, types.uint64)
 load_f64 = _loader(64, types.float64, floating=True)
 

@@ -181,7 +181,7 @@ def _times_ten(limbs: NDArray[np.int64], length: int, digits: int) -> int:
 
 
 @inner_kernel
-def _round(quotient: int, inexact: bool, exponent: int) -> float:
+def _round(quotient: int, inexact: bool, exponent: int) -> float:  # noqa: FBT001 - a kernel takes its arguments by position
     """`(quotient + something in (0, 1) if inexact) * 2 ** exponent`, to the nearest float.
 
     The quotient has 62 or 63 bits.
@@ -208,7 +208,7 @@ def _round(quotient: int, inexact: bool, exponent: int) -> float:
 
 
 @inner_kernel
-def _quotient(
+def _quotient(  # noqa: C901 - a long division is one loop over its limbs
     work: Workspace, length: int, below: int, exponent: int
 ) -> float:
     """Row 0 over row 1, times 2 ** exponent, rounded once; destroys both rows."""
@@ -317,7 +317,7 @@ def scaled(value: int, scale: int, work: Workspace) -> float:
 
 
 @kernel
-def variance(
+def variance(  # noqa: PLR0917 - a kernel takes its arguments by position
     count: int,
     sum_high: int,
     sum_low: int,

@@ -146,7 +146,7 @@ def _word_pointer() -> Any:
 
 
 #: In a kernel: call the function at an address with any number of words; the word that it gives.
-call_word = _word_caller()
+call_word: Callable[..., int] = _word_caller()
 
 #: In a kernel: a pointer to the words at an address, of which `numba.carray` makes an array.
 words_at = _word_pointer()

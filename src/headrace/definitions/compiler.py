@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.events.currencies import digits_by_code
 from headrace.definitions.describe import feature_text
 from headrace.definitions.plan import (
     Aggregate,
@@ -35,6 +34,7 @@ from headrace.definitions.terms import (
     Term,
     Windowed,
 )
+from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind, pack_letters
 from headrace.core.errors import DefinitionError
-from headrace.events.currencies import digits_by_code
-from headrace.events.schema import EXACT_LIMIT
 from headrace.definitions.suggestions import did_you_mean, known_field
 from headrace.definitions.terms import (
     TIME,
@@ -24,6 +22,8 @@ from headrace.definitions.terms import (
     made_of,
     stored_type,
 )
+from headrace.events.currencies import digits_by_code
+from headrace.events.schema import EXACT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

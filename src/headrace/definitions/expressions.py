@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.events.currencies import digits_by_code
 from headrace.definitions import arithmetic, calendars, comparisons, conversions, literals
 from headrace.definitions.plan import Op
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.terms import BOOL, FLOAT, INT, TIME, InCalendar, Term, ValueType, made_of
+from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.events.schema import Role
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.suggestions import known_field
+from headrace.events.schema import Role
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.columns import Kind, pack_letters
 from headrace.core.errors import DefinitionError
-from headrace.events.countries import codes
-from headrace.events.currencies import digits_by_code
 from headrace.definitions.plan import Op
 from headrace.definitions.terms import (
     BOOL,
@@ -30,6 +28,8 @@ from headrace.definitions.terms import (
     Term,
     ValueType,
 )
+from headrace.events.countries import codes
+from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
     from headrace.core.errors import SourceLine

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace.core.columns import pack_letters
 from headrace.core.errors import DefinitionError, invariant
-from headrace.events.currencies import digits_by_code
 from headrace.definitions.literals import float_bits
 from headrace.definitions.plan import (
     Calendar,
@@ -30,6 +29,7 @@ from headrace.definitions.terms import (
     Term,
     Windowed,
 )
+from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.columns import Kind
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.events.event import schema_of
-from headrace.events.schema import Role, Schema
 from headrace.definitions import conversions
 from headrace.definitions.expressions import Expression, operand
 from headrace.definitions.labels import LabelOf
@@ -25,12 +23,14 @@ from headrace.definitions.terms import (
     stored_type,
 )
 from headrace.definitions.windows import Keyed
+from headrace.events.event import schema_of
+from headrace.events.schema import Role, Schema
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from headrace.events.event import Event, Row
     from headrace.definitions.expressions import Value
+    from headrace.events.event import Event, Row
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from headrace.core.columns import Kind
 from headrace.core.durations import LONGEST_NS, duration_ns, duration_text
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.events.schema import EXACT_LIMIT
 from headrace.definitions import comparisons
 from headrace.definitions.expressions import Expression
 from headrace.definitions.plan import Function
@@ -28,6 +27,7 @@ from headrace.definitions.terms import (
     Windowed,
     made_of,
 )
+from headrace.events.schema import EXACT_LIMIT
 
 if TYPE_CHECKING:
     from datetime import timedelta

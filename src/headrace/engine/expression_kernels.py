@@ -144,7 +144,8 @@ def _scaled(table: int, value: int, scale: int, tens: int) -> float:
         return float(value) / float(tens)
     high = value >> 63
     bits = call_word(load_i64(table + DO_RATIO), load_i64(table + WORK), high, value, _ONE, scale)
-    return as_float(bits)
+    quotient: float = as_float(bits)
+    return quotient
 
 
 @entry_kernel

@@ -72,7 +72,7 @@ def hash_words(table: int, key: int, words: int) -> int:
     v0, v1, v2, v3 = sip_start(key0, key1)
     for place in range(0, 8 * words, 8):
         v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, load_u64(key + place))
-    hashed = np.int64(sip_end128(v0, v1, v2, v3)[0])
+    hashed: int = np.int64(sip_end128(v0, v1, v2, v3)[0])  # type: ignore[assignment]  # integers are of one kind in a kernel
     return hashed or 1
 
 

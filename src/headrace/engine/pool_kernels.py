@@ -95,8 +95,8 @@ def allocate(table: int, free_list: int, size: int) -> int:
     block = load_i64(control + BUMP)
     if block + size > load_i64(control + BUMP_END):
         taken = (size + SLAB - 1) // SLAB * SLAB
-        block = load_i64(table + POOL)
-        block += _atomic_add(block, taken)
+        pool = load_i64(table + POOL)
+        block = pool + int(_atomic_add(pool, taken))
         if size * 2 > SLAB:
             return block
         store_i64(control + BUMP_END, block + taken)

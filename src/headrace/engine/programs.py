@@ -129,7 +129,9 @@ class Surroundings:
         self._shared[slots.DO_RATIO >> 3] = entry(wide_ratio)
 
     def _lay_calendars(self, plan: Plan) -> None:
-        rows, starts, values = [], [], []
+        rows: list[list[int]] = []
+        starts: list[int] = []
+        values: list[int] = []
         for calendar in plan.calendars:
             part = calendars.PART_ITSELF
             if calendar.zone:

@@ -16,4 +16,5 @@ def wide_ratio(work: int, high: int, low: int, count: int, scale: int) -> int:
     `work` is the address of the limbs of one rounding (`exact.workspace`).
     """
     limbs = numba.carray(words_at(work), (6, exact.WIDTH))
-    return as_bits(exact.ratio(high, low, count, scale, limbs))
+    bits: int = as_bits(exact.ratio(high, low, count, scale, limbs))
+    return bits

@@ -25,7 +25,7 @@ _LONGEST_EXPONENT = 9
 _LONGEST_INTEGER = 19
 
 
-class Refused(Exception):  # noqa: N818 - control flow within reading, never seen by a user
+class Refused(Exception):
     """A value is not accepted, for `reason`."""
 
     def __init__(self, reason: Reason) -> None:

@@ -395,7 +395,7 @@ def read_time(address: int, p: int, slots: int) -> int:
         count = end - p - 1
         if count == 0 or count > 9:
             return -1
-        fraction = load_i64(slots) * np.int64(_TEN_TO[9 - count])
+        fraction = int(load_i64(slots) * np.int64(_TEN_TO[9 - count]))
         p = end
     if load_u8(address + p) == 90:  # Z
         p += 1

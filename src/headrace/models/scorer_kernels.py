@@ -99,11 +99,11 @@ def encode(
             count_thresholds(work, thresholds, load_i64(entry + 16), codes, count)
         for index in range(count):
             x = load_f64(work + 8 * index)
-            code = np.int64(load_i32(codes + 4 * index))
+            code: int = np.int64(load_i32(codes + 4 * index))  # type: ignore[assignment]  # integers are of one kind in a kernel
             if kind == 2:
                 code = known
                 if (x >= 0.0 if single else x > -1.0) and x < known:
-                    code = np.int64(x)
+                    code = np.int64(x)  # type: ignore[assignment]  # integers are of one kind in a kernel
             elif kind == 1 and x == 0.0:
                 code = known + 2
             if np.isnan(x):

@@ -67,7 +67,7 @@ def _word(builder: Any, address: Any, number: int) -> Any:
 
 def _variable(builder: Any, value: Any) -> Any:
     """A place on the stack that begins with a value."""
-    place: Any = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba's own
+    place: Any = cgutils.alloca_once_value(builder, value)
     return place
 
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.events.schema import Schema
     from headrace.definitions.plan import Feature
+    from headrace.events.schema import Schema
     from headrace.policy.explain import Seen
 
 _RELATIONS = {

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.core.columns import Column
-    from headrace.events.schema import Schema
     from headrace.definitions.plan import Feature
+    from headrace.events.schema import Schema
     from headrace.policy.explain import Seen
 
 LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}

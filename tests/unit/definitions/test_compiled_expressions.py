@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.columns import Kind, pack_letters
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions import expressions as hr
 from headrace.definitions.compiler import compile_plan
 from headrace.definitions.feature_set import features
 from headrace.definitions.plan import Op, Plan, Program
 from headrace.definitions.streams import stream
+from headrace.events.schema import Field, Role, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

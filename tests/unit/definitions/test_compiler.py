@@ -3,19 +3,6 @@
 from __future__ import annotations
 
 from headrace.core.columns import Kind, pack_letters
-from headrace.events.event import Event, Row
-from headrace.events.fields import (  # noqa: TC001 - an event class reads its annotations
-    Category,
-    Currency,
-    Decimal,
-    EventTime,
-    Float,
-    Id,
-    Int,
-    Key,
-    Money,
-    Ref,
-)
 from headrace.definitions import expressions as hr
 from headrace.definitions.compiler import compile_plan
 from headrace.definitions.describe import (
@@ -37,6 +24,19 @@ from headrace.definitions.plan import (
     Plan,
 )
 from headrace.definitions.streams import stream, table
+from headrace.events.event import Event, Row
+from headrace.events.fields import (  # noqa: TC001 - an event class reads its annotations
+    Category,
+    Currency,
+    Decimal,
+    EventTime,
+    Float,
+    Id,
+    Int,
+    Key,
+    Money,
+    Ref,
+)
 
 MINUTE = 60 * 10**9
 DAY = 86_400 * 10**9

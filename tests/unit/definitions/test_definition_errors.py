@@ -11,11 +11,11 @@ import pytest
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions import expressions as hr
 from headrace.definitions.compiler import compile_plan
 from headrace.definitions.feature_set import features
 from headrace.definitions.streams import stream, table
+from headrace.events.schema import Field, Role, Schema
 
 ID = Field("id", Kind.TEXT, Role.ID)
 AT = Field("at", Kind.TIME, Role.EVENT_TIME)

@@ -72,7 +72,7 @@ def window(
     return sorted(found, key=lambda event: event.at)
 
 
-def aggregate(
+def aggregate(  # noqa: C901, PLR0911 - one way for each function, as the definition lists them
     plan: Plan, item: Aggregate, inputs: Sequence[Input], now: int, watermark: int
 ) -> float | int | str | None:
     """The value of one aggregate for input number `now`.
@@ -98,7 +98,8 @@ def aggregate(
     if count == 0:
         return None
     if item.function in {Function.MIN, Function.MAX}:
-        return min(values) if item.function is Function.MIN else max(values)
+        extreme: float = min(values) if item.function is Function.MIN else max(values)
+        return extreme
     if item.function is Function.FIRST:
         return values[0]  # type: ignore[no-any-return]  # a value of any kind
     if item.function in {Function.LAST, Function.PREVIOUS}:

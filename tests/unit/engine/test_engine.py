@@ -21,8 +21,6 @@ from oracle import Input, aggregate
 from headrace.core.columns import Batch, Column, Fixed, Kind, Text
 from headrace.core.compiled import float_bits
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached
-from headrace.engine.engine import Engine, StreamRows
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions.plan import (
     Aggregate,
     Feature,
@@ -32,6 +30,8 @@ from headrace.definitions.plan import (
     Program,
     StreamPlan,
 )
+from headrace.engine.engine import Engine, StreamRows
+from headrace.events.schema import Field, Role, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,9 +110,10 @@ def plan_of(groups: tuple[Group, ...], items: tuple[Aggregate, ...]) -> Plan:
     features = []
     for n, item in enumerate(items):
         kind = Kind.INT
-        if item.function in {Function.SUM, Function.MEAN, Function.VARIANCE, Function.STD}:
-            kind = Kind.FLOAT
-        elif item.function is Function.SECONDS_SINCE_LAST:
+        if (
+            item.function in {Function.SUM, Function.MEAN, Function.VARIANCE, Function.STD}
+            or item.function is Function.SECONDS_SINCE_LAST
+        ):
             kind = Kind.FLOAT
         elif item.function not in {Function.COUNT, Function.DISTINCT}:
             kind = [Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.TEXT, Kind.INT][item.value]
@@ -307,9 +308,13 @@ def test_the_state_of_another_key_is_refused() -> None:
 
 def test_at_the_limit_nothing_is_taken() -> None:
     engine = Engine(COUNT_PLAN, threads=1, memory_limit_bytes=100_000)
-    with pytest.raises(LimitReached, match="its limit is"):
+
+    def feed_on() -> None:
         for n in range(1000):
             feed(engine, [dataclasses.replace(ONE, at=n)], 0, 1)
+
+    with pytest.raises(LimitReached, match="its limit is"):
+        feed_on()
     snapshot = engine.snapshot()
     with pytest.raises(LimitReached):
         feed(engine, [ONE], 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_sql_over_a_journal(tmp_path: Path) -> None:
         f"lane-0/{seq}",
         events.text("payment_id").strings()[row],
         int(events.fixed("at").values[row]),
-        int(events.fixed("amount").values[row]),
+        Decimal(int(events.fixed("amount").values[row])).scaleb(-2),
         "EUR",
         first.decisions.score[decision],
         f"f{first.decisions.reason_feature[0, decision]}",

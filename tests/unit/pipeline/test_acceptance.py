@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached
+from headrace.definitions.plan import Program, StreamPlan
 from headrace.events.reasons import Reason
 from headrace.events.schema import Field, Role, Schema
-from headrace.definitions.plan import Program, StreamPlan
 from headrace.pipeline import acceptance_kernels as kernels
 from headrace.pipeline.acceptance import BYTES_PER_ID, NO_WATERMARK, Acceptance, Verdict, Verdicts
 from headrace.pipeline.inputs import Inputs, Refused

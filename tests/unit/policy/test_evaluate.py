@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
 from headrace.core.compiled import float_bits
 from headrace.core.errors import DefinitionError
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions.plan import Feature
+from headrace.events.schema import Field, Role, Schema
 from headrace.policy.conditions import Condition, feature, field, score
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.explain import because

@@ -8,7 +8,6 @@ import pytest
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.events.schema import Field, Role, Schema
 from headrace.definitions import comparisons
 from headrace.definitions.expressions import Expression
 from headrace.definitions.terms import (
@@ -22,6 +21,7 @@ from headrace.definitions.terms import (
     ValueType,
     field_term,
 )
+from headrace.events.schema import Field, Role, Schema
 from headrace.policy import translate
 from headrace.policy.conditions import feature, field, score
 from headrace.policy.policy import review
