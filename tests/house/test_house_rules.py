@@ -40,7 +40,9 @@ def test_functions_stay_short() -> None:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                # what it does, without its signature and docstring
+                work = node.body[1:] if ast.get_docstring(node) else node.body
+                length = (node.end_lineno or 0) - work[0].lineno + 1 if work else 0
                 if length > FUNCTION_LINES_MAX:
                     over.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name} has {length}")
     assert len(over) <= LONG_FUNCTIONS_MAX, "split:\n" + "\n".join(over)

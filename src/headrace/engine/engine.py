@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -106,7 +105,8 @@ class Engine:
         plan: What to compute.
         threads: How many work at once; all cores if not given.
         memory_limit_bytes: Above this no batch is begun.
-        secret: Two halves of the key of hashes; drawn at random if not given. It has no influence
+        secret: Two halves of the key of hashes. A random one keeps whoever chooses keys from
+            aiming collisions; who takes events from outside gives one. It has no influence
             on results.
     """
 
@@ -116,7 +116,7 @@ class Engine:
         *,
         threads: int | None = None,
         memory_limit_bytes: int = DEFAULT_LIMIT,
-        secret: tuple[int, int] | None = None,
+        secret: tuple[int, int] = (0, 0),
     ) -> None:
         self.plan = plan
         self._threads = threads or os.cpu_count() or 1
@@ -127,9 +127,8 @@ class Engine:
         self._pool = reserve(max(memory_limit_bytes // 4, 1 << 27), np.int64)
         # the first word counts the bytes that are in use
         self._pool[0] = pools.SLAB
-        halves = secret or (secrets.randbits(64), secrets.randbits(64))
         self._groups = [
-            GroupState(lay_out(plan, n), self._pool, halves) for n in range(len(plan.groups))
+            GroupState(lay_out(plan, n), self._pool, secret) for n in range(len(plan.groups))
         ]
         self._texts = TextTable(memory_limit_bytes)
         self._texts.intern(Text.of(plan.texts))
@@ -363,6 +362,7 @@ class Engine:
         *,
         threads: int | None = None,
         memory_limit_bytes: int = DEFAULT_LIMIT,
+        secret: tuple[int, int] = (0, 0),
     ) -> Engine:
         """An engine with the state of a snapshot.
 
@@ -385,7 +385,7 @@ class Engine:
                 f"the snapshot is of plan {digest}, not of {plan.digest()}; "
                 "replay the journal to make the state of the new definition"
             )
-        engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes)
+        engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes, secret=secret)
         engine._take(_unframed(body[len(_MAGIC) + 32 :]))
         return engine
 

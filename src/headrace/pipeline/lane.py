@@ -89,7 +89,7 @@ class Lane:
 
     Args:
         definition: What decides.
-        dedupe_key: Of the hashes of ids: two secret 64-bit halves; they change no verdict.
+        dedupe_key: Of the hashes of ids and keys: two secret 64-bit halves; they change nothing.
         limits: See `LaneLimits`.
     """
 
@@ -103,8 +103,12 @@ class Lane:
         self.limits = limits or LaneLimits()
         plan = definition.plan
         self.acceptance = Acceptance(plan.streams, plan.on, dedupe_key, self.limits.dedupe_bytes)
+        self._key = dedupe_key
         self.engine = Engine(
-            plan, threads=self.limits.threads, memory_limit_bytes=self.limits.state_bytes
+            plan,
+            threads=self.limits.threads,
+            memory_limit_bytes=self.limits.state_bytes,
+            secret=dedupe_key,
         )
         self.next_seq = 0
 
@@ -139,5 +143,6 @@ class Lane:
             snapshot[start + first :],
             threads=self.limits.threads,
             memory_limit_bytes=self.limits.state_bytes,
+            secret=self._key,
         )
         self.next_seq = next_seq
