@@ -33,6 +33,8 @@ def build() -> App:
         version=__version__,
         help="Streams of financial events become decisions that are fast, explained and provable.",
         result_action="return_value",
+        help_format="plaintext",
+        help_formatter="plain",
     )
     for name, (place, purpose) in COMMANDS.items():
         app.command(f"headrace.cli.{place}", name=name, help=purpose)
