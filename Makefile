@@ -34,6 +34,7 @@ demo: $(BIN)/headrace
 	$(BIN)/headrace demo card-fraud
 
 test: $(VENV)/.dev
+	$(BIN)/headrace compile
 	$(BIN)/python -m pytest -m "not slow" -n 2
 	$(BIN)/python -m pytest -m slow -n 2
 
