@@ -1,7 +1,8 @@
 """Windows and models on the transactions of the Fraud Detection Handbook.
 
 Run `python -m benchmarks.handbook` with `HEADRACE_DATA` naming the folder that holds
-`fraud_handbook/`. It prints the tables of `docs/benchmarks/handbook.md`: the twelve window features of the
+`fraud_handbook/`. It prints the tables of `docs/benchmarks/handbook.md`: the twelve window
+features of the
 authors' own table against Headrace's, the book's chapter 3, and the prequential folds of its
 chapters 5 to 7 with the use case of `examples/03_fraud_handbook.py`.
 """

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from headrace.events.schema import Schema
     from headrace.security.vault import Vault
 
-#: How long unreadable bytes stay sealed in the vault, from when they were read (ns): 90 days.
-KEPT_NS = 90 * 86_400 * 10**9
-
 #: How long the bytes of an unreadable event are kept, sealed.
 SEALED_NS = 30 * 86_400_000_000_000
 
