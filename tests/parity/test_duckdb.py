@@ -75,7 +75,9 @@ def test_a_join_over_all_pairs_says_the_same(seed: int) -> None:
             ).fetchnumpy()
             expected = [rows[column] for column in list(rows)[1:]]
             for function, values in zip(("count", "sum", "min", "max"), expected, strict=True):
-                theirs = np.ma.MaskedArray(values).astype(np.float64).filled(np.nan)
+                theirs = np.where(
+                    np.ma.getmaskarray(values), np.nan, np.asarray(values, dtype=float)
+                )
                 if function != "count":
                     theirs = theirs / 100
                 ours = mine[f"{name}_{function}"].to_numpy(zero_copy_only=False)
