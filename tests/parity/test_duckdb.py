@@ -72,12 +72,10 @@ def test_a_join_over_all_pairs_says_the_same(seed: int) -> None:
                 f"ON h.{key} = e.{key} AND h.seq {'<=' if included else '<'} e.seq "
                 f"AND h.t > e.t - {length + delay} AND h.t <= e.t - {delay} "
                 "GROUP BY e.place ORDER BY e.place"
-            ).fetchnumpy()
-            expected = [rows[column] for column in list(rows)[1:]]
+            ).fetchall()
+            expected = list(zip(*rows, strict=True))[1:]
             for function, values in zip(("count", "sum", "min", "max"), expected, strict=True):
-                theirs = np.where(
-                    np.ma.getmaskarray(values), np.nan, np.asarray(values, dtype=float)
-                )
+                theirs = np.array([np.nan if v is None else float(v) for v in values])
                 if function != "count":
                     theirs = theirs / 100
                 ours = mine[f"{name}_{function}"].to_numpy(zero_copy_only=False)
