@@ -13,6 +13,8 @@ import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace.events.json_lines import WholeLines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -69,7 +71,7 @@ class LiveLines:
         held: list[bytes] = []
         size = 0
         read_ns = 0
-        rest = b""
+        lines = WholeLines()
         open_ = True
         while open_ and not stopped():
             ready, _, _ = select.select(
@@ -78,18 +80,16 @@ class LiveLines:
             if ready:
                 chunk = os.read(self._descriptor, _READ)
                 open_ = bool(chunk)
-                cut = chunk.rfind(b"\n") + 1
-                if cut:
+                whole = lines.take(chunk)
+                if whole:
                     read_ns = read_ns if held else self._clock()
-                    held.append(rest + chunk[:cut])
-                    size += len(held[-1])
-                    rest = chunk[cut:]
-                else:
-                    rest += chunk
+                    held.append(whole)
+                    size += len(whole)
             if held and (size >= self._most or not open_ or room()):
                 yield ArrivedLines(b"".join(held), read_ns)
                 held, size = [], 0
         if held:
             yield ArrivedLines(b"".join(held), read_ns)
+        rest = lines.rest()
         if rest and not stopped():
             yield ArrivedLines(rest + b"\n", self._clock())

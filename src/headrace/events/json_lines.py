@@ -22,8 +22,6 @@ from headrace.events.reasons import LONGEST_EVENT, Rejected
 from headrace.events.times import STRICT, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from headrace.core.columns import Bytes, Column
     from headrace.events.json_table import Taken
     from headrace.events.schema import Field, Schema
@@ -111,33 +109,41 @@ class JsonLines:
         return Parsed(easy, rows, rejections, taken.easy + len(taken.hard))
 
 
-def whole_lines(pieces: Iterable[bytes], *, longest: int = LONGEST_EVENT) -> Iterator[bytes]:
-    r"""Cut a stream of bytes into chunks that end where lines do.
+class WholeLines:
+    r"""Cuts a stream of bytes, piece by piece, where lines end.
 
     A byte order mark at the start is dropped. What follows the last line feed is a line too. Of a
-    line without an end no more than twice `longest` bytes are kept, enough for it to be refused.
+    line without an end no more than about twice `longest` bytes are kept, enough for it to be
+    refused.
 
-    >>> list(whole_lines([b'{"a"', b':1}\n{"a":2}\n{', b'}']))
-    [b'{"a":1}\n{"a":2}\n', b'{}']
+    >>> lines = WholeLines()
+    >>> [lines.take(piece) for piece in (b'{"a"', b':1}\n{"a":2}\n{', b'}')], lines.rest()
+    ([b'', b'{"a":1}\n{"a":2}\n', b''], b'{}')
     """
-    rest = bytearray()
-    first = True
-    for piece in pieces:
+
+    def __init__(self, longest: int = LONGEST_EVENT) -> None:
+        self._most = 2 * longest
+        self._rest = bytearray()
+        self._first = True
+
+    def take(self, piece: bytes) -> bytes:
+        """The lines that a piece ends, whole; no bytes if it ends none."""
         cut = piece.rfind(b"\n") + 1
         if cut == 0:
-            if len(rest) <= 2 * longest:
-                rest += piece[: 2 * longest + 4]
-            continue
-        whole = bytes(rest) + piece[:cut]
-        rest = bytearray(piece[cut:])
-        yield _without_mark(whole) if first else whole
-        first = False
-    if rest:
-        yield _without_mark(bytes(rest)) if first else bytes(rest)
+            if len(self._rest) <= self._most:
+                self._rest += piece[: self._most + 4]
+            return b""
+        whole = self._unmarked(bytes(self._rest) + piece[:cut])
+        self._rest = bytearray(piece[cut:])
+        return whole
 
+    def rest(self) -> bytes:
+        """The line that the stream ended in without a line feed; no bytes if there is none."""
+        return self._unmarked(bytes(self._rest)) if self._rest else b""
 
-def _without_mark(chunk: bytes) -> bytes:
-    return chunk.removeprefix(b"\xef\xbb\xbf")
+    def _unmarked(self, chunk: bytes) -> bytes:
+        first, self._first = self._first, False
+        return chunk.removeprefix(b"\xef\xbb\xbf") if first else chunk
 
 
 def _without_return(line: Bytes) -> Bytes:

@@ -47,20 +47,6 @@ def is_compiled() -> bool:
     return folder is not None and (folder / _MARK).exists()
 
 
-def ensure_compiled(
-    progress: Callable[[int], None] = lambda _parts: None, processes: int | None = None
-) -> Compilation:
-    """Compile all kernels unless that was done before; then it returns at once.
-
-    Args:
-        progress: Called with the number of parts that are ready, of `len(PARTS)`.
-        processes: How many compile at once; as many as there are cores if not given.
-    """
-    if is_compiled():
-        return Compilation(0.0, cache_folder(), {})
-    return compile_all(progress, processes)
-
-
 def compile_all(
     progress: Callable[[int], None] = lambda _parts: None, processes: int | None = None
 ) -> Compilation:
