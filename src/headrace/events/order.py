@@ -18,7 +18,7 @@ import numpy as np
 from headrace.core.errors import invariant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from headrace.core.columns import Bytes, Int64s
 
@@ -118,57 +118,3 @@ def known_order(streams: Sequence[Times]) -> Ordered:
     at = np.concatenate([nothing, *(times.at for times in streams)])
     order = np.lexsort((positions, ranks, at, known))
     return Ordered(ranks[order], positions[order], known[order])
-
-
-def merge(streams: Sequence[Iterable[Times]]) -> Iterator[Ordered]:
-    """Streams that each stand in known order, chunk by chunk, merged into one known order.
-
-    It holds one chunk of each stream. How the streams are cut into chunks changes where the
-    results are cut, never the order.
-
-    Args:
-        streams: For each stream its chunks; all of one stream carry its rank, and ranks differ.
-    """
-    sources = [iter(chunks) for chunks in streams]
-    held = [_next(source, None) for source in sources]
-    while any(chunk is not None for chunk in held):
-        # What comes after the last row of a chunk is unknown, so nothing behind the earliest of
-        # these last rows may be given out yet.
-        last = min(_key(chunk, len(chunk) - 1) for chunk in held if chunk is not None)
-        taken = []
-        for place, chunk in enumerate(held):
-            if chunk is None:
-                continue
-            count = _count_up_to(chunk, last)
-            taken.append(chunk.slice(0, count))
-            rest = chunk.slice(count, len(chunk))
-            held[place] = rest if len(rest) else _next(sources[place], chunk)
-        yield known_order(taken)
-
-
-def _next(source: Iterator[Times], before: Times | None) -> Times | None:
-    """The next chunk that holds rows; None at the end."""
-    for chunk in source:
-        if not len(chunk):
-            continue
-        invariant(is_ordered(chunk), "a stream is merged in its known order")
-        if before is not None:
-            in_order = _key(before, len(before) - 1) < _key(chunk, 0)
-            invariant(in_order, "chunks of a stream follow each other in known order")
-        return chunk
-    return None
-
-
-def _key(times: Times, row: int) -> tuple[int, int, int, int]:
-    return int(times.known[row]), int(times.at[row]), times.rank, int(times.positions[row])
-
-
-def _count_up_to(times: Times, last: tuple[int, int, int, int]) -> int:
-    """How many rows of a sorted chunk come no later than `last`."""
-    known, at, rank, position = last
-    before = times.at < at
-    if times.rank < rank:
-        before |= times.at == at
-    elif times.rank == rank:
-        before |= (times.at == at) & (times.positions <= position)
-    return int(((times.known < known) | (times.known == known) & before).sum())

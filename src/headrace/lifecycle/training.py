@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headrace.core.columns import Floats, Int64s
+    from headrace.definitions.labels import LabelDefinition
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
+    from headrace.models.specification import LightGBM, XGBoost
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
     from headrace.pipeline.use_case import UseCase
@@ -90,6 +92,53 @@ def train(
         DefinitionError: When the use case has no label, or no model to fit.
         DataError: When the history is too short, or has no positives.
     """
+    specification, label = _learnable(case)
+    settings = settings or TrainingSettings()
+    data = training_set(lane, label, history)
+    maturity_ns = label.within_ns + label.stream.arrives_after_ns
+    split = split_in_time(
+        data.at_ns, maturity_ns=maturity_ns, end_ns=data.end_ns, settings=settings.split
+    )
+    plan = case.plan
+    vocabulary = vocabularies(plan.features, data.values[:, split.train], data.dictionary)
+    taken = CategoryEncoder(plan.features, vocabulary).encode(data.values, data.dictionary)
+
+    def examples(rows: Int64s) -> Examples:
+        return Examples(model_matrix(taken[:, rows]), data.labels(rows, split.cut_ns))
+
+    learned = examples(split.train)
+    fitted = fit(
+        specification,
+        learned,
+        _validation(examples(split.validation)),
+        names=[feature.name for feature in plan.features],
+        categorical=[feature.kind in CATEGORICAL for feature in plan.features],
+        progress=lambda done, most: progress("growing trees", done, most),
+    )
+    weight = positive_weight(learned.y, specification.class_weight)
+    manifest = Manifest(
+        model_sha256=hashlib.sha256(fitted.content).hexdigest(),
+        form=fitted.form,
+        definition=plan.digest(),
+        features=tuple(feature.name for feature in plan.features),
+        vocabulary=vocabulary,
+        specification={**specification.plain(), "weight of a positive": weight},
+        trees=fitted.trees,
+        data=_range(data),
+        arrival=_arrival(case),
+        label={"stream": label.stream.name, "within days": maturity_ns / 86_400e9},
+        split=_parts(split),
+        metrics={},
+        libraries=_libraries(fitted.library),
+    )
+    scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
+    metrics = _metrics(labels, scores, settings.alerts)
+    artefact = Artefact(fitted.content, msgspec.structs.replace(manifest, metrics=metrics))
+    return Trained(artefact, data, split, labels, scores)
+
+
+def _learnable(case: UseCase) -> tuple[XGBoost | LightGBM, LabelDefinition]:
+    """What is to be fitted, and to which labels."""
     specification = case.model
     if specification is None or isinstance(specification, ModelFile):
         raise DefinitionError(
@@ -101,61 +150,25 @@ def train(
             f"{case.name} has no label, so there is nothing to learn",
             fix='give it label=chargebacks.of(payments).within("60d")',
         )
-    settings = settings or TrainingSettings()
-    data = training_set(lane, case.label, history)
-    maturity_ns = case.label.within_ns + case.label.stream.arrives_after_ns
-    split = split_in_time(
-        data.at_ns, maturity_ns=maturity_ns, end_ns=data.end_ns, settings=settings.split
-    )
-    plan = case.plan
-    vocabulary = vocabularies(plan.features, data.values[:, split.train], data.dictionary)
-    encoder = CategoryEncoder(plan.features, vocabulary)
-    taken = encoder.encode(data.values, data.dictionary)
+    return specification, case.label
 
-    def examples(rows: Int64s, known_ns: int) -> Examples:
-        return Examples(model_matrix(taken[:, rows]), data.labels(rows, known_ns))
 
-    learned = examples(split.train, split.cut_ns)
-    fitted = fit(
-        specification,
-        learned,
-        _validation(examples(split.validation, split.cut_ns)),
-        names=[feature.name for feature in plan.features],
-        categorical=[feature.kind in CATEGORICAL for feature in plan.features],
-        progress=lambda done, most: progress("growing trees", done, most),
-    )
-    manifest = Manifest(
-        model_sha256=hashlib.sha256(fitted.content).hexdigest(),
-        form=fitted.form,
-        definition=plan.digest(),
-        features=tuple(feature.name for feature in plan.features),
-        vocabulary=vocabulary,
-        specification={
-            **specification.plain(),
-            "weight of a positive": positive_weight(learned.y, specification.class_weight),
-        },
-        trees=fitted.trees,
-        data=_range(data),
-        arrival=_arrival(case),
-        label={"stream": case.label.stream.name, "within days": maturity_ns / 86_400e9},
-        split={
-            "trained on": len(split.train),
-            "stopped by": len(split.validation),
-            "judged on": len(split.test),
-            "labels known by": _day(split.cut_ns),
-        },
-        metrics={},
-        libraries={
-            "training": fitted.library,
-            "numpy": np.__version__,
-            "headrace": version("headrace"),
-            "python": platform.python_version(),
-        },
-    )
-    scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
-    metrics = _metrics(labels, scores, settings.alerts)
-    artefact = Artefact(fitted.content, msgspec.structs.replace(manifest, metrics=metrics))
-    return Trained(artefact, data, split, labels, scores)
+def _parts(split: Split) -> dict[str, Any]:
+    return {
+        "trained on": len(split.train),
+        "stopped by": len(split.validation),
+        "judged on": len(split.test),
+        "labels known by": _day(split.cut_ns),
+    }
+
+
+def _libraries(training: str) -> dict[str, str]:
+    return {
+        "training": training,
+        "numpy": np.__version__,
+        "headrace": version("headrace"),
+        "python": platform.python_version(),
+    }
 
 
 def _validation(examples: Examples) -> Examples | None:

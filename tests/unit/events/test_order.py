@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.core.errors import InvariantBroken
-from headrace.events.order import Ordered, Times, is_ordered, known_order, known_times, merge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from headrace.events.order import Ordered, Times, is_ordered, known_order, known_times
 
 _SMALL = st.integers(0, 4)
 _STREAMS = st.lists(st.lists(st.tuples(_SMALL, _SMALL), max_size=12), max_size=4)
@@ -49,36 +42,10 @@ def test_the_order_is_by_known_then_event_time_then_rank_then_position(
 
 
 @settings(deadline=None)
-@given(_STREAMS, st.integers(1, 5), st.randoms(use_true_random=False))
-def test_merging_chunks_gives_the_same_order(
-    streams: list[list[tuple[int, int]]], size: int, random: object
-) -> None:
-    sorted_streams = [sorted(rows, key=lambda row: (row[1], row[0])) for rows in streams]
-
-    def chunks(times: Times) -> Iterator[Times]:
-        start = 0
-        while start < len(times):
-            step = random.randint(0, size)  # type: ignore[attr-defined]  # hypothesis gives a Random
-            yield times.slice(start, start + step)
-            start += step
-
-    pieces = merge([chunks(_times(rank, rows)) for rank, rows in enumerate(sorted_streams)])
-    assert [row for piece in pieces for row in _listed(piece)] == _oracle(sorted_streams)
-
-
-@settings(deadline=None)
 @given(st.lists(st.tuples(_SMALL, _SMALL), max_size=6))
 def test_a_stream_is_ordered_when_sorting_changes_nothing(rows: list[tuple[int, int]]) -> None:
     places = [position for _, position, _ in _oracle([rows])]
     assert is_ordered(_times(0, rows)) == (places == sorted(places))
-
-
-def test_a_stream_out_of_order_is_not_merged() -> None:
-    with pytest.raises(InvariantBroken):
-        list(merge([[_times(0, [(0, 2), (0, 1)])]]))
-    earlier = np.zeros(1, dtype=np.int64)
-    with pytest.raises(InvariantBroken):
-        list(merge([[_times(0, [(0, 2)]), Times.of(0, earlier, earlier, first=1)]]))
 
 
 def test_the_last_moment_does_not_wrap_round() -> None:
