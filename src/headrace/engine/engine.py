@@ -201,12 +201,13 @@ class Engine:
             tasks, found = group.hashing(entering, decided, parts)
             hashing += tasks
             taking.append((group, entering, found, parts))
-        self._run(hashing)
+        spread = any(parts > 1 for *_, parts in taking)
+        self._run(hashing, spread=spread)
         advancing: list[Task] = []
         for group, entering, found, parts in taking:
             visible = self._visible(group)
             advancing += group.advancing(entering, decided, found, visible, answers, parts)
-        self._run(advancing)
+        self._run(advancing, spread=spread)
 
     def _visible(self, group: GroupState) -> int:
         """Rows of a group at or before this time are seen by nobody any more."""
@@ -224,9 +225,9 @@ class Engine:
                 "raise the limit, shorten windows, or hold fewer keys in this lane"
             )
 
-    def _run(self, tasks: list[Task]) -> None:
-        """Run tasks that share nothing, at once if there are more than a thread can do alone."""
-        if self._workers is None or len(tasks) < 2:
+    def _run(self, tasks: list[Task], *, spread: bool) -> None:
+        """Run tasks that share nothing, over all threads if they are worth a thread each."""
+        if self._workers is None or not spread:
             for task in tasks:
                 task()
             return
@@ -306,7 +307,7 @@ class Engine:
             return work
 
         edges = [count * n // parts for n in range(parts + 1)]
-        self._run([part(low, high) for low, high in pairwise(edges)])
+        self._run([part(low, high) for low, high in pairwise(edges)], spread=parts > 1)
 
     def _features(
         self, rows: Rows | None, answers: Answers, codes: Mapping[tuple[str, str], Int64s]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.columns import Batch, Bytes, Fixed, Floats, Int32s, Int64s, Text
-from headrace.core.errors import invariant
+from headrace.core.errors import InvariantBroken, invariant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,6 +151,15 @@ DECISION_TYPES: dict[str, type[np.generic]] = {
 }
 
 
+_INPUT_DTYPES = {name: np.dtype(kind) for name, kind in INPUT_TYPES.items()}
+_DECISION_DTYPES = {name: np.dtype(kind) for name, kind in DECISION_TYPES.items()}
+_MATRIX_DTYPES = {
+    "features": np.dtype(np.float64),
+    "reason_feature": np.dtype(np.int16),
+    "reason_contribution": np.dtype(np.float64),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """What was wrong with the quarantined inputs of a batch, in known order.
@@ -177,8 +186,12 @@ class Quarantined:
     @staticmethod
     def empty() -> Quarantined:
         """Nothing was quarantined."""
-        none = np.zeros(0, np.int64)
-        return Quarantined(none, Text.of([]), Text.of([]), Text.of([]), Text.of([]), none)
+        return _NOTHING_QUARANTINED
+
+
+_NOTHING_QUARANTINED = Quarantined(
+    *(np.zeros(0, np.int64), *[Text.of([])] * 4, np.zeros(0, np.int64))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,26 +283,16 @@ def _check_columns(batch: JournalBatch) -> None:
     """Types and lengths: the kernels take the columns as they are."""
     inputs, decisions = batch.inputs, batch.decisions
     invariant(0 <= batch.first_seq < 2**62, f"first sequence number {batch.first_seq} is in range")
-    for name, dtype in INPUT_TYPES.items():
-        column = getattr(inputs, name)
-        invariant(
-            column.dtype == dtype and column.shape == (len(inputs),),
-            f"inputs.{name} is {dtype.__name__} [n]",
-        )
-    for name, kind in DECISION_TYPES.items():
+    for part, dtypes in ((inputs, _INPUT_DTYPES), (decisions, _DECISION_DTYPES)):
+        shape = (len(part),)
+        for name, dtype in dtypes.items():
+            column = getattr(part, name)
+            if column.dtype != dtype or column.shape != shape:
+                raise InvariantBroken(f"{name} is {dtype} {shape}")
+    for name, dtype in _MATRIX_DTYPES.items():
         column = getattr(decisions, name)
-        invariant(
-            column.dtype == kind and column.shape == (len(decisions),),
-            f"decisions.{name} is {kind.__name__} [m]",
-        )
-    for name, kind in (
-        ("features", np.float64),
-        ("reason_feature", np.int16),
-        ("reason_contribution", np.float64),
-    ):
-        column = getattr(decisions, name)
-        fits = column.ndim == 2 and column.shape[1] == len(decisions) and column.dtype == kind
-        invariant(fits, f"decisions.{name} is {kind.__name__} [., m]")
+        if column.ndim != 2 or column.shape[1] != len(decisions) or column.dtype != dtype:
+            raise InvariantBroken(f"decisions.{name} is {dtype} [., {len(decisions)}]")
     same = decisions.reason_feature.shape == decisions.reason_contribution.shape
     invariant(same, "every reason has a contribution")
     told = batch.quarantined

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Records are written and hashed in chunks that stay in the second-level cache.
 _CHUNK_BYTES = 1 << 18
 _CHUNK_RECORDS = 1024
+_FEW = 64
 
 
 class _Scratch(threading.local):
@@ -54,14 +55,13 @@ class RecordWriter:
         self._bound += 8 * len(batch.decisions.features) + 10 * len(batch.decisions.reason_feature)
         self._batch = batch
         told = batch.quarantined
-        controls = Text.of([record.decode() for _, record in batch.controls])
         control_seq = np.array([seq for seq, _ in batch.controls], dtype=np.int64)
         self._seqs = (batch.decisions.seq, told.seq, control_seq)
         columns = [getattr(batch.inputs, name) for name in INPUT_TYPES if name != "read_ns"]
         self._inputs = np.array(
             [self._address(column) for column in (*columns, told.seq, control_seq)], dtype=np.int64
         )
-        self._fields, self._streams = self._field_tables(header, controls)
+        self._fields, self._streams = self._field_tables(header)
         self._decisions = self._decision_addresses(batch.decisions)
         self._sizes = np.array(
             [
@@ -82,17 +82,15 @@ class RecordWriter:
         return int(contiguous.__array_interface__["data"][0])
 
     def _field(self, kind: Kind, column: Column) -> tuple[int, int, int, int]:
-        longest = 8
-        if isinstance(column, Text):
-            longest = 4 + int(np.diff(column.offsets).max(initial=0))
-        self._bound += 1 + longest
         valid = self._address(column.valid)
         if isinstance(column, Fixed):
-            return int(kind), self._address(column.values), 0, valid
-        return int(kind), self._address(column.offsets), self._address(column.data), valid
+            self._bound += 1 + 8
+            return kind, self._address(column.values), 0, valid
+        self._bound += 1 + 4 + _longest(column)
+        return kind, self._address(column.offsets), self._address(column.data), valid
 
-    def _field_tables(self, header: JournalHeader, controls: Text) -> tuple[Int64s, Int64s]:
-        """Every field of every stream, and where each stream's begin."""
+    def _field_tables(self, header: JournalHeader) -> tuple[Int64s, Int64s]:
+        """Every field of every stream, and where each stream's begin; none of what has no rows."""
         fields: list[tuple[int, int, int, int]] = []
         starts = np.zeros(260, dtype=np.int64)
         for rank, stream in enumerate(header.streams):
@@ -107,13 +105,15 @@ class RecordWriter:
                 fields.append(self._field(field.kind, column))
         starts[len(header.streams) : 258] = len(fields)
         told = self._batch.quarantined
-        fields += [
-            self._field(Kind.TEXT, text)
-            for text in (told.field, told.value, told.expected, told.vault)
-        ]
-        fields.append(self._field(Kind.INT, Fixed(told.length, np.ones(len(told), dtype=np.uint8))))
+        if len(told):
+            texts = (told.field, told.value, told.expected, told.vault)
+            fields += [self._field(Kind.TEXT, text) for text in texts]
+            length = Fixed(told.length, np.ones(len(told), dtype=np.uint8))
+            fields.append(self._field(Kind.INT, length))
         starts[258] = len(fields)
-        fields.append(self._field(Kind.TEXT, controls))
+        if self._batch.controls:
+            records = Text.of([record.decode() for _, record in self._batch.controls])
+            fields.append(self._field(Kind.TEXT, records))
         starts[259] = len(fields)
         return np.array(fields, dtype=np.int64).reshape(-1), starts
 
@@ -165,6 +165,13 @@ class RecordWriter:
         invariant(0 <= index < len(self._batch), f"input {seq} is in the batch")
         data, offsets = next(self.chunks(index, index + 1))
         return data[: offsets[1]].tobytes()
+
+
+def _longest(text: Text) -> int:
+    """No row of a column has more bytes."""
+    if len(text) <= _FEW:  # to look at each row would take longer than a little more room
+        return int(text.offsets[-1] - text.offsets[0])
+    return int(np.diff(text.offsets).max())
 
 
 def records(batch: JournalBatch, header: JournalHeader) -> Sequence[bytes]:

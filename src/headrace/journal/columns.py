@@ -6,7 +6,7 @@ Floats that a 32-bit float holds exactly are stored as such. What comes back is 
 for bit.
 
 In a small section the look at each column would cost more than the bytes it saves: there all
-numbers of a row stand side by side, as they are.
+numbers of a row stand side by side, as they are, before the Arrow message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _ALIKE = 32
 #: Up to so many rows, a section is stored flat.
 FLAT_ROWS = 64
-_FLAT = "numbers"
 _WIDTHS = tuple((np.dtype(kind), int(np.iinfo(kind).max)) for kind in (np.int8, np.int16, np.int32))
 _ARROW_TYPES = {
     np.dtype(name): pa.from_numpy_dtype(np.dtype(name))
@@ -45,12 +44,12 @@ class Sparse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Section(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record batch of a payload, and what was left out of it.
+    """One table of a payload, and what was left out of it.
 
     Attributes:
         name: Which columns these are.
         rows: How many rows.
-        size: Bytes of the Arrow message.
+        size: Bytes of its flat numbers and its Arrow message.
         ramps: Column to (first value, step).
         sparse: Column to its value and exceptions.
         bases: Column to (least value, bytes of a stored distance).
@@ -92,6 +91,14 @@ class Packer:
         if valid is not None and not valid.all():
             self.section.nulls.append(name)
             self._words.append(valid)
+
+    def matrix(self, names: list[str], values: np.ndarray[Any, Any]) -> None:
+        """Columns of 64-bit floats, a row of a matrix each, without validity."""
+        if self._is_flat and self.section.rows:
+            self._words.extend(np.ascontiguousarray(values).view(np.int64))
+            return
+        for name, column in zip(names, values, strict=True):
+            self.floats(name, column)
 
     def _put(self, name: str, values: np.ndarray[Any, Any], bitmap: Any) -> None:
         """Keep a column of numbers as it is."""
@@ -157,21 +164,16 @@ class Packer:
         else:
             self.integers(name, column.values, column.valid)
 
-    def message(self) -> tuple[Section, Any]:
-        """The section and its Arrow message; None when every column was left out."""
-        section = self.section
+    def packed(self) -> tuple[Section, list[Any]]:
+        """The section, and its bytes: flat numbers, then an Arrow message, as far as it has them."""
+        parts: list[Any] = []
         if self._words:
-            table = np.empty((section.rows, len(self._words)), dtype=np.int64)
-            for place, words in enumerate(self._words):
-                table[:, place] = words
-            kind = pa.binary(8 * len(self._words))
-            flat = pa.Array.from_buffers(kind, section.rows, [None, pa.py_buffer(table)])
-            self._names, self._arrays = [_FLAT, *self._names], [flat, *self._arrays]
-            section = msgspec.structs.replace(section, flat=len(self._words))
-        if not self._arrays:
-            return section, None
-        message = pa.RecordBatch.from_arrays(self._arrays, names=self._names).serialize()
-        return msgspec.structs.replace(section, size=message.size), message
+            table = np.array(self._words, dtype=np.int64)
+            parts.append(np.ascontiguousarray(table.T).view(np.uint8).reshape(-1).data)
+        if self._arrays:
+            parts.append(pa.RecordBatch.from_arrays(self._arrays, names=self._names).serialize())
+        size = sum(len(memoryview(part)) for part in parts)
+        return msgspec.structs.replace(self.section, size=size, flat=len(self._words)), parts
 
 
 class Unpacker:
@@ -179,12 +181,16 @@ class Unpacker:
 
     Args:
         section: What was left out.
-        message: The Arrow message.
+        content: Its bytes.
         types: Each column that was packed, in order, with its type: a NumPy dtype or `Text`.
     """
 
-    def __init__(self, section: Section, message: Any, types: list[tuple[str, Any]]) -> None:
+    def __init__(self, section: Section, content: Bytes, types: list[tuple[str, Any]]) -> None:
         self._section = section
+        flat = 8 * section.flat * section.rows
+        if not 0 <= flat <= len(content):
+            raise JournalError(f"section {section.name} has {len(content)} bytes, not {flat}")
+        self._table = np.frombuffer(content[:flat].tobytes(), dtype=np.int64)
         self._types = dict(types)
         stored = [
             pa.field(name, self._stored_type(name, kind))
@@ -194,11 +200,9 @@ class Unpacker:
             and name not in section.sparse
             and not (section.flat and kind is not Text)
         ]
-        if section.flat and section.rows:
-            stored.insert(0, pa.field(_FLAT, pa.binary(8 * section.flat)))
         self._batch = None
         if stored:
-            batch = pa.ipc.read_record_batch(message, pa.schema(stored))
+            batch = pa.ipc.read_record_batch(pa.py_buffer(content[flat:]), pa.schema(stored))
             batch.validate(full=True)
             if batch.num_rows != section.rows:
                 raise JournalError(
@@ -227,9 +231,7 @@ class Unpacker:
 
     def _words(self, place: int) -> np.ndarray[Any, Any]:
         """One word of every row of a flat section."""
-        _, data = self._array(_FLAT).buffers()
-        table = np.frombuffer(data, dtype=np.int64)[: self._section.rows * self._section.flat]
-        words: np.ndarray[Any, Any] = table.reshape(self._section.rows, -1)[:, place].copy()
+        words: np.ndarray[Any, Any] = self._table[place :: self._section.flat].copy()
         return words
 
     def _stored_type(self, name: str, kind: Any) -> Any:

@@ -1,7 +1,7 @@
 """A batch as the bytes of a frame's payload, and back, without loss.
 
-A payload is a preamble (JSON: what follows, source positions, times) and Arrow record batch
-messages: the inputs, each stream's events, decisions, their reasons, what was quarantined, control
+A payload is a preamble (JSON: what follows, source positions, times) and sections, of flat numbers
+or Arrow record batch messages: the inputs, each stream's events, decisions, their reasons, what was quarantined, control
 records.
 """
 
@@ -61,7 +61,7 @@ _UNREADABLE = (
 
 
 class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands before the Arrow messages of a payload."""
+    """What stands before the sections of a payload."""
 
     sections: list[Section]
     reasons_most: int = 0
@@ -81,8 +81,7 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
         leaves: Leaf of each input, uint8 [n, 32]; four bytes of each are kept, so that a check
             can name the record that was changed.
     """
-    packed = list(_packers(batch, header, leaves))
-    sections, messages = zip(*(packer.message() for packer in packed), strict=True)
+    sections, contents = zip(*(packer.packed() for packer in _packers(batch, header, leaves)), strict=True)
     preamble = msgspec.json.encode(
         Preamble(
             list(sections),
@@ -93,7 +92,7 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
     head = len(preamble).to_bytes(4, "little") + preamble
-    return [head, *(message for message in messages if message is not None)]
+    return [head, *(part for parts in contents for part in parts)]
 
 
 def _packers(batch: JournalBatch, header: JournalHeader, leaves: Bytes) -> Iterable[Packer]:
@@ -145,8 +144,7 @@ def _decision_packers(decisions: Decisions, header: JournalHeader) -> Iterable[P
     packer.integers("reasons", counts)
     packer.floats("margin", decisions.margin)
     packer.floats("score", decisions.score)
-    for name, values in zip(header.features, decisions.features, strict=True):
-        packer.floats(f"feature:{name}", values)
+    packer.matrix([f"feature:{name}" for name in header.features], decisions.features)
     yield packer
     told = given.T
     reasons = Packer("reasons", int(counts.sum(dtype=np.int64)))
@@ -161,12 +159,12 @@ class _Sections:
     def __init__(self, payload: Bytes) -> None:
         size = int.from_bytes(payload[:4].tobytes(), "little")
         self.preamble = _DECODER.decode(payload[4 : 4 + size].tobytes())
-        self._found: dict[str, tuple[Section, Any]] = {}
+        self._found: dict[str, tuple[Section, Bytes]] = {}
         at = 4 + size
         for section in self.preamble.sections:
             if not 0 <= section.rows < 2**31 or not 0 <= section.size <= len(payload) - at:
                 raise JournalError(f"section {section.name} of {section.size} bytes does not fit")
-            self._found[section.name] = (section, pa.py_buffer(payload[at : at + section.size]))
+            self._found[section.name] = (section, payload[at : at + section.size])
             at += section.size
         if at != len(payload):
             raise JournalError(f"{len(payload) - at} bytes follow the last section")
@@ -175,8 +173,8 @@ class _Sections:
         return name in self._found
 
     def take(self, name: str, types: list[tuple[str, Any]]) -> tuple[Unpacker, int]:
-        section, message = self._found[name]
-        return Unpacker(section, message, types), section.rows
+        section, content = self._found[name]
+        return Unpacker(section, content, types), section.rows
 
 
 def decode_payload(

@@ -1,7 +1,10 @@
-"""Three threads and two short queues: read, decide, commit, each on the next batch.
+"""Read, decide, commit: one after the other while batches are small, at once when they are large.
 
-Kernels release the GIL, so the stages overlap; queues are bounded, so a slow disk holds back the
-reader and memory stays bounded. Batches that wait for the disk are committed together.
+A small batch that finds nothing before it goes through all stages in the thread that read it: to
+hand it on would take longer than the work. Large ones go through three threads and two short
+queues, each on the next batch. Kernels release the GIL, so the stages overlap; queues are bounded,
+so a slow disk holds back the reader and memory stays bounded. Batches that wait for the disk are
+committed together.
 """
 
 from __future__ import annotations
@@ -30,13 +33,23 @@ class Conveyor(Generic[Read, Made]):
     """Runs `make` on what is read, and `keep` on what was made, in order.
 
     Args:
-        make: Called in one thread, in the order of reading.
-        keep: Called in the caller's thread, with all that was made since it was last called.
+        make: Called in the order of reading, never twice at once; so is `keep`.
+        keep: Called with all that was made since it was last called.
+        small: Whether an item is better taken through all stages at once than handed on.
     """
 
-    def __init__(self, make: Callable[[Read], Made], keep: Callable[[list[Made]], None]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Read], Made],
+        keep: Callable[[list[Made]], None],
+        small: Callable[[Read], bool] = lambda _item: False,
+    ) -> None:
         self._make = make
         self._keep = keep
+        self._small = small
+        # each is written by one thread alone: the one that reads, the one that keeps
+        self._handed_on = 0
+        self._kept = 0
         self._inputs: queue.Queue[Read | _End] = queue.Queue(_DEPTH)
         self._made: queue.Queue[Made | _End] = queue.Queue(_DEPTH)
         self._failed: list[BaseException] = []
@@ -79,7 +92,11 @@ class Conveyor(Generic[Read, Made]):
     def _reading(self, items: Iterable[Read]) -> None:
         try:
             for item in items:
-                self._inputs.put(item)
+                if self._handed_on == self._kept and self._small(item):
+                    self._keep([self._make(item)])
+                else:
+                    self._handed_on += 1
+                    self._inputs.put(item)
                 if self._stop.is_set():
                     break
         except BaseException as error:  # noqa: BLE001 - raised again by `run`
@@ -103,6 +120,7 @@ class Conveyor(Generic[Read, Made]):
             if made and not self._failed:
                 try:
                     self._keep(made)
+                    self._kept += len(made)
                 except BaseException as error:  # noqa: BLE001 - raised again by `run`
                     self._fail(error)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: New objects between two collections of garbage during a run.
 _COLLECT_AFTER = 100_000
+#: Up to so many rows, a batch is decided and committed by the thread that read it.
+_SMALL_ROWS = 1_024
 #: How long a thread may keep the interpreter while another waits for it.
 _SWITCH_SECONDS = 0.0005
 
@@ -53,7 +55,9 @@ class Run:
         self._sinks = sinks
         self._meters = meters
         self._clock = clock
-        self._conveyor: Conveyor[Inputs, Stepped] = Conveyor(local.step, self._keep)
+        self._conveyor: Conveyor[Inputs, Stepped] = Conveyor(
+            local.step, self._keep, lambda inputs: len(inputs) <= _SMALL_ROWS
+        )
 
     def room(self) -> bool:
         """Whether the next batch would be taken at once."""
