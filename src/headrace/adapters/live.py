@@ -1,7 +1,7 @@
 """Lines as they arrive: a pipe, a terminal, or any file that another process is still writing.
 
-A reader hands over what has arrived as soon as there is room downstream, and gathers while there is
-not: batches are small when events are few, large when they are many, and nobody waits for company.
+A reader hands over what has arrived as soon as it is wanted downstream, and gathers while it is not:
+batches are small when events are few, large when they are many, and nobody waits for company.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LiveLines:
     >>> inside, outside = os.pipe()
     >>> _ = os.write(outside, b"one\ntwo")
     >>> os.close(outside)
-    >>> [batch.data for batch in LiveLines(inside, clock=lambda: 7).batches(lambda: True)]
+    >>> [batch.data for batch in LiveLines(inside, clock=lambda: 7).batches(lambda _: True)]
     [b'one\n', b'two\n']
     >>> os.close(inside)
     """
@@ -60,12 +60,12 @@ class LiveLines:
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
 
     def batches(
-        self, room: Callable[[], bool], stopped: Callable[[], bool] = lambda: False
+        self, takes: Callable[[int], bool], stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[ArrivedLines]:
         """Batches of lines until the end of the file, or until `stopped` says so.
 
         Args:
-            room: Whether what is downstream can take a batch now.
+            takes: Whether what is downstream wants a batch of so many bytes now.
             stopped: Whether to end early; what was read by then is handed over.
         """
         held: list[bytes] = []
@@ -85,7 +85,7 @@ class LiveLines:
                     read_ns = read_ns if held else self._clock()
                     held.append(whole)
                     size += len(whole)
-            if held and (size >= self._most or not open_ or room()):
+            if held and (size >= self._most or not open_ or takes(size)):
                 yield ArrivedLines(b"".join(held), read_ns)
                 held, size = [], 0
         if held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotation
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,9 +151,13 @@ DECISION_TYPES: dict[str, type[np.generic]] = {
 }
 
 
-_INPUT_DTYPES = {name: np.dtype(kind) for name, kind in INPUT_TYPES.items()}
-_DECISION_DTYPES = {name: np.dtype(kind) for name, kind in DECISION_TYPES.items()}
-_MATRIX_DTYPES = {
+_INPUT_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(kind) for name, kind in INPUT_TYPES.items()
+}
+_DECISION_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(kind) for name, kind in DECISION_TYPES.items()
+}
+_MATRIX_DTYPES: dict[str, np.dtype[Any]] = {
     "features": np.dtype(np.float64),
     "reason_feature": np.dtype(np.int16),
     "reason_contribution": np.dtype(np.float64),
@@ -189,9 +193,9 @@ class Quarantined:
         return _NOTHING_QUARANTINED
 
 
-_NOTHING_QUARANTINED = Quarantined(
-    *(np.zeros(0, np.int64), *[Text.of([])] * 4, np.zeros(0, np.int64))
-)
+_NO_TEXT = Text.of([])
+_NO_NUMBERS: Int64s = np.zeros(0, np.int64)
+_NOTHING_QUARANTINED = Quarantined(_NO_NUMBERS, _NO_TEXT, _NO_TEXT, _NO_TEXT, _NO_TEXT, _NO_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,16 +287,16 @@ def _check_columns(batch: JournalBatch) -> None:
     """Types and lengths: the kernels take the columns as they are."""
     inputs, decisions = batch.inputs, batch.decisions
     invariant(0 <= batch.first_seq < 2**62, f"first sequence number {batch.first_seq} is in range")
-    for part, dtypes in ((inputs, _INPUT_DTYPES), (decisions, _DECISION_DTYPES)):
+    for part, types in ((inputs, _INPUT_DTYPES), (decisions, _DECISION_DTYPES)):
         shape = (len(part),)
-        for name, dtype in dtypes.items():
+        for name, dtype in types.items():
             column = getattr(part, name)
             if column.dtype != dtype or column.shape != shape:
                 raise InvariantBroken(f"{name} is {dtype} {shape}")
     for name, dtype in _MATRIX_DTYPES.items():
         column = getattr(decisions, name)
         if column.ndim != 2 or column.shape[1] != len(decisions) or column.dtype != dtype:
-            raise InvariantBroken(f"decisions.{name} is {dtype} [., {len(decisions)}]")
+            raise InvariantBroken(f"{name} is {dtype} [., {len(decisions)}]")
     same = decisions.reason_feature.shape == decisions.reason_contribution.shape
     invariant(same, "every reason has a contribution")
     told = batch.quarantined

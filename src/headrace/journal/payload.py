@@ -1,8 +1,8 @@
 """A batch as the bytes of a frame's payload, and back, without loss.
 
-A payload is a preamble (JSON: what follows, source positions, times) and sections, of flat numbers
-or Arrow record batch messages: the inputs, each stream's events, decisions, their reasons, what was quarantined, control
-records.
+A payload is a preamble (JSON: what follows, source positions, times) and sections, each of flat
+columns or an Arrow record batch message: the inputs, each stream's events, decisions, their
+reasons, what was quarantined, control records.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from headrace.journal.batch import (
     Position,
     Quarantined,
 )
-from headrace.journal.columns import Packer, Section, Unpacker
+from headrace.journal.columns import Packer, Unpacker
+from headrace.journal.flat_columns import FLAT_ROWS, FlatPacker, FlatUnpacker
+from headrace.journal.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from headrace.core.columns import Bytes, Floats, Int64s
     from headrace.journal.batch import Int16s
     from headrace.journal.header import JournalHeader
@@ -81,10 +81,14 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
         leaves: Leaf of each input, uint8 [n, 32]; four bytes of each are kept, so that a check
             can name the record that was changed.
     """
-    sections, contents = zip(*(packer.packed() for packer in _packers(batch, header, leaves)), strict=True)
+    packing = _Packing()
+    _pack_inputs(packing, batch, header, leaves)
+    _pack_decisions(packing, batch.decisions, header)
+    _pack_rest(packing, batch)
+    sections, contents = packing.packed()
     preamble = msgspec.json.encode(
         Preamble(
-            list(sections),
+            sections,
             len(batch.decisions.reason_feature),
             dict(batch.positions),
             batch.measured,
@@ -92,49 +96,65 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
     head = len(preamble).to_bytes(4, "little") + preamble
-    return [head, *(part for parts in contents for part in parts)]
+    return [head, *contents]
 
 
-def _packers(batch: JournalBatch, header: JournalHeader, leaves: Bytes) -> Iterable[Packer]:
-    """Every section that has rows."""
-    inputs, decisions, told = batch.inputs, batch.decisions, batch.quarantined
-    packer = Packer("inputs", len(inputs))
+class _Packing:
+    """The sections of a payload while they are filled."""
+
+    def __init__(self) -> None:
+        self._sections: list[Section] = []
+        self._packers: list[Packer | FlatPacker] = []
+
+    def begin(self, name: str, rows: int) -> Packer | FlatPacker:
+        """A section of so many rows to pack columns in."""
+        section = Section(
+            name, rows, ramps={}, sparse={}, bases={}, narrow=[], nulls=[], flat=rows <= FLAT_ROWS
+        )
+        packer = FlatPacker(section) if section.flat else Packer(section)
+        self._sections.append(section)
+        self._packers.append(packer)
+        return packer
+
+    def packed(self) -> tuple[list[Section], list[Any]]:
+        """All sections, and their bytes one after the other."""
+        sections, contents = [], []
+        for section, packer in zip(self._sections, self._packers, strict=True):
+            parts = packer.packed()
+            size = sum(memoryview(part).nbytes for part in parts)
+            sections.append(msgspec.structs.replace(section, size=size))
+            contents += parts
+        return sections, contents
+
+
+def _pack_inputs(
+    packing: _Packing, batch: JournalBatch, header: JournalHeader, leaves: Bytes
+) -> None:
+    """The inputs, and the events of each stream."""
+    inputs = batch.inputs
+    packer = packing.begin("inputs", len(inputs))
     for name in INPUT_TYPES:
         if name != "row":
             packer.integers(name, getattr(inputs, name))
     decided = np.zeros(len(inputs), dtype=np.uint8)
-    decided[decisions.seq - batch.first_seq] = 1
+    decided[batch.decisions.seq - batch.first_seq] = 1
     packer.integers("typed", (inputs.row >= 0).view(np.uint8))
     packer.integers("decided", decided)
     packer.integers("leaf", np.ascontiguousarray(leaves[:, :4]).view(np.uint32)[:, 0])
-    yield packer
     for stream in header.streams:
         events = batch.events.get(stream.name)
         if events is None:
             continue
-        packer = Packer(f"event:{stream.name}", events.rows)
+        packer = packing.begin(f"event:{stream.name}", events.rows)
         for field in stream.schema.fields:
             packer.column(field.name, events.columns[field.name], floating=field.kind is Kind.FLOAT)
-        yield packer
-    if len(decisions):
-        yield from _decision_packers(decisions, header)
-    if len(told):
-        packer = Packer("quarantined", len(told))
-        packer.integers("seq", told.seq)
-        for name in _TOLD_TEXTS:
-            packer.column(name, getattr(told, name))
-        packer.integers("length", told.length)
-        yield packer
-    if batch.controls:
-        packer = Packer("controls", len(batch.controls))
-        packer.integers("seq", np.array([seq for seq, _ in batch.controls], dtype=np.int64))
-        packer.column("record", Text.of([record.decode() for _, record in batch.controls]))
-        yield packer
 
 
-def _decision_packers(decisions: Decisions, header: JournalHeader) -> Iterable[Packer]:
+def _pack_decisions(packing: _Packing, decisions: Decisions, header: JournalHeader) -> None:
     """The decisions, and their reasons one after the other."""
-    packer = Packer("decisions", len(decisions))
+    if not len(decisions):
+        return
+    packer = packing.begin("decisions", len(decisions))
     for name, _ in _DECISION_INTEGERS:
         packer.integers(name, getattr(decisions, name))
     given = decisions.reason_feature >= 0
@@ -145,12 +165,27 @@ def _decision_packers(decisions: Decisions, header: JournalHeader) -> Iterable[P
     packer.floats("margin", decisions.margin)
     packer.floats("score", decisions.score)
     packer.matrix([f"feature:{name}" for name in header.features], decisions.features)
-    yield packer
     told = given.T
-    reasons = Packer("reasons", int(counts.sum(dtype=np.int64)))
-    reasons.integers("feature", decisions.reason_feature.T[told])
-    reasons.floats("contribution", decisions.reason_contribution.T[told])
-    yield reasons
+    feature = decisions.reason_feature.T[told]
+    if len(feature):
+        reasons = packing.begin("reasons", len(feature))
+        reasons.integers("feature", feature)
+        reasons.floats("contribution", decisions.reason_contribution.T[told])
+
+
+def _pack_rest(packing: _Packing, batch: JournalBatch) -> None:
+    """What was quarantined, and control records."""
+    told = batch.quarantined
+    if len(told):
+        packer = packing.begin("quarantined", len(told))
+        packer.integers("seq", told.seq)
+        for name in _TOLD_TEXTS:
+            packer.column(name, getattr(told, name))
+        packer.integers("length", told.length)
+    if batch.controls:
+        packer = packing.begin("controls", len(batch.controls))
+        packer.integers("seq", np.array([seq for seq, _ in batch.controls], dtype=np.int64))
+        packer.column("record", Text.of([record.decode() for _, record in batch.controls]))
 
 
 class _Sections:
@@ -172,8 +207,10 @@ class _Sections:
     def __contains__(self, name: str) -> bool:
         return name in self._found
 
-    def take(self, name: str, types: list[tuple[str, Any]]) -> tuple[Unpacker, int]:
+    def take(self, name: str, types: list[tuple[str, Any]]) -> tuple[Unpacker | FlatUnpacker, int]:
         section, content = self._found[name]
+        if section.flat:
+            return FlatUnpacker(section, content, types), section.rows
         return Unpacker(section, content, types), section.rows
 
 
@@ -256,10 +293,11 @@ def _decisions(sections: _Sections, header: JournalHeader, seq: Int64s) -> Decis
         values[:] = columns.numbers(name)
     feature: Int16s = np.full((most, rows), -1, dtype=np.int16)
     contribution: Floats = np.zeros((most, rows))
-    reasons, _ = sections.take("reasons", [("feature", np.int16), ("contribution", np.float64)])
-    given = np.arange(most)[None, :] < columns.numbers("reasons")[:, None]
-    feature.T[given] = reasons.numbers("feature")
-    contribution.T[given] = reasons.numbers("contribution")
+    if "reasons" in sections:
+        reasons, _ = sections.take("reasons", [("feature", np.int16), ("contribution", np.float64)])
+        given = np.arange(most)[None, :] < columns.numbers("reasons")[:, None]
+        feature.T[given] = reasons.numbers("feature")
+        contribution.T[given] = reasons.numbers("contribution")
     return Decisions(
         seq=seq,
         features=features,

@@ -55,8 +55,12 @@ class Conveyor(Generic[Read, Made]):
         self._failed: list[BaseException] = []
         self._stop = threading.Event()
 
+    def idle(self) -> bool:
+        """Whether all that was read is kept."""
+        return self._handed_on == self._kept
+
     def room(self) -> bool:
-        """Whether the next item that is read would be taken at once."""
+        """Whether the next item that is read would be made at once, or next."""
         return self._inputs.empty()
 
     def stopped(self) -> bool:
@@ -92,7 +96,7 @@ class Conveyor(Generic[Read, Made]):
     def _reading(self, items: Iterable[Read]) -> None:
         try:
             for item in items:
-                if self._handed_on == self._kept and self._small(item):
+                if self.idle() and self._small(item):
                     self._keep([self._make(item)])
                 else:
                     self._handed_on += 1

@@ -257,11 +257,11 @@ class LiveIntake:
         self._clock = clock
 
     def batches(
-        self, begin: int, room: Callable[[], bool], stopped: Callable[[], bool]
+        self, begin: int, takes: Callable[[int], bool], stopped: Callable[[], bool]
     ) -> Iterator[Inputs]:
         """Inputs from line `begin` on; the lines before it were decided by an earlier run."""
         seen = 0
-        for arrived in self._lines.batches(room, stopped):
+        for arrived in self._lines.batches(takes, stopped):
             parsed = self._parser.parse(arrived.data)
             first, seen = seen, seen + parsed.received
             if seen <= begin:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK = "compiled"
+#: Parts whose kernels are called when a lane is opened.
+_LOADED_BY_OPENING = ("vault", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Compilation:
     seconds: float
     folder: Path | None
     parts: dict[str, float]
+
+
+def load_all() -> None:
+    """Bring the kernels of a run into this process, so that the first event does not wait for it.
+
+    They are loaded from the cache, or compiled where there is none.
+    """
+    for name, part in PARTS.items():
+        if name not in _LOADED_BY_OPENING:
+            part()
 
 
 def is_compiled() -> bool:

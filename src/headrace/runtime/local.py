@@ -13,6 +13,7 @@ from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.intake import Assembly, HistoryIntake, LiveIntake
+from headrace.runtime.kernels import load_all
 from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
 from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
@@ -79,6 +80,8 @@ class LocalRun:
         if model is not None and case.explaining.most:
             progress("laying out reasons", 0, 0)
             _ = model.contributions  # made now: the first events should not wait for the tables
+        progress("loading kernels", 0, 0)
+        load_all()
         Definitions(home.definitions).keep(definition)
         self.meters = Meters()
         with ExitStack() as opening:
@@ -163,4 +166,4 @@ class LocalRun:
                 )
             return self._history.batches(self._begin, self.settings.batch_rows)
         assert self._live is not None
-        return self._live.batches(self._begin, self._run.room, self._run.stopped)
+        return self._live.batches(self._begin, self._run.takes, self._run.stopped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,20 +43,21 @@ class Meters:
         self, batch: JournalBatch, outcomes: tuple[str, ...], reasons: tuple[str, ...]
     ) -> None:
         """Add what became of the inputs of a batch."""
-        kinds = np.bincount(batch.inputs.kind, minlength=5)
-        outcome = np.bincount(batch.decisions.outcome, minlength=len(outcomes))
+        accepted, duplicates, quarantined, backfilled, controls = np.bincount(
+            batch.inputs.kind, minlength=len(InputKind)
+        ).tolist()
+        outcome = np.bincount(batch.decisions.outcome, minlength=len(outcomes)).tolist()
         told = batch.inputs.reason[batch.inputs.kind == InputKind.QUARANTINED]
         with self._lock:
-            self.received += len(batch) - int(kinds[InputKind.CONTROL])
-            self.accepted += int(kinds[InputKind.ACCEPTED] + kinds[InputKind.BACKFILL])
-            self.duplicates += int(kinds[InputKind.DUPLICATE])
-            self.quarantined += int(kinds[InputKind.QUARANTINED])
+            self.received += len(batch) - controls
+            self.accepted += accepted + backfilled
+            self.duplicates += duplicates
+            self.quarantined += quarantined
             self.decisions += len(batch.decisions)
-            for number, name in enumerate(outcomes):
-                self.outcomes[name] = self.outcomes.get(name, 0) + int(outcome[number])
-            for code in np.unique(told):
-                name = reasons[code]
-                self.reasons[name] = self.reasons.get(name, 0) + int((told == code).sum())
+            for name, count in zip(outcomes, outcome, strict=True):
+                self.outcomes[name] = self.outcomes.get(name, 0) + count
+            for code, count in Counter(told.tolist()).items():
+                self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + count
 
     def committed(self, sample: Sample, size: int) -> None:
         """Add one commit of `size` bytes."""

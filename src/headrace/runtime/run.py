@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 #: New objects between two collections of garbage during a run.
 _COLLECT_AFTER = 100_000
 #: Up to so many rows, a batch is decided and committed by the thread that read it.
-_SMALL_ROWS = 1_024
+_SMALL_ROWS = 4_096
+#: From so many bytes on, a batch is worth handing on while others are under way.
+_WORTH_BYTES = 512 * 1024
 #: How long a thread may keep the interpreter while another waits for it.
 _SWITCH_SECONDS = 0.0005
 
@@ -59,9 +61,12 @@ class Run:
             local.step, self._keep, lambda inputs: len(inputs) <= _SMALL_ROWS
         )
 
-    def room(self) -> bool:
-        """Whether the next batch would be taken at once."""
-        return self._conveyor.room()
+    def takes(self, size: int) -> bool:
+        """Whether a batch of so many bytes should be handed over now, or rather grow.
+
+        While others are under way, one that is not worth a thread's turn waits for company.
+        """
+        return self._conveyor.idle() or (size >= _WORTH_BYTES and self._conveyor.room())
 
     def stopped(self) -> bool:
         """Whether reading should end."""
