@@ -34,7 +34,7 @@ HEADER = samples.header()
 
 def _written(folder: Path) -> None:
     seq = 0
-    with Journal.open(folder, HEADER, KEY, segment_bytes=9000) as journal:
+    with Journal.open(folder, HEADER, KEY, segment_bytes=6_000) as journal:
         for seed, size in enumerate((6, 2, 5, 3)):
             journal.append(samples.batch(seed, seq, size))
             seq += size

@@ -37,6 +37,7 @@ from headrace.journal.frames import Frame, FrameKind, framed, frames_of, segment
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import PublicKey, SigningKey
+from headrace.journal.flat_columns import FLAT_ROWS
 from headrace.journal.payload import decode_payload, encode_payload
 from headrace.journal.reader import find, groups, stored_batches
 from headrace.journal.verification import verify
@@ -46,7 +47,7 @@ HEADER = samples.header()
 
 
 def written(
-    folder: Path, sizes: tuple[int, ...] = (7, 1, 12, 5), segment_bytes: int = 8000
+    folder: Path, sizes: tuple[int, ...] = (7, 1, 12, 5), segment_bytes: int = 5_000
 ) -> list[JournalBatch]:
     """A journal of several segments; a commit after every second batch."""
     made, seq = [], 0
@@ -138,9 +139,9 @@ words = st.one_of(st.none(), st.text(max_size=12), st.just("é" * 70_000))
 fixed = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-3, 3))
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.data(), st.integers(0, 12), st.integers(0, 2**32))
-def test_round_trip(data: st.DataObject, rows: int, seed: int) -> None:
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.integers(0, 12), st.integers(0, 2**32), st.sampled_from([0, 4, FLAT_ROWS]))
+def test_round_trip(data: st.DataObject, rows: int, seed: int, flat_rows: int) -> None:
     """Any texts, missing values and integers; empty streams; every kind of input beside them."""
     made = samples.batch(seed, 10, rows) if rows else JournalBatch(10, Inputs.empty())
     if rows:
@@ -160,7 +161,9 @@ def test_round_trip(data: st.DataObject, rows: int, seed: int) -> None:
         ).checked(HEADER)
     digests = RecordWriter(made, HEADER).digests()
     leaves = leaves_of(digests, made.inputs.read_ns)
-    payload = b"".join(bytes(part) for part in encode_payload(made, HEADER, leaves))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headrace.journal.payload.FLAT_ROWS", flat_rows)
+        payload = b"".join(bytes(part) for part in encode_payload(made, HEADER, leaves))
     read, kept = decode_payload(np.frombuffer(payload, np.uint8), HEADER, 10)
     if rows:
         samples.assert_same(made, read.checked(HEADER))
@@ -309,7 +312,7 @@ def test_an_empty_segment_does_not_stand_in_the_way(tmp_path: Path) -> None:
     written(tmp_path)
     assert len(segment_paths(tmp_path)) == 2
     segment_paths(tmp_path)[1].write_bytes(b"")
-    with Journal.open(tmp_path, HEADER, KEY, segment_bytes=8000) as journal:
+    with Journal.open(tmp_path, HEADER, KEY, segment_bytes=5_000) as journal:
         assert (journal.next_seq, journal.tails) == (8, ())
         journal.append(samples.batch(9, 8, 4))
     assert verify(tmp_path, KEY.public).require().next_seq == 12
