@@ -68,7 +68,7 @@ def measured(home: Path, source: str, ready: Path) -> dict[str, Any]:
         "p50_ms": p50,
         "p99_ms": p99,
         "p999_ms": p999,
-        "commits": len(meters.samples),
+        "commits": [(sample.durable_ns, sample.inputs) for sample in meters.samples],
         "first_decision_s": first.durable_ns / 1e9 - clock - _BEGUN,
         "import_s": imported - _BEGUN,
         "open_s": opened - imported,

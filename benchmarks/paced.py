@@ -1,12 +1,15 @@
 """Writes lines of a file to stdout at a steady rate, as a gateway would.
 
-python -m benchmarks.paced FILE RATE SECONDS
+python -m benchmarks.paced FILE RATE SECONDS BEGAN
+
+The file BEGAN is told when the first line was due, in nanoseconds since 1970.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +26,7 @@ def main() -> None:
     options.add_argument("file", type=Path)
     options.add_argument("rate", type=float)
     options.add_argument("seconds", type=float)
+    options.add_argument("began", type=Path)
     given = options.parse_args()
     with given.file.open("rb") as file:
 
@@ -32,6 +36,7 @@ def main() -> None:
                 left -= len(lines)
                 yield b"".join(lines)
 
+        given.began.write_text(str(time.time_ns()))
         for piece in paced(chunks(), given.rate):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()

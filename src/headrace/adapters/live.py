@@ -1,7 +1,7 @@
 """Lines as they arrive: a pipe, a terminal, or any file that another process is still writing.
 
-A reader hands over what has arrived as soon as it is wanted downstream, and gathers while it is not:
-batches are small when events are few, large when they are many, and nobody waits for company.
+A reader hands over what has arrived as soon as it is wanted downstream, and gathers while it is
+not: batches are small when events are few, large when they are many.
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ from headrace.journal.checkpoint import (
     read_checkpoints,
     write_checkpoint,
 )
+from headrace.journal.flat_columns import FLAT_ROWS
 from headrace.journal.frames import Frame, FrameKind, framed, frames_of, segment_paths
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import PublicKey, SigningKey
-from headrace.journal.flat_columns import FLAT_ROWS
 from headrace.journal.payload import decode_payload, encode_payload
 from headrace.journal.reader import find, groups, stored_batches
 from headrace.journal.verification import verify
