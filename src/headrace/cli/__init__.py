@@ -54,6 +54,13 @@ def main() -> None:
         # whoever read our output has gone; say nothing more to them
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(
+            f"headrace: {place}{error.strerror or error}; check that the path is right, that you"
+            " may use it, and that the disk has room\n"
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("headrace: interrupted\n")
         sys.exit(130)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headrace.cli.terminal import console, progress
 from headrace.core.errors import DataError, NotFound, VerificationFailed
+from headrace.journal.reader import find
 from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
 from headrace.runtime.replaying import recorded_definitions, seq_at
@@ -41,6 +42,8 @@ def replay(
         if not folder.is_dir():
             raise NotFound(f"no journal of {case!r} in {place.folder}")
         begin = 0 if from_ is None else _begin(folder, from_)
+        if begin:
+            find(folder, begin)
         with progress(f"replaying {case}") as done:
             found = replay_journal(
                 folder, recorded_definitions(place, case), from_seq=begin, progress=done

@@ -245,6 +245,13 @@ class Journal:
                 return replace(self._committed, size=0)
             try:
                 size = self._write_group(pending, head, next_seq)
+            except OSError as error:
+                self._failed = error
+                raise JournalError(
+                    f"the journal in {self.folder} could not be written ({error}); what was"
+                    f" committed before input {self._committed.next_seq} is safe: make room, and"
+                    " run again"
+                ) from error
             except BaseException as error:
                 self._failed = error
                 raise

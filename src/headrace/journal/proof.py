@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 #: The stand-alone verifier, to be handed over with a proof.
 VERIFIER = Path(verify_proof.__file__)
 
-FORMAT = "headrace/proof/v1"
-
 
 def prove(
     folder: Path, seq: int, key: PublicKey, checkpoint: Checkpoint | None = None
@@ -38,8 +36,8 @@ def prove(
         checkpoint: A witness's checkpoint that comes after it, to be bound into the proof.
 
     Returns:
-        Plain data for a JSON file. `said` is what the record says, for people: the verifier
-        works it out anew from `record`.
+        Plain data for a JSON file. `said` is what the record says, for people; the verifier works
+        it out anew from `record`, and refuses a proof that says something else.
 
     Raises:
         NotFound: The journal does not reach that far.
@@ -54,7 +52,7 @@ def prove(
     index = seq - batch.first_seq
     links = [item.link for item in group.batches if item.link.first_seq > seq]
     proof: dict[str, Any] = {
-        "format": FORMAT,
+        "format": verify_proof.FORMAT,
         "seq": seq,
         "record": writer.record(seq).hex(),
         "digest": digests[index].tobytes().hex(),

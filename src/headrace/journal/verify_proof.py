@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import argparse
 import base64
+import datetime as dt
 import hashlib
 import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 P = 2**255 - 19
 Q = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-TEXT, FLOAT = 9, 5
+FORMAT = "headrace/proof/v1"
+BOOL, INT, DECIMAL, MONEY, FLOAT, TIME, CURRENCY, COUNTRY, TEXT = range(1, 10)
 KINDS = ("accepted", "duplicate", "quarantined", "accepted (backfill)", "control record")
 
 
@@ -118,6 +121,27 @@ def name_of(names: list[str], index: int) -> str:
     return names[index] if 0 <= index < len(names) else str(index)
 
 
+def readable(field: dict, value: Any) -> object:  # type: ignore[type-arg]  # plain JSON
+    """A field's value as people read it, without loss."""
+    kind = field["kind"]
+    if value is None or kind in (INT, FLOAT, TEXT):
+        return value
+    if kind == BOOL:
+        return bool(value)
+    if kind == TIME:
+        seconds, nanoseconds = divmod(value, 10**9)
+        moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)  # noqa: DTZ001 - it is in UTC
+        return f"{moment.isoformat()}.{nanoseconds:09d}Z"
+    if kind in (CURRENCY, COUNTRY):
+        places = (676, 26, 1) if kind == CURRENCY else (26, 1)
+        return "".join(chr(65 + value // place % 26) for place in places)
+    if field["currency_field"]:
+        return f"{value} minor units of {field['currency_field']}"
+    whole, part = divmod(abs(value), 10 ** field["scale"])
+    digits = f".{part:0{field['scale']}d}" if field["scale"] else ""
+    return f"{'-' if value < 0 else ''}{whole}{digits} {field['currency']}".strip()
+
+
 def decode_decision(reader: Reader, names: dict) -> dict:  # type: ignore[type-arg]  # plain JSON
     """The decision of a record, by the names of the journal's header."""
     margin, score, rules, rule, outcome, arm, marks, count = reader.take("ddQhBBBH")
@@ -164,7 +188,8 @@ def decode_record(record: bytes, names: dict) -> dict:  # type: ignore[type-arg]
     if parts & 1:
         event = Reader(reader.bytes())
         said["event"] = {
-            field["name"]: event.field() for field in streams[stream]["schema"]["fields"]
+            field["name"]: readable(field, event.field())
+            for field in streams[stream]["schema"]["fields"]
         }
     if parts & 2:
         said["decision"] = decode_decision(Reader(reader.bytes()), names)
@@ -205,6 +230,7 @@ def follow(head: bytes, links: list[str]) -> bytes:
 
 def verify(proof: dict, public: bytes | None = None) -> dict:  # type: ignore[type-arg]  # plain JSON
     """Check a proof; returns what was decided. Raises `ProofFailed` where it does not hold."""
+    need(proof["format"] == FORMAT, f"its format is not {FORMAT}")
     record, batch = bytes.fromhex(proof["record"]), bytes.fromhex(proof["batch"])
     need(len(batch) == 144, "the batch header has 144 bytes")
     first_seq, size, _, root, _, header, _ = struct.unpack("<QII32s32s32s32s", batch)
@@ -212,7 +238,9 @@ def verify(proof: dict, public: bytes | None = None) -> dict:  # type: ignore[ty
     need(digest.hex() == proof["digest"], "the digest is not that of the record")
     leaf = sha256(b"\x00", digest, struct.pack("<q", proof["measured_ns"]))
     path = [bytes.fromhex(node) for node in proof["path"]]
+    need(leaf.hex() == proof["leaf"], "the leaf is not that of the record")
     (seq,) = struct.unpack("<Q", record[4:12])
+    need(seq == proof["seq"], "the sequence number is not the record's")
     need(root_of(leaf, seq - first_seq, size, path) == root, "the record is not in the batch")
     names = proof["header"].encode()
     need(sha256(b"headrace/header/v1\0", names) == header, "the header is not the batch's")
@@ -225,6 +253,9 @@ def verify(proof: dict, public: bytes | None = None) -> dict:  # type: ignore[ty
     message = b"headrace/head/v1\0" + signed[:80]
     need(signed_by(key, signed[80:], message), "the signature of the head does not hold")
     said = decode_record(record, json.loads(names))
+    # by their text, because NaN is not equal to itself
+    same = "said" not in proof or json.dumps(proof["said"]) == json.dumps(said)
+    need(same, "what it says for people is not what its record says")
     if proof.get("checkpoint"):
         check_checkpoint(proof, head, json.loads(names)["lane"], public)
     return said
@@ -263,10 +294,19 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("proof", type=Path)
     options.add_argument("--public-key", type=Path, help="the signer's key, from whom you trust")
     given = options.parse_args(arguments)
-    proof = json.loads(given.proof.read_text())
     try:
+        proof = json.loads(given.proof.read_text(encoding="utf-8"))
         said = verify(proof, read_key(given.public_key) if given.public_key else None)
-    except (ProofFailed, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+    except OSError as error:
+        sys.stdout.write(f"FAILED: {error.filename} cannot be read: {error.strerror}\n")
+        return 1
+    except json.JSONDecodeError as error:
+        sys.stdout.write(f"FAILED: {given.proof} is not JSON: {error}\n")
+        return 1
+    except KeyError as error:
+        sys.stdout.write(f"FAILED: it has no {error}\n")
+        return 1
+    except (ProofFailed, ValueError, IndexError, TypeError, OverflowError, struct.error) as error:
         sys.stdout.write(f"FAILED: {error}\n")
         return 1
     sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")

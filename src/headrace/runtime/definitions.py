@@ -11,17 +11,26 @@ file has long been changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from headrace.core.errors import ArtefactError, NotFound
+from headrace.core.errors import ArtefactError, HeadraceError, NotFound
 from headrace.definitions.plan import Plan
 from headrace.pipeline.lane import Explaining
 from headrace.policy.policy import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from headrace.pipeline.lane import Definition
+
+
+class _Digested(Protocol):
+    def digest(self) -> str:
+        """Of its canonical bytes."""
+
+
+Kept = TypeVar("Kept", bound=_Digested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +56,33 @@ class Definitions:
             NotFound: It is not kept here.
             ArtefactError: It was changed.
         """
-        plan = Plan.from_canonical(self._read(f"{digest}.plan.json"))
-        if plan.digest() != digest:
-            raise ArtefactError(
-                f"{self.folder / digest}.plan.json was changed: its digest is {plan.digest()};"
-                " restore it, or run the use case once more"
-            )
-        return plan
+        return self._kept(digest, "plan", Plan.from_canonical)
 
     def policy(self, digest: str) -> Policy | None:
-        """A policy; None for the digest of none."""
-        return Policy.from_canonical(self._read(f"{digest}.policy.json")) if digest else None
+        """A policy; None for the digest of none. It raises what `plan` raises."""
+        return self._kept(digest, "policy", Policy.from_canonical) if digest else None
 
     def explaining(self, digest: str) -> Explaining:
-        """Which decisions carry reason codes."""
-        return Explaining.from_canonical(self._read(f"{digest}.explaining.json"))
+        """Which decisions carry reason codes. It raises what `plan` raises."""
+        return self._kept(digest, "explaining", Explaining.from_canonical)
+
+    def _kept(self, digest: str, what: str, read: Callable[[bytes], Kept]) -> Kept:
+        """What was kept under a digest, once it is known to be that."""
+        path = self.folder / f"{digest}.{what}.json"
+        if not path.exists():
+            raise NotFound(f"{path} is not there: the decision was made in another home")
+        try:
+            kept = read(path.read_bytes())
+        except (HeadraceError, ValueError, LookupError, TypeError) as error:
+            found = f"it cannot be read: {error}"
+        else:
+            found = f"its digest is {kept.digest()}"
+            if kept.digest() == digest:
+                return kept
+        raise ArtefactError(
+            f"{path} was changed, {found}; restore it from a backup, or delete it and run the use"
+            " case as it was then once more"
+        )
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -69,9 +90,3 @@ class Definitions:
             draft = path.with_suffix(".draft")
             draft.write_bytes(content)
             draft.replace(path)
-
-    def _read(self, name: str) -> bytes:
-        path = self.folder / name
-        if not path.exists():
-            raise NotFound(f"{path} is not there: the decision was made in another home")
-        return path.read_bytes()

@@ -23,8 +23,11 @@ def query(home: Home, sql: str, use_case: str | None = None) -> Any:
     """
     known = use_cases(home.folder / "journal")
     if use_case is None and len(known) != 1:
-        have = ", ".join(known) or "none"
-        raise NotFound(f"{home.folder} has the journals {have}: name one with --use-case")
+        if not known:
+            raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
+        raise NotFound(
+            f"{home.folder} has several journals, {', '.join(known)}: name one with --use-case"
+        )
     case = use_case or known[0]
     if case not in known:
         raise NotFound(f"no journal of {case!r}; there are: {', '.join(known) or 'none'}")
@@ -33,6 +36,8 @@ def query(home: Home, sql: str, use_case: str | None = None) -> Any:
             connection.register(name, table)
         connection.execute("SET enable_external_access = false")
         try:
+            if len(connection.extract_statements(sql)) > 1:
+                raise DataError(f"{sql!r} has several statements; ask one at a time")
             answer = connection.sql(sql)
         except duckdb.Error as error:
             raise DataError(str(error)) from error

@@ -70,7 +70,7 @@ def replay(
     inputs = decisions = 0
     for stored in stored_batches(folder):
         header = stored.header
-        key = f"{header.definition}/{header.model}/{header.policy}"
+        key = f"{header.definition}/{header.model}/{header.policy}/{header.tables[EXPLAINING]}"
         if lane is None:
             lane = Lane(definition_of(header), (0, 0), limits)
         elif key != under:

@@ -256,7 +256,11 @@ class VaultStore:
 
 
 class _Transaction:
-    """All statements or none; committed, and synced to disk, when the block ends."""
+    """All statements or none; committed, and synced to disk, when the block ends.
+
+    Raises:
+        SecurityError: They could not be written.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -265,8 +269,18 @@ class _Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
         return self._connection
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        try:
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.OperationalError as failed:
+            error = error or failed
+        if isinstance(error, sqlite3.OperationalError):
+            raise SecurityError(
+                f"the vault could not be written ({error}); nothing that it was to keep was let"
+                " through: make room, and run again"
+            ) from error
 
 
 def _nonce(counter: int) -> bytes:

@@ -66,15 +66,23 @@ def test_a_proof_says_what_was_decided(recorded: tuple[Path, Checkpoint]) -> Non
 
 
 @pytest.mark.parametrize(
-    "part", ["record", "batch", "signed", "header", "path", "measured_ns", "links", "checkpoint"]
+    "part",
+    [
+        *("record", "batch", "signed", "header", "path", "measured_ns", "links", "checkpoint"),
+        *("format", "seq", "digest", "leaf", "said"),
+    ],
 )
 def test_a_changed_proof_fails(recorded: tuple[Path, Checkpoint], part: str) -> None:
     folder, checkpoint = recorded
     proof: dict[str, Any] = prove(folder, 1, KEY.public, checkpoint)
     verify_proof.verify(proof, KEY.public.raw)
     changed = json.loads(json.dumps(proof))
-    if part == "measured_ns":
+    if part in {"measured_ns", "seq"}:
         changed[part] += 1
+    elif part == "format":
+        changed[part] += "2"
+    elif part == "said":
+        changed[part]["event"]["merchant"] = "another"
     elif part == "header":
         changed[part] = changed[part].replace("approve", "decline")
     elif part == "checkpoint":
@@ -123,6 +131,12 @@ def test_the_verifier_runs_alone(recorded: tuple[Path, Checkpoint], tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     assert "VERIFIED: signed by" in done.stdout
     assert "witness's checkpoint" in done.stdout
+    (tmp_path / "other.json").write_text("{")
+    for name in ("none.json", "other.json"):
+        other = [*command[:4], name]
+        done = subprocess.run(other, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.startswith(f"FAILED: {name} ")
     OTHER.public.write(tmp_path / "key.pub")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (
