@@ -24,6 +24,9 @@ _PADDING = 64
 #: A chunk is read in blocks of about this many bytes: so much room for texts is enough for one.
 _BLOCK = 2**18
 
+#: A chunk of so many bytes is copied sooner than its last line is looked for.
+_SMALL = 2**15
+
 _WORD = 8
 _HEAD = kernels.HEAD_END // _WORD
 _FIELD = kernels.FIELD_BYTES // _WORD
@@ -79,7 +82,8 @@ class SchemaTable:
         table = self._table.copy()
         head = table.ctypes.data
         rows = self._layout.placed(table, head, room)
-        whole = _whole(chunk)
+        # a small chunk is read from a copy that has room behind its end
+        whole = _whole(chunk) if size > _SMALL else 0
         at = 0
         while at < whole:
             stop = min(at + _BLOCK, whole)

@@ -72,6 +72,7 @@ class Vault:
         self._sealer = Sealer(library())
         self._index_key = store.index_key
         self._domains = store.domains()
+        self._domain_keys: dict[str, tuple[int, int]] = {}
         self._new_domains: list[tuple[int, str]] = []
         self._entries = reserve(_MOST_ENTRIES * kernels.ENTRY, np.uint64)
         self._keys = reserve(_MOST_ENTRIES * kernels.KEY, np.uint8)
@@ -160,7 +161,7 @@ class Vault:
         with self._lock:
             number = self._domain(domain)
             owners = _NO_OWNERS if subject is None else self._owners(subject)
-            key0, key1 = sip128(b"domain " + domain.encode(), *_halves(self._index_key))
+            key0, key1 = self._key_of(domain)
             rows = len(text)
             if len(self._hashes) < 2 * rows:
                 self._hashes = np.zeros(2 * rows, dtype=np.uint64)
@@ -219,6 +220,13 @@ class Vault:
             self._domains[name] = len(self._domains)
             self._new_domains.append((self._domains[name], name))
         return self._domains[name]
+
+    def _key_of(self, domain: str) -> tuple[int, int]:
+        """The key of the index of a domain."""
+        if domain not in self._domain_keys:
+            halves = _halves(self._index_key)
+            self._domain_keys[domain] = sip128(b"domain " + domain.encode(), *halves)
+        return self._domain_keys[domain]
 
     def _owners(self, subject: Text) -> Int64s:
         """The entry whose key each row's value is sealed under; -1 for none but its own."""
@@ -303,8 +311,7 @@ class Vault:
         with self._lock:
             if domain not in self._domains:
                 return None
-            key = sip128(b"domain " + domain.encode(), *_halves(self._index_key))
-            low, high = (np.uint64(half) for half in sip128(value.encode(), *key))
+            low, high = (np.uint64(half) for half in sip128(value.encode(), *self._key_of(domain)))
             entry = kernels.find_value(self._values, self._value_parts, self._entries, low, high)
             return None if entry < 0 else self._surrogate(int(entry))
 
