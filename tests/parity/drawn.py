@@ -254,13 +254,13 @@ EURO = st.sampled_from([None, "0.01", "1.50", "4.99", "5", "-3.25", "90071992547
 UNREADABLE = [("1.005", "EUR"), ("5", "XXQ"), (None, "EUR")]
 PAYMENTS = st.fixed_dictionaries(
     {
-        "payment_id": st.sampled_from([f"p{n}" for n in range(12)]),
         "card": st.sampled_from(["a", "a", "a", "b", "a card of some length"]),
         "partner": st.sampled_from(["a", "b", None]),
         "merchant": st.sampled_from(["m", "n"]),
         "money": st.sampled_from(
             [("12.34", "EUR"), ("0.05", "USD"), ("1234", "JPY"), ("1.005", "KWD")]
-            + [("90071992547409.91", "USD"), ("9007199254740991", "JPY"), ("-7.5", "USD")]
+            + [("90071992547409.91", "USD"), ("9007199254740991", "JPY"), ("-7.5", "USD")] * 2
+            + [("12.34", "EUR"), ("3.99", "EUR"), ("0.05", "EUR")] * 3
             + UNREADABLE
         ),
         "fee": EURO,
@@ -305,11 +305,13 @@ def histories(draw: st.DrawFn, case: Data) -> dict[str, list[Data]]:
     lines: dict[str, list[Data]] = {name: [] for name in KINDS}
     names = ["payments"] * 5 + ["chargebacks", *case["tables"]]
     clock = 0.0
-    for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=40)):
+    size = draw(st.integers(1, 45))
+    for name in draw(st.lists(st.sampled_from(names), min_size=size, max_size=size)):
         clock += draw(CLOCK)
         line = dict(draw(KINDS[name]))
         behind, known = draw(BEHIND), draw(MAYBE_LATE)
         if name == "payments":
+            line["payment_id"] = f"p{len(lines[name])}"
             line["amount"], line["currency"] = line.pop("money")
             line["due"] = None if line["due"] is None else at(line["due"])
         if name == "chargebacks":
@@ -322,12 +324,12 @@ def histories(draw: st.DrawFn, case: Data) -> dict[str, list[Data]]:
             line[receipt] = draw(st.sampled_from([at(clock + known), at(clock + known), None]))
         earlier = lines[name]
         if earlier and draw(st.sampled_from([False] * 6 + [True])):
-            again = dict(draw(st.sampled_from(earlier)))
-            if receipt in line:
-                again[receipt] = line[receipt]
-            line = again | draw(st.sampled_from([{}, {}, {"merchant": "z"}]))
-            if name in case["tables"]:
-                line.pop("merchant", None)
+            # what comes again comes now, as it was or with other content, or only with its id
+            again = dict(draw(st.sampled_from(earlier[-6:])))
+            other: Data = {} if name in case["tables"] else {"merchant": "z"}
+            line = draw(st.sampled_from([again, again, again | other, again | {time: line[time]}])) | (
+                {receipt: line[receipt]} if receipt in line else {}
+            )
         lines[name].append(line)
     for name, held in lines.items():
         # a line that can't be read takes the times of the one before it: the first must have some
