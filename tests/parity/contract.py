@@ -343,11 +343,6 @@ def like(value: Value, other: Value, *, written: bool) -> Value:
     return value
 
 
-def ordered(value: float) -> tuple[float, float]:
-    """Floats in their total order: -0.0 is before 0.0."""
-    return value, math.copysign(1.0, value)
-
-
 class Evaluation:
     """Evaluates expressions for one event, at its own place in known order."""
 
@@ -465,7 +460,7 @@ class Evaluation:
             return row.fields[name] if row else None
         amount, target, table = self.of(args[0]), args[1], args[2]
         at = self.of(args[3]) if len(args) > 3 else Time(self.contract.time(self.event))
-        if amount is None:
+        if amount is None or at is None:
             return None
         assert isinstance(amount, Amount)
         if amount.currency == target:
@@ -654,6 +649,8 @@ class Contract:
             if "where" in said and own.of(said["where"]) is not True:
                 continue
             found: Value = own.of(value) if value is not None else True
+            if isinstance(found, float):
+                found += 0.0  # a window holds one zero
             if found is not None:
                 taken.append((found, self.time(event)))
         values = [found for found, _ in taken]
@@ -667,7 +664,7 @@ class Contract:
             return None
         if function in ("min", "max"):
             take: Callable[..., Value] = min if function == "min" else max
-            return take(values, key=rank_of)
+            return take(values, key=lambda v: v.minor if isinstance(v, Amount) else v)
         if function == "seconds_since_last":
             return nearest(Fraction(self.time(current) - taken[-1][1], 10**9))
         return values[0] if function == "first" else values[-1]
@@ -770,9 +767,3 @@ def minor(value: Value) -> Fraction | float:
     assert isinstance(value, Fraction | float | Amount)
     return Fraction(value.minor) if isinstance(value, Amount) else value
 
-
-def rank_of(value: Value) -> Any:
-    """How extremes are found: floats by their total order."""
-    if isinstance(value, Amount):
-        return value.minor
-    return ordered(value) if isinstance(value, float) else value
