@@ -363,6 +363,8 @@ class Evaluation:
         if op == "field":
             assert args[0] == self.event.stream
             return self.event.fields[args[1]]
+        if op == "money":
+            return Fraction(args[0])
         if op in FUNCTIONS:
             return self.contract.aggregate(op, args, self)
         if op in COMPARE:
@@ -392,6 +394,8 @@ class Evaluation:
             return self.looked_up(op, args)
         if op in PARTS:
             return self.part(op, *args)
+        if op in ("is_holiday", "is_session"):
+            return None  # libraries' tables, of which the contract says nothing
         if op == "seconds_between":
             first, second = self.of(args[0]), self.of(args[1])
             if not (isinstance(first, Time) and isinstance(second, Time)):
@@ -578,15 +582,11 @@ class Contract:
         self._label()
         return self.inputs
 
-    def retry(self, seqs: Sequence[int]) -> list[Input]:
-        """Put quarantined inputs through again, as backfills."""
-        again = []
-        for place, seq in enumerate(seqs):
+    def retry(self, seqs: Sequence[int], known: int) -> None:
+        """Put quarantined inputs through again at a time, as backfills."""
+        for seq in seqs:
             old = self.inputs[seq]
-            event = Input(old.stream, place, old.known, old.fields, old.refused, backfill=True)
-            self.take(event)
-            again.append(event)
-        return again
+            self.take(Input(old.stream, seq, known, old.fields, old.refused, backfill=True))
 
     def take(self, event: Input) -> None:
         """Judge one input and decide it."""

@@ -153,7 +153,10 @@ def windows(draw: st.DrawFn) -> list[Any]:
     values = [*exact, *floats]
     if function == "distinct" or function in ("first", "last", "previous"):
         values = [*values, *codes]
-    return [function, draw(st.sampled_from(values)), said]
+    value = draw(st.sampled_from(values))
+    made = [function, value, said]
+    # amounts of each event's own currency are no feature; their ratio is
+    return ["/", field("amount"), made] if value == field("amount") else made
 
 
 ROWS = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from contract import Contract, Input, Near, real
+from contract import Contract
 from drawn import histories, use_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vectors import told
 from ways import Prepared
 
 import headrace as hr
@@ -19,8 +19,6 @@ from headrace.lifecycle.training_set import training_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from contract import Value
 
 QUIET = settings(
     deadline=None,
@@ -44,36 +42,6 @@ def prepared(draw: st.DrawFn) -> Prepared:
     """A use case with a history."""
     case = draw(use_cases())
     return Prepared.of(case, draw(histories(case)))
-
-
-def written(value: Value) -> str | None:
-    """A feature as `ways.written` writes it."""
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, bool):
-        return float(value).hex()
-    number = real(value)
-    return None if number is None else number.hex()
-
-
-def told(event: Input, names: list[str]) -> dict[str, Any]:
-    """What the contract says of an input, in the form of `expected.jsonl`."""
-    line: dict[str, Any] = {
-        "seq": event.seq,
-        "stream": event.stream,
-        "position": event.position,
-        "known_ns": event.known,
-        "verdict": event.verdict,
-    }
-    if event.verdict == "quarantined":
-        line["reason"] = event.reason
-    if event.verdict == "duplicate":
-        line["original"] = event.original
-    if event.features:
-        line["features"] = {name: written(event.features[name]) for name in names}
-        line["outcome"] = event.outcome
-        line["rules"] = event.rules
-    return line
 
 
 @QUIET
@@ -104,7 +72,7 @@ def test_every_way_to_run_gives_the_same_records(made: Prepared, data: st.DataOb
 def test_training_and_frames_see_what_is_served(made: Prepared) -> None:
     contract = Contract(made.data, made.names)
     expected = contract.run(made.lines)
-    decided = [event for event in expected if event.features]
+    decided = [event for event in expected if event.outcome is not None]
     served = made.steps(made.intake(), 10_000)
     features = np.concatenate([batch.decisions.features for batch in served], axis=1)
     table = hr.decide(made.case, made.frames())

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
     from headrace.models.serving import ServedModel
-    from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
 
@@ -126,9 +125,8 @@ class Prepared:
         return Lane(definition or self.definition, KEY, LaneLimits(threads=threads))
 
     def steps(self, intake: HistoryIntake, size: int, threads: int = 1) -> list[JournalBatch]:
-        """Everything through `step`, so many inputs at a time."""
-        lane = self.lane(threads)
-        return [step(lane, inputs) for inputs in intake.batches(0, size)]
+        """The batches of `run`."""
+        return self.run(intake, size, threads)[1]
 
     def with_a_stop(self, intake: HistoryIntake, size: int, stop: int) -> list[JournalBatch]:
         """The same, but after some batches the state goes to bytes and into another lane."""
@@ -171,15 +169,12 @@ class Prepared:
         """What became of every input, in names: the form of `expected.jsonl`."""
         return [line for batch in batches for line in _told(self, lane, batch)]
 
-    def run(self, intake: HistoryIntake, size: int) -> tuple[Lane, list[JournalBatch]]:
-        """The batches and the lane after them."""
-        lane = self.lane()
+    def run(
+        self, intake: HistoryIntake, size: int, threads: int = 1
+    ) -> tuple[Lane, list[JournalBatch]]:
+        """Everything through `step`, so many inputs at a time; the lane after it."""
+        lane = self.lane(threads)
         return lane, [step(lane, inputs) for inputs in intake.batches(0, size)]
-
-
-def one_at_a_time(inputs: Iterable[Inputs]) -> list[Inputs]:
-    """Batches as a list."""
-    return list(inputs)
 
 
 def _told(prepared: Prepared, lane: Lane, batch: JournalBatch) -> list[dict[str, Any]]:
