@@ -254,21 +254,24 @@ class Stream:
 
 
 def in_known_order(streams: Sequence[Stream], lines: Mapping[str, Sequence[Data]]) -> list[Input]:
-    """The lines of all sources in the order in which they were known."""
+    """The lines of all sources in the order in which they were known.
+
+    A line whose times can't be read takes those of the line before it.
+    """
     found: list[tuple[tuple[int, int, int, int], Input]] = []
     for stream in streams:
-        known_at = role(stream.specs, "known_at")
-        last: tuple[int, int] | None = None
+        known_at, event_time = role(stream.specs, "known_at"), role(stream.specs, "event_time")
+        times = {n: spec for n, spec in stream.specs.items() if n in (known_at, event_time)}
+        last = (0, 0)
         for position, line in enumerate(lines.get(stream.name, ())):
             values, refused = read_event(stream.specs, line)
-            event = Input(stream.name, position, 0, values, refused)
-            if refused is None or last is None:
-                assert refused is None, "a source begins with a line that can be read"
-                at = stream.time(event)
-                said = values[known_at] if known_at else None
-                known = said.ns if isinstance(said, Time) else at + stream.arrives_after
-                last = (known, at)
-            event.known = last[0]
+            said, unreadable = read_event(times, line)
+            assert position or not unreadable, "a source begins with a line whose times can be read"
+            if not unreadable:
+                at, known = said[event_time or ""], said.get(known_at or "")
+                assert isinstance(at, Time)
+                last = (known.ns if isinstance(known, Time) else at.ns + stream.arrives_after, at.ns)
+            event = Input(stream.name, position, last[0], values, refused)
             found.append(((*last, stream.rank, position), event))
     return [event for _, event in sorted(found, key=operator.itemgetter(0))]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +51,8 @@ def prepared(draw: st.DrawFn) -> Prepared:
 def test_what_comes_out_is_what_the_contract_says(made: Prepared) -> None:
     contract = Contract(made.data, made.names)
     expected = [told(event, list(made.case.features)) for event in contract.run(made.lines)]
-    lane, batches = made.run(made.intake(), 10_000)
+    with tempfile.TemporaryDirectory() as folder:
+        lane, batches = made.run(made.intake(Path(folder)), 10_000)
     assert made.told(lane, batches) == expected
 
 

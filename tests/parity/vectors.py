@@ -108,8 +108,17 @@ class Vector:
         """What comes out of Headrace, in the form of `expected.jsonl`."""
         lane, batches = self.run()
         told = self.prepared.told(lane, batches)
+        digests = self.digests(batches)
+        return [
+            line if digest is None else line | {"digest": digest}
+            for line, digest in zip(told, digests, strict=True)
+        ]
+
+    def digests(self, batches: list[JournalBatch]) -> list[str | None]:
+        """Of each record; None of what could not be read, whose record tells how it was written."""
+        typed = np.concatenate([batch.inputs.row >= 0 for batch in batches])
         digests = self.prepared.digests(batches)
-        return [line | {"digest": d} for line, d in zip(told, digests, strict=True)]
+        return [digest if there else None for digest, there in zip(digests, typed, strict=True)]
 
     def by_contract(self, scores: dict[int, float]) -> list[Line]:
         """What the contract says; what it does not give to the last bit is a `Near`."""
