@@ -9,52 +9,23 @@ The contract is docs/concepts: time-and-order.md, windows.md and exact-numbers.m
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import operator
-import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
+
+from contract_expressions import COMPARE, NEAR, Evaluation, kleene, literal
+from contract_values import Amount, Time, duration, nearest, read_event, real
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-#: An exact number, a float, a truth value, a text or code, a time, an amount, or missing.
-Value: TypeAlias = "Fraction | float | bool | str | Time | Amount | None"
-Data: TypeAlias = "Mapping[str, Any]"
+    from contract_values import Data, Value
 
-UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}
-UNITS |= {"us": 10**3, "ns": 1}
-#: Digits after the point, by ISO 4217, of the currencies that cases use.
-DIGITS = {"EUR": 2, "USD": 2, "GBP": 2, "JPY": 0, "KWD": 3, "CLF": 4}
-COUNTRIES = {"DE", "FR", "US", "JP"}
-LIMIT = 2**53 - 1
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", flags=re.ASCII
-)
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?", flags=re.ASCII)
-
-
-@dataclass(frozen=True, order=True)
-class Time:
-    """Nanoseconds since 1970."""
-
-    ns: int
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Minor units of a currency that differs from event to event."""
-
-    minor: int
-    currency: str
-
-
-class Near(float):
-    """A float that the contract gives to within a few units in the last place."""
+ALWAYS_FLOAT = {"sum", "mean", "variance", "std", "seconds_since_last", "seconds_between"}
+ALWAYS_FLOAT |= {"*", "/", "sqrt", "floor"}
+WITHOUT_VALUE = {"count", "seconds_since_last"}
 
 
 @dataclass(eq=False)
@@ -81,112 +52,6 @@ class Input:
     def rule(self) -> str | None:
         """The rule that decided."""
         return self.rules[0] if self.rules else None
-
-
-def duration(text: str) -> int:
-    """A length of time in nanoseconds."""
-    return sum(int(n) * UNITS[unit] for n, unit in re.findall(r"(\d+)(ms|us|ns|[dhms])", text))
-
-
-def nearest(value: Fraction) -> float | None:
-    """The nearest float, ties to even; missing where it is not finite."""
-    try:
-        return value.numerator / value.denominator
-    except OverflowError:
-        return None
-
-
-def real(value: Value) -> float | None:
-    """A number as a float: money in major units, an amount of its own currency in minor ones."""
-    if isinstance(value, Amount):
-        value = Fraction(value.minor)
-    if isinstance(value, Fraction):
-        return nearest(value)
-    return value if isinstance(value, float) else None
-
-
-class Refused(Exception):
-    """Why a value is not what its field says."""
-
-
-# --- reading -----------------------------------------------------------------------------------
-
-
-def exact(text: str, digits: int) -> Fraction:
-    """A number by its digits, of which at most so many may stand after the point."""
-    if not NUMBER.fullmatch(text):
-        raise Refused("wrong type")
-    value = Fraction(text)
-    if (value * 10**digits).denominator != 1:
-        raise Refused("too many digits")
-    if abs(value * 10**digits) > LIMIT:
-        raise Refused("out of range")
-    return value
-
-
-def stamp(text: str) -> int:
-    """A time with its offset, as nanoseconds since 1970."""
-    found = STAMP.fullmatch(text)
-    if not found:
-        raise Refused("bad time")
-    moment = dt.datetime.fromisoformat(found[1] + found[3].replace("Z", "+00:00"))
-    seconds = (moment - EPOCH) // dt.timedelta(seconds=1)
-    return seconds * 10**9 + int((found[2] or "").ljust(9, "0"))
-
-
-def read(spec: Data, given: object, currency: str | None) -> Value:  # noqa: PLR0911 - one way for each type
-    """One value of one type."""
-    kind, text = spec["type"], str(given)
-    if kind in ("event_time", "known_at", "time"):
-        return Time(stamp(text))
-    if kind == "money":
-        if "currency" in spec:
-            return exact(text, DIGITS[spec["currency"]])
-        assert currency is not None
-        amount = exact(text, DIGITS[currency])
-        return Amount(int(amount * 10 ** DIGITS[currency]), currency)
-    if kind in ("decimal", "int"):
-        return exact(text, spec.get("scale", 0))
-    if kind == "float":
-        return float(text)
-    if kind == "bool":
-        return bool(given)
-    if kind == "currency" and text not in DIGITS:
-        raise Refused("unknown currency")
-    if kind == "country" and text not in COUNTRIES:
-        raise Refused("unknown country")
-    if kind in ("id", "key", "ref") and not text:
-        raise Refused("empty")
-    return text
-
-
-def read_event(specs: Data, line: Data) -> tuple[dict[str, Value], str | None]:
-    """The fields of one line, and why it is refused: the first bad field of the schema says so."""
-    values: dict[str, Value] = {}
-    wrong: dict[str, str] = {}
-    # an amount is read after its currency, wherever that stands
-    for name, spec in sorted(specs.items(), key=lambda item: "currency_field" in item[1]):
-        given = line.get(name)
-        values[name] = None
-        if given is None:
-            if not (spec.get("optional") or spec["type"] == "known_at"):
-                wrong[name] = "missing"
-            continue
-        currency = spec.get("currency_field")
-        if currency in wrong:
-            continue
-        if currency is not None and values[currency] is None:
-            wrong[name] = "currency missing"
-            continue
-        try:
-            code = values[currency] if currency is not None else None
-            values[name] = read(spec, given, str(code))
-        except Refused as refused:
-            wrong[name] = str(refused)
-    return values, next((wrong[name] for name in specs if name in wrong), None)
-
-
-# --- known order and acceptance ----------------------------------------------------------------
 
 
 def role(specs: Data, kind: str) -> str | None:
@@ -270,261 +135,13 @@ def in_known_order(streams: Sequence[Stream], lines: Mapping[str, Sequence[Data]
             if not unreadable:
                 at, known = said[event_time or ""], said.get(known_at or "")
                 assert isinstance(at, Time)
-                last = (known.ns if isinstance(known, Time) else at.ns + stream.arrives_after, at.ns)
+                last = (
+                    known.ns if isinstance(known, Time) else at.ns + stream.arrives_after,
+                    at.ns,
+                )
             event = Input(stream.name, position, last[0], values, refused)
             found.append(((*last, stream.rank, position), event))
     return [event for _, event in sorted(found, key=operator.itemgetter(0))]
-
-
-# --- expressions -------------------------------------------------------------------------------
-
-
-def finite(value: float) -> float | None:
-    """A result that is not finite is missing."""
-    return value if math.isfinite(value) else None
-
-
-def guarded(function: Callable[..., float], *given: float | None) -> float | None:
-    """A function of floats; missing where an argument is, or where it has no finite result."""
-    words = [item for item in given if item is not None]
-    if len(words) < len(given):
-        return None
-    try:
-        return finite(function(*words))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return None
-
-
-def haversine(a: float, b: float, c: float, d: float) -> float:
-    """Kilometres between two places in degrees, on a sphere of 6371.0088 km."""
-    lat, lon, other_lat, other_lon = (math.radians(value) for value in (a, b, c, d))
-    half = math.sin((other_lat - lat) / 2) ** 2
-    half += math.cos(lat) * math.cos(other_lat) * math.sin((other_lon - lon) / 2) ** 2
-    return 2 * 6371.0088 * math.asin(math.sqrt(min(1.0, half)))
-
-
-NEAR: dict[str, Callable[..., float]] = {
-    "log": math.log,
-    "log1p": math.log1p,
-    "exp": math.exp,
-    "**": math.pow,
-    "great_circle": haversine,
-}
-COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-PARTS: dict[str, Callable[[dt.datetime], int | bool]] = {
-    "hour": lambda t: t.hour,
-    "minute": lambda t: t.minute,
-    "minute_of_day": lambda t: 60 * t.hour + t.minute,
-    "weekday": lambda t: t.weekday(),
-    "day": lambda t: t.day,
-    "month": lambda t: t.month,
-    "year": lambda t: t.year,
-    "day_of_year": lambda t: t.timetuple().tm_yday,
-    "is_weekend": lambda t: t.weekday() >= 5,
-}
-
-
-def literal(value: object) -> Value:
-    """A value that stands in an expression."""
-    if isinstance(value, bool | float | str) or value is None:
-        return value
-    assert isinstance(value, int)
-    return Fraction(value)
-
-
-def like(value: Value, other: Value, *, written: bool) -> Value:
-    """A literal beside an exact number is exact: what its spelling says."""
-    if written and isinstance(other, Fraction) and isinstance(value, float):
-        return Fraction(repr(value))
-    return value
-
-
-class Evaluation:
-    """Evaluates expressions for one event, at its own place in known order."""
-
-    def __init__(self, contract: Contract, event: Input) -> None:
-        self.contract = contract
-        self.event = event
-
-    def of(self, expression: Any) -> Value:
-        """The value of an expression."""
-        if not isinstance(expression, list):
-            return literal(expression)
-        known = self.event.memory
-        if id(expression) not in known:
-            known[id(expression)] = self._of(expression[0], expression[1:])
-        return known[id(expression)]
-
-    def _of(self, op: str, args: list[Any]) -> Value:  # noqa: C901, PLR0911 - one way for each
-        if op == "field":
-            assert args[0] == self.event.stream
-            return self.event.fields[args[1]]
-        if op == "money":
-            return Fraction(args[0])
-        if op in FUNCTIONS:
-            return self.contract.aggregate(op, args, self)
-        if op in COMPARE:
-            return self.compared(op, *args)
-        if op in ("&", "|"):
-            return kleene(self.of(args[0]), self.of(args[1]), absorbing=op == "|")
-        if op == "~":
-            value = self.of(args[0])
-            return None if value is None else not value
-        if op == "missing":
-            return self.of(args[0]) is None
-        if op == "in":
-            value = self.of(args[0])
-            members = [like(literal(m), value, written=True) for m in args[1]]
-            return None if value is None else value in members
-        if op == "when":
-            return self.chosen(args)
-        if op == "coalesce":
-            given = self.alike(args)
-            return next((value for value in given if value is not None), None)
-        if op in ("minimum", "maximum"):
-            return extreme(self.alike(args), least=op == "minimum")
-        if op == "clip":
-            value, low, high = self.alike(args)
-            return extreme([extreme([value, low], least=False), high], least=True)
-        if op in ("in_currency", "as_of"):
-            return self.looked_up(op, args)
-        if op in PARTS:
-            return self.part(op, *args)
-        if op in ("is_holiday", "is_session"):
-            return None  # libraries' tables, of which the contract says nothing
-        if op == "seconds_between":
-            first, second = self.of(args[0]), self.of(args[1])
-            if not (isinstance(first, Time) and isinstance(second, Time)):
-                return None
-            return nearest(Fraction(second.ns - first.ns, 10**9))
-        return self.number(op, [self.of(arg) for arg in args])
-
-    def number(self, op: str, given: list[Value]) -> Value:  # noqa: PLR0911 - one way for each
-        """Arithmetic: exact for sums of exact numbers, else floats."""
-        if op in NEAR:
-            found = guarded(NEAR[op], *map(real, given))
-            return None if found is None else Near(found)
-        if None in given:
-            return None
-        if op in ("neg", "abs"):
-            change = operator.neg if op == "neg" else abs
-            value: Value = change(given[0])
-            return value
-        if op == "floor" and isinstance(given[0], Fraction):
-            return nearest(Fraction(math.floor(nearest(given[0]) or 0.0)))
-        if op in ("+", "-") and all(isinstance(value, Fraction) for value in given):
-            return given[0] + given[1] if op == "+" else given[0] - given[1]  # type: ignore[operator]  # fractions
-        floats: dict[str, Callable[..., float]] = {
-            "+": operator.add,
-            "-": operator.sub,
-            "*": operator.mul,
-            "/": operator.truediv,
-            "sqrt": math.sqrt,
-            "floor": lambda x: math.copysign(float(math.floor(x)), x) if x else x,
-        }
-        return guarded(floats[op], *map(real, given))
-
-    def compared(self, op: str, left: Any, right: Any) -> Value:
-        """A comparison; missing where a side is."""
-        a, b = self.of(left), self.of(right)
-        if a is None or b is None:
-            return None
-        a = like(a, b, written=not isinstance(left, list))
-        b = like(b, a, written=not isinstance(right, list))
-        if isinstance(a, float) or isinstance(b, float):
-            return COMPARE[op](real(a), real(b))
-        return COMPARE[op](a, b)
-
-    def alike(self, args: Sequence[Any]) -> list[Value]:
-        """Values of one type: all exact, or all floats."""
-        given = [self.of(arg) for arg in args]
-        written = [not isinstance(arg, list) for arg in args]
-        if self.contract.any_float(args):
-            return [real(v) if isinstance(v, Fraction | float) else v for v in given]
-        return [
-            Fraction(repr(v)) if w and isinstance(v, float) else v
-            for v, w in zip(given, written, strict=True)
-        ]
-
-    def chosen(self, args: Sequence[Any]) -> Value:
-        """`when(...).then(...).otherwise(...)`."""
-        then, otherwise = self.alike(args[1:])
-        return then if self.of(args[0]) is True else otherwise
-
-    def looked_up(self, op: str, args: list[Any]) -> Value:
-        """A row of a table as of a time and of what was known."""
-        if op == "as_of":
-            table, name, at, keys = args
-            asked = {key: self.of(value) for key, value in keys.items()}
-            row = self.contract.row(table, asked, self.of(at), self.event.seq)
-            return row.fields[name] if row else None
-        amount, target, table = self.of(args[0]), args[1], args[2]
-        at = self.of(args[3]) if len(args) > 3 else Time(self.contract.time(self.event))
-        if amount is None or at is None:
-            return None
-        assert isinstance(amount, Amount)
-        if amount.currency == target:
-            return Fraction(amount.minor, 10 ** DIGITS[target])
-        row = self.contract.row(
-            table, {"base": amount.currency, "quote": target}, at, self.event.seq
-        )
-        rate = row.fields["rate"] if row else None
-        if rate is None:
-            return None
-        assert isinstance(rate, Fraction)
-        worth = Fraction(amount.minor, 10 ** DIGITS[amount.currency]) * rate
-        minor = round(worth * 10 ** DIGITS[target])  # ties to even
-        return Fraction(minor, 10 ** DIGITS[target]) if abs(minor) <= LIMIT else None
-
-    def part(self, op: str, time: Any, zone: str) -> Value:
-        """A part of local time."""
-        at = self.of(time)
-        if not isinstance(at, Time):
-            return None
-        moment = EPOCH + dt.timedelta(microseconds=at.ns // 1_000)
-        found = PARTS[op](moment.astimezone(ZoneInfo(zone)))
-        return found if isinstance(found, bool) else Fraction(found)
-
-
-def extreme(given: Sequence[Value], *, least: bool) -> Value:
-    """The least or greatest of values; missing if one is."""
-    if None in given:
-        return None
-    take: Callable[..., Value] = min if least else max
-    return take(given)
-
-
-def kleene(a: Value, b: Value, *, absorbing: bool) -> Value:
-    """And, or: what absorbs wins even over missing."""
-    if a is absorbing or b is absorbing:
-        return absorbing
-    return None if a is None or b is None else not absorbing
-
-
-# --- windows -----------------------------------------------------------------------------------
-
-FUNCTIONS = {
-    "count",
-    "sum",
-    "mean",
-    "variance",
-    "std",
-    "min",
-    "max",
-    "first",
-    "last",
-    "previous",
-    "distinct",
-    "seconds_since_last",
-}
-WITHOUT_VALUE = {"count", "seconds_since_last"}
 
 
 def down(time: int, every: int) -> int:
@@ -627,13 +244,9 @@ class Contract:
     def is_float(self, expression: list[Any]) -> bool:
         """Whether an expression is a float by its definition, whatever its value."""
         op, args = expression[0], expression[1:]
-        if op == "field":
+        if op in ("field", "as_of"):
             return bool(self.streams[args[0]].specs[args[1]]["type"] == "float")
-        if op == "as_of":
-            return bool(self.streams[args[0]].specs[args[1]]["type"] == "float")
-        if op in ("sum", "mean", "variance", "std", "seconds_since_last", "seconds_between"):
-            return True
-        if op in ("*", "/", "sqrt", "floor") or op in NEAR:
+        if op in ALWAYS_FLOAT or op in NEAR:
             return True
         if op in ("min", "max", "first", "last", "previous", "neg", "abs"):
             return self.any_float(args[:1])
@@ -641,7 +254,9 @@ class Contract:
             return self.any_float(args)
         return op == "when" and self.any_float(args[1:])
 
-    def aggregate(self, function: str, args: list[Any], now: Evaluation) -> Value:
+    def aggregate(  # noqa: C901, PLR0911 - one way for each function
+        self, function: str, args: list[Any], now: Evaluation
+    ) -> Value:
         """What a window amounts to for an event."""
         said = args[-1]
         current = now.event
@@ -696,8 +311,6 @@ class Contract:
         ]
         return sorted(found, key=stream.time)
 
-    # --- policy and labels ---------------------------------------------------------------------
-
     def _apply_policy(self, event: Input) -> None:
         policy = self.case.get("policy")
         if policy is None:
@@ -711,8 +324,8 @@ class Contract:
         event.rules = [name for _, name in matched]
         event.outcome = matched[0][0] if matched else policy["otherwise"]
 
-    def holds(self, condition: list[Any], event: Input) -> Value:
-        """Whether a condition over features, fields and the score holds; missing if it can't say."""
+    def holds(self, condition: list[Any], event: Input) -> Value:  # noqa: PLR0911 - one way for each
+        """Whether a condition over features, fields and the score holds, as far as it can say."""
         op, args = condition[0], condition[1:]
         if op in ("&", "|"):
             parts = [self.holds(part, event) for part in args]
@@ -769,4 +382,3 @@ def minor(value: Value) -> Fraction | float:
     """A number that can be summed."""
     assert isinstance(value, Fraction | float | Amount)
     return Fraction(value.minor) if isinstance(value, Amount) else value
-

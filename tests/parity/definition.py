@@ -67,7 +67,9 @@ def declared(name: str, fields: Data, base: type, classes: Mapping[str, type]) -
     annotations: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for field, spec in fields.items():
-        kind = hr.Ref[classes[spec["to"]]] if spec["type"] == "ref" else TYPES[spec["type"]]  # type: ignore[misc]  # a class that is made here
+        is_ref = spec["type"] == "ref"
+        # as `hr.Ref[Payment]`, of a class that is made here
+        kind = hr.Ref.__class_getitem__(classes[spec["to"]]) if is_ref else TYPES[spec["type"]]  # type: ignore[attr-defined]  # of every generic class
         annotations[field] = kind | None if spec.get("optional") else kind
         said = {k: v for k, v in spec.items() if k not in ("type", "optional", "to")}
         if said:
@@ -110,11 +112,9 @@ class Builder:
             ]
             otherwise = hr.outcome(policy["otherwise"]).outcome  # type: ignore[attr-defined]  # the maker carries its outcome
             more["policy"] = hr.Policy(*rules, otherwise=otherwise)
-        return hr.UseCase(
-            name=case["name"], on=self.streams[case["on"]], features=features, **more
-        )
+        return hr.UseCase(name=case["name"], on=self.streams[case["on"]], features=features, **more)
 
-    def of(self, said: Any) -> Any:  # noqa: PLR0911 - one way for each
+    def of(self, said: Any) -> Any:  # noqa: C901, PLR0911 - one way for each
         """An expression."""
         if not isinstance(said, list):
             return said

@@ -111,6 +111,8 @@ CONDITIONS = [
 ]
 LOSSES = [field("loss", "chargebacks"), ["abs", field("loss", "chargebacks")]]
 WINDOWS = ["1s", "5s", "30s", "2m", "1h"]
+EXTREMES = ["min", "max"]
+PLACED = ["first", "last", "previous"]
 MOMENTS = ["sum", "mean", "variance", "std"]
 
 
@@ -120,8 +122,7 @@ def windows(draw: st.DrawFn) -> list[Any]:
     of_chargebacks = draw(st.sampled_from([False, False, False, True]))
     function = draw(
         st.sampled_from(
-            ["count", *MOMENTS, *MOMENTS, "min", "max", "first", "last", "previous", "distinct"]
-            + ["seconds_since_last"]
+            ["count", *MOMENTS, *MOMENTS, *EXTREMES, *PLACED, "distinct", "seconds_since_last"]
         )
     )
     said: Data = {"window": draw(st.sampled_from(WINDOWS))}
@@ -143,7 +144,7 @@ def windows(draw: st.DrawFn) -> list[Any]:
         said["delay"] = delayed
     elif function not in ("previous", "seconds_since_last"):
         said["include_current"] = draw(st.booleans())
-    bucketed = function in ("count", "min", "max", *MOMENTS)
+    bucketed = function in ("count", *EXTREMES, *MOMENTS)
     if bucketed and draw(st.sampled_from([False, False, True])):
         # buckets hold exact numbers alone
         said["every"] = draw(st.sampled_from(["1s", said["window"]]))
@@ -151,7 +152,7 @@ def windows(draw: st.DrawFn) -> list[Any]:
     if function in ("count", "seconds_since_last"):
         return [function, said]
     values = [*exact, *floats]
-    if function == "distinct" or function in ("first", "last", "previous"):
+    if function in ("distinct", *PLACED):
         values = [*values, *codes]
     value = draw(st.sampled_from(values))
     made = [function, value, said]
@@ -299,7 +300,12 @@ LIMITS = st.fixed_dictionaries(
         "weight": st.sampled_from([None, 0.5, -0.0, 1e-9]),
     }
 )
-KINDS = {"payments": PAYMENTS, "chargebacks": CHARGEBACKS, "rates": RATES, "limits": LIMITS}
+KINDS: dict[str, st.SearchStrategy[Data]] = {
+    "payments": PAYMENTS,
+    "chargebacks": CHARGEBACKS,
+    "rates": RATES,
+    "limits": LIMITS,
+}
 
 
 @st.composite
@@ -330,8 +336,8 @@ def histories(draw: st.DrawFn, case: Data) -> dict[str, list[Data]]:
             # what comes again comes now, as it was or with other content, or only with its id
             again = dict(draw(st.sampled_from(earlier[-6:])))
             other: Data = {} if name in case["tables"] else {"merchant": "z"}
-            line = draw(st.sampled_from([again, again, again | other, again | {time: line[time]}])) | (
-                {receipt: line[receipt]} if receipt in line else {}
-            )
+            line = draw(
+                st.sampled_from([again, again, again | other, again | {time: line[time]}])
+            ) | ({receipt: line[receipt]} if receipt in line else {})
         lines[name].append(line)
     return lines

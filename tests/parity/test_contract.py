@@ -79,7 +79,9 @@ def test_training_and_frames_see_what_is_served(made: Prepared) -> None:
     served = made.steps(made.intake(), 10_000)
     features = np.concatenate([batch.decisions.features for batch in served], axis=1)
     table = hr.decide(made.case, made.frames())
-    verdicts = {e.position: (e.verdict, e.reason, e.outcome) for e in expected if e.stream == "payments"}
+    verdicts = {
+        e.position: (e.verdict, e.reason, e.outcome) for e in expected if e.stream == "payments"
+    }
     columns = [table[name].to_pylist() for name in ("status", "reason", "outcome")]
     assert list(zip(*columns, strict=True)) == [verdicts[row] for row in range(len(table))]
     computed = hr.compute(made.case, made.frames())

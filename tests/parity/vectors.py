@@ -1,4 +1,4 @@
-"""Conformance vectors: plain data files, and what every runtime, processor and kernel must make of them.
+"""Conformance vectors: plain data files, and what every runtime and kernel must make of them.
 
     python tests/parity/vectors.py            write expected.jsonl anew, and show what changed
     python tests/parity/vectors.py --check    show what comes out otherwise; 1 if anything does
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from contract import Contract, Near, Time, nearest, real, stamp
+from contract import Contract
+from contract_values import real, stamp
 from ways import Prepared
 
 import headrace as hr
@@ -27,7 +28,8 @@ from headrace.pipeline.step import step
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contract import Input, Value
+    from contract import Input
+    from contract_values import Value
 
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.lane import Lane

@@ -12,7 +12,6 @@ import pyarrow as pa
 from definition import Builder
 
 from headrace.adapters.opening import open_file, open_frame
-from headrace.core.columns import unpack_letters
 from headrace.definitions.plan import Plan
 from headrace.journal.batch import InputKind
 from headrace.journal.canonical import RecordWriter, records
