@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.resources
 import math
 import operator
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -31,6 +33,14 @@ FUNCTIONS = {
     "distinct",
     "seconds_since_last",
 }
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """A zone of the package tzdata: a machine's own tables may be of another version."""
+    resource = importlib.resources.files("tzdata.zoneinfo").joinpath(*name.split("/"))
+    with resource.open("rb") as stream:
+        return ZoneInfo.from_file(stream, key=name)
 
 
 def finite(value: float) -> float | None:
@@ -242,7 +252,7 @@ class Evaluation:
         if not isinstance(at, Time):
             return None
         moment = EPOCH + dt.timedelta(microseconds=at.ns // 1_000)
-        found = PARTS[op](moment.astimezone(ZoneInfo(zone)))
+        found = PARTS[op](moment.astimezone(zone_of(zone)))
         return found if isinstance(found, bool) else Fraction(found)
 
 

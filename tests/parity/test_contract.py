@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 QUIET = settings(
     deadline=None,
-    max_examples=80,
+    max_examples=40,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+MANY = settings(QUIET, max_examples=150)
 NEVER = np.iinfo(np.int64).max
 
 
@@ -46,7 +47,7 @@ def prepared(draw: st.DrawFn) -> Prepared:
     return Prepared.of(case, draw(histories(case)))
 
 
-@QUIET
+@MANY
 @given(prepared())
 def test_what_comes_out_is_what_the_contract_says(made: Prepared) -> None:
     contract = Contract(made.data, made.names)
@@ -56,6 +57,7 @@ def test_what_comes_out_is_what_the_contract_says(made: Prepared) -> None:
     assert made.told(lane, batches) == expected
 
 
+@pytest.mark.slow
 @QUIET
 @given(prepared(), st.data())
 def test_every_way_to_run_gives_the_same_records(made: Prepared, data: st.DataObject) -> None:
