@@ -69,6 +69,10 @@ def open_frame(frame: object, stream: str, schema: Schema) -> TableHistory:
 
 def _table(name: str, stream: str, schema: Schema, chunks: Iterable[Chunk]) -> TableHistory:
     held = list(chunks)
+    if not held:
+        # no rows and no chunk: what no lines are parsed into has the columns all the same
+        nothing = JsonLines(schema).parse(b"")
+        return TableHistory(name, stream, schema, nothing, lambda row: _row_bytes(held, row))
     parsed = [chunk.parsed(schema) for chunk in held]
     rejected = [
         (chunk.first + int(part.rejections.rows[i]), part.rejections[i])

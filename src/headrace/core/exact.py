@@ -45,19 +45,30 @@ def workspace() -> Workspace:
     return np.zeros((6, WIDTH), dtype=np.int64)
 
 
+@inner_kernel
+def _signed(word: np.uint64) -> int:
+    """The signed integer of the same 64 bits."""
+    signed: int = np.int64(word)  # type: ignore[assignment]  # integers are of one kind in a kernel
+    return signed
+
+
 @kernel
 def add_wide(high: int, low: int, more_high: int, more_low: int) -> tuple[int, int]:
-    """The sum of two 128-bit integers, modulo 2 ** 128."""
-    total = low + more_low
-    carry = 1 if np.uint64(total) < np.uint64(low) else 0
-    return high + more_high + carry, total
+    """The sum of two 128-bit integers, modulo 2 ** 128.
+
+    Unsigned: compiled code may assume that signed numbers never overflow.
+    """
+    total = np.uint64(low) + np.uint64(more_low)
+    carry = np.uint64(1 if total < np.uint64(low) else 0)
+    return _signed(np.uint64(high) + np.uint64(more_high) + carry), _signed(total)
 
 
 @kernel
 def subtract_wide(high: int, low: int, less_high: int, less_low: int) -> tuple[int, int]:
     """The difference of two 128-bit integers, modulo 2 ** 128."""
-    borrow = 1 if np.uint64(low) < np.uint64(less_low) else 0
-    return high - less_high - borrow, low - less_low
+    borrow = np.uint64(1 if np.uint64(low) < np.uint64(less_low) else 0)
+    above = np.uint64(high) - np.uint64(less_high) - borrow
+    return _signed(above), _signed(np.uint64(low) - np.uint64(less_low))
 
 
 @kernel
@@ -68,7 +79,8 @@ def multiply_wide(a: int, b: int) -> tuple[int, int]:
     lowest = np.uint64(a_low) * np.uint64(b_low)
     middle = int(a_high * b_low + np.int64(lowest >> np.uint64(32)))
     cross = a_low * b_high + (middle & _LIMB)
-    return a_high * b_high + (middle >> 32) + (cross >> 32), a * b
+    below = _signed(np.uint64(a) * np.uint64(b))
+    return a_high * b_high + (middle >> 32) + (cross >> 32), below
 
 
 @kernel

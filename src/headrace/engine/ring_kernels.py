@@ -74,9 +74,11 @@ def ordered(bits: int) -> int:
 
 @inner_kernel
 def earlier(time: int, span: int) -> int:
-    """`time - span`, or the least time there is."""
-    moved = time - span
-    return moved if moved <= time else LEAST
+    """`time - span`, or the least time there is.
+
+    It is asked before, not after: compiled code may assume that signed numbers never overflow.
+    """
+    return time - span if time >= LEAST + span else LEAST
 
 
 @inner_kernel

@@ -337,6 +337,15 @@ def test_idle_keys_are_forgotten_and_their_memory_is_used_again() -> None:
     assert engine.memory().keys[0] < 2_000
 
 
+def test_a_window_may_begin_before_the_least_time() -> None:
+    long = Aggregate(Function.COUNT, 0, window_ns=2**62)
+    short = Aggregate(Function.LAST, 0, value=COUNTED, window_ns=2)
+    plan = plan_of((Group("p", ("card",), ("card",), 0, ()),), (long, short))
+    inputs = [Input("p", LEAST + 1 + n, dict(ONE.fields) | {"id": n, "count": n}) for n in range(3)]
+    np.testing.assert_array_equal(run(plan, inputs, 3), [[1, 0], [2, 1], [3, 2]])
+    np.testing.assert_array_equal(run(plan, inputs, 3), expected(plan, inputs))
+
+
 def test_many_events_of_one_key_have_the_right_extremes() -> None:
     drawn = random.Random(1)
     items = tuple(
