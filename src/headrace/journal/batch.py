@@ -222,6 +222,7 @@ class JournalBatch:
         controls: Sequence number and JSON of each control record, ascending.
         measured: Times of the batch.
         positions: For each source by name, where it goes on.
+        categories: What the codes of texts stand for, those that the decisions' features have.
     """
 
     first_seq: int
@@ -232,6 +233,7 @@ class JournalBatch:
     controls: Sequence[tuple[int, bytes]] = ()
     measured: Measured = field(default_factory=Measured)
     positions: Mapping[str, Position] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)

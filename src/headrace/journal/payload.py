@@ -67,6 +67,7 @@ class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons_most: int = 0
     positions: dict[str, Position] = {}
     measured: Measured = Measured()
+    categories: dict[int, str] = {}
 
 
 _DECODER = msgspec.json.Decoder(Preamble)
@@ -89,6 +90,7 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
             len(batch.decisions.reason_feature),
             dict(batch.positions),
             batch.measured,
+            dict(batch.categories),
         )
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
@@ -219,6 +221,7 @@ def _decoded(
         _controls(sections),
         sections.preamble.measured,
         sections.preamble.positions,
+        sections.preamble.categories,
     )
     return batch, columns.numbers("leaf")
 
