@@ -284,6 +284,7 @@ def test_the_worst_case_counts_every_group() -> None:
     assert [size.entry_bytes for size in sizes] == [16, 24]
     assert worst_case_bytes(made, 10, 100) < worst_case_bytes(made, 11, 100)
     assert "payment by card" in str(sizes[0])
+    assert [size.entries for size in group_sizes(made, 1, 1)] == [4, 4]
 
 
 def test_labels_refer_to_their_stream() -> None:
