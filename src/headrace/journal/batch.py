@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -234,6 +235,29 @@ class JournalBatch:
     measured: Measured = field(default_factory=Measured)
     positions: Mapping[str, Position] = field(default_factory=dict)
     categories: Mapping[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of_control(seq: int, record: Mapping[str, object], now_ns: int) -> JournalBatch:
+        """A control record, alone in its batch.
+
+        Args:
+            seq: Its sequence number.
+            record: What is recorded: `control` says what sort of thing it is.
+            now_ns: When it was received.
+        """
+        inputs = {name: np.zeros(1, dtype) for name, dtype in INPUT_TYPES.items()}
+        for name, value in {
+            "stream": CONTROL_STREAM,
+            "kind": InputKind.CONTROL,
+            "row": -1,
+            "position": -1,
+            "received_ns": now_ns,
+            "original_seq": -1,
+            "read_ns": now_ns,
+        }.items():
+            inputs[name][0] = value
+        encoded = msgspec.json.encode(record, order="sorted")
+        return JournalBatch(seq, Inputs(**inputs), controls=[(seq, encoded)])
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -1,4 +1,4 @@
-"""The journal as tables for people and SQL: `decisions`, `inputs`, `quarantine`.
+"""The journal as tables for people and SQL: `decisions`, `inputs`, `quarantine`, `controls`.
 
 Values are given as what they mean: times as timestamps, money of a fixed currency and decimals as
 exact decimals (money whose currency is a field stays in minor units), codes as their letters or
@@ -40,12 +40,13 @@ def tables(folder: Path, from_seq: int = 0) -> dict[str, Any]:
         `policy`.
         `inputs`: one row per input, whatever became of it.
         `quarantine`: one row per quarantined input.
+        `controls`: one row per control record, an erasure, say: `record` is its JSON.
 
     Raises:
         NotFound: There is no journal.
         JournalError: It cannot be read.
     """
-    parts: dict[str, list[Any]] = {"decisions": [], "inputs": [], "quarantine": []}
+    parts: dict[str, list[Any]] = {name: [] for name in _MAKERS}
     for stored in stored_batches(folder, from_seq):
         batch, header = stored.batch(), stored.header
         for name, make in _MAKERS.items():
@@ -136,13 +137,15 @@ def category(coded: str, code: int, texts: Mapping[int, str]) -> str | None:
 def _inputs(batch: JournalBatch, header: JournalHeader) -> Any:
     inputs = batch.inputs
     original = inputs.original_seq
+    control = pa.array(inputs.kind == InputKind.CONTROL)
+    sources = _named(header.sources, inputs.source)
     return pa.table(
         {
             "seq": pa.array(np.arange(batch.first_seq, batch.next_seq)),
             "stream": _streams(inputs.stream, header),
             "kind": _named([kind.name.lower() for kind in InputKind], inputs.kind),
-            "source": _named(header.sources, inputs.source),
-            "position": pa.array(inputs.position),
+            "source": pa.compute.if_else(control, None, sources),
+            "position": pa.compute.if_else(control, None, pa.array(inputs.position)),
             "received": _times(inputs.received_ns),
             "reason": _named(header.reasons, inputs.reason),
             "original_seq": pa.array(original, mask=original < 0),
@@ -176,10 +179,22 @@ def _quarantine(batch: JournalBatch, header: JournalHeader) -> Any:
     )
 
 
+def _controls(batch: JournalBatch, _header: JournalHeader) -> Any:
+    seqs = np.array([seq for seq, _ in batch.controls], dtype=np.int64)
+    return pa.table(
+        {
+            "seq": pa.array(seqs),
+            "received": _times(batch.inputs.received_ns[seqs - batch.first_seq]),
+            "record": pa.array([record.decode() for _, record in batch.controls], pa.string()),
+        }
+    )
+
+
 _MAKERS: dict[str, Callable[[JournalBatch, JournalHeader], Any]] = {
     "decisions": decision_table,
     "inputs": _inputs,
     "quarantine": _quarantine,
+    "controls": _controls,
 }
 
 
