@@ -250,7 +250,7 @@ def test_lines_do_not_matter_for_the_digest() -> None:
     assert first.digest() == GOLDEN
 
 
-GOLDEN = "cd6f8922497625921642770933c7257fd23fa39fd9754a20afe1e98b0ef43625"
+GOLDEN = "f96986a46b11b84e47a7e254f172f0668e5e2c907021471958ff88b78ae29d54"
 
 
 def test_texts_for_reasons() -> None:
