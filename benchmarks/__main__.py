@@ -4,7 +4,16 @@ import subprocess
 import sys
 
 #: The shorter ones first; each prints its own tables, and says what it was compared with.
-BENCHMARKS = ("json_lines", "door", "engine", "scorer", "journal", "throughput", "handbook")
+BENCHMARKS = (
+    "json_lines",
+    "door",
+    "engine",
+    "memory",
+    "scorer",
+    "journal",
+    "throughput",
+    "handbook",
+)
 
 
 def main() -> int:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import outcome as outcome
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
+    from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
     from headrace.runtime.frames import train as train

@@ -64,6 +64,7 @@ features = hr.features(
     card_count_before=card.count("7d", include_current=False),
     card_merchants_1d=card.distinct(payments.merchant, "1d"),
     card_by_day=card.sum(eur, "30d", every="1d"),
+    previous_mcc=card.previous(payments.mcc, within="30d"),
     since_last=card.seconds_since_last(within="90d"),
     over_usual=eur / card.mean(eur, "30d"),
     moved=hr.great_circle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,18 @@ import numpy as np
 import pytest
 
 import headrace as hr
-from headrace.core.columns import Kind
 from headrace.core.errors import DataError
 from headrace.journal.canonical import records
+from headrace.journal.header import CODED
 from headrace.journal.reader import stored_batches
+from headrace.journal.tables import tables
 from headrace.lifecycle.registry import Registry
 from headrace.pipeline.inputs import Inputs, Refused
 from headrace.pipeline.lane import Lane, LaneLimits
-from headrace.pipeline.replay import inputs_of
+from headrace.pipeline.replay import first_difference, inputs_of
 from headrace.pipeline.step import step
+from headrace.runtime.audit import Place, explain
+from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
@@ -163,6 +167,31 @@ def test_a_replay_is_the_same_byte_for_byte(
     assert found.inputs == sum(len(batch) for batch in batches)
 
 
+def test_a_decision_is_explained_in_the_words_of_its_categories(
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    home, _ = undisturbed
+    folder = home.journal(cases.card_fraud.name)
+    read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
+    row = next(row for row in read.to_pylist() if None not in row.values())
+    place = Place(folder, cases.card_fraud.name, row.pop("seq"))
+    told = explain(place, Definitions(home.definitions)).features
+    assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
+
+
+def test_another_text_for_a_code_is_a_difference(
+    undisturbed: tuple[Home, list[JournalBatch]],
+) -> None:
+    home, batches = undisturbed
+    header = next(stored_batches(home.journal(cases.card_fraud.name))).header
+    changed = dict(batches[0].categories)
+    code = min(changed)
+    changed[code] += "x"
+    other = dataclasses.replace(batches[0], categories=changed)
+    assert first_difference(batches[0], batches[0], header) is None
+    assert first_difference(other, batches[0], header) is not None
+
+
 def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Artefact) -> None:
     """What is trained on and tried in a notebook is what the lane serves, to the last bit."""
     clean = cases.history(tmp_path, events=3_000, seed=6, invalid=0.0)
@@ -178,8 +207,14 @@ def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Arte
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
     assert frame["margin"].to_numpy().tobytes() == margins.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
+    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name)["decisions"]
+    read = read.sort_by("payment_id")
     for number, feature in enumerate(cases.card_fraud.plan.features):
-        if feature.kind in (Kind.TEXT, Kind.COUNTRY):
+        if feature.kind in CODED:
+            own = feature.name in cases.Payment.__annotations__
+            texts = read[f"feature_{feature.name}" if own else feature.name].to_pylist()
+            assert texts == frame[feature.name].to_pylist(), feature.name
+            assert any(texts), feature.name
             continue
         mine = frame[feature.name].to_numpy(zero_copy_only=False).astype(np.float64)
         np.testing.assert_array_equal(mine, served[number], err_msg=feature.name)

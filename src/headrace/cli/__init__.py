@@ -22,6 +22,7 @@ COMMANDS = {
     "replay": ("replay:replay", "Rebuild decisions from the journal and compare bytes."),
     "query": ("query:query", "Ask the journal in SQL."),
     "quarantine": ("quarantine:app", "List, show and retry quarantined events."),
+    "erase": ("erase:erase", "Erase one person's data."),
     "compile": ("compile:compile_kernels", "Compile the kernels now, once."),
 }
 

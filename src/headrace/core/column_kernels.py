@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.core.compiled import kernel
+from headrace.core.memory import copy_bytes
 
 if TYPE_CHECKING:
-    from headrace.core.columns import Bytes, Int32s, Int64s
+    from headrace.core.columns import Int32s, Int64s
 
 
 @kernel
@@ -21,10 +22,11 @@ def gathered_offsets(offsets: Int32s, rows: Int64s, out: Int32s) -> None:
 
 
 @kernel
-def gather_bytes(offsets: Int32s, data: Bytes, rows: Int64s, starts: Int32s, out: Bytes) -> None:
-    """Copy the bytes of the text rows `rows` to `out`, row `i` at `starts[i]`."""
+def gather_bytes(offsets: Int32s, data: int, rows: Int64s, starts: Int32s, out: int) -> None:
+    """Copy the bytes of the text rows `rows` to the address `out`, row `i` at `starts[i]`.
+
+    Bytes are given by their address: as arrays, those that are read-only would be a second type.
+    """
     for i in range(len(rows)):
         source = offsets[rows[i]]
-        target = starts[i]
-        for k in range(offsets[rows[i] + 1] - source):
-            out[target + k] = data[source + k]
+        copy_bytes(out + starts[i], data + source, offsets[rows[i] + 1] - source)

@@ -93,7 +93,7 @@ class Text:
         offsets = np.empty(len(index) + 1, dtype=np.int32)
         gathered_offsets(self.offsets, index, offsets)
         data = np.empty(offsets[-1], dtype=np.uint8)
-        gather_bytes(self.offsets, self.data, index, offsets, data)
+        gather_bytes(self.offsets, self.data.ctypes.data, index, offsets, data.ctypes.data)
         return Text(offsets, data, self.valid[index])
 
     def strings(self) -> list[str | None]:

@@ -13,16 +13,11 @@ one half or both of the hash (`sip_end64`, `sip_end128`). `sip128_at` hashes byt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from headrace.core.compiled import kernel, load_u8, load_u64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Bytes, Int32s
 
 #: An integer as kernels hold it: a literal, or the item of an array.
 Index: TypeAlias = int | np.int64
@@ -135,60 +130,12 @@ def sip64_at(address: Index, length: Index, key0: Word, key1: Word) -> Word:
     return v0 ^ v1 ^ v2 ^ v3
 
 
-@kernel
-def _hash64_rows(
-    offsets: Int32s, data: int, rows: int, key0: Word, key1: Word, out: NDArray[np.uint64]
-) -> None:
-    for row in range(rows):
-        start = offsets[row]
-        out[row] = sip64_at(data + start, offsets[row + 1] - start, key0, key1)
-
-
-@kernel
-def _hash128_rows(
-    offsets: Int32s, data: int, rows: int, key0: Word, key1: Word, out: NDArray[np.uint64]
-) -> None:
-    for row in range(rows):
-        start = offsets[row]
-        low, high = sip128_at(data + start, offsets[row + 1] - start, key0, key1)
-        out[row, 0] = low
-        out[row, 1] = high
-
-
-def hash_rows(
-    offsets: Int32s, data: Bytes, key0: int, key1: int, out: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
-    """SipHash-2-4 of every row of a text column.
-
-    Args:
-        offsets: Where rows begin and end in `data`, one more than there are rows.
-        data: Their bytes.
-        key0: Low half of the key.
-        key1: High half of the key.
-        out: Filled: shape (rows,) with 64-bit hashes, or (rows, 2) with the low and high halves
-            of 128-bit ones. Given back.
-
-    >>> out = np.zeros(1, dtype=np.uint64)
-    >>> offsets = np.array([0, 15], dtype=np.int32)
-    >>> key0, key1 = 0x0706050403020100, 0x0F0E0D0C0B0A0908
-    >>> hex(hash_rows(offsets, np.arange(15, dtype=np.uint8), key0, key1, out)[0])
-    '0xa129ca6149be45e5'
-    """
-    # an address, not an array: read-only bytes would be a second type, compiled once more
-    address = data.ctypes.data
-    rows = len(offsets) - 1
-    hashing = _hash64_rows if out.ndim == 1 else _hash128_rows
-    hashing(offsets, address, rows, np.uint64(key0), np.uint64(key1), out)
-    return out
-
-
 def sip128(message: bytes, key0: int, key1: int) -> tuple[int, int]:
     """SipHash-2-4-128 of one message: the low and the high half.
 
     >>> [hex(half) for half in sip128(b"", 0x0706050403020100, 0x0F0E0D0C0B0A0908)]
     ['0xe6a825ba047f81a3', '0x930255c71472f66d']
     """
-    out = np.zeros((1, 2), dtype=np.uint64)
-    offsets = np.array([0, len(message)], dtype=np.int32)
-    hash_rows(offsets, np.frombuffer(message, dtype=np.uint8), key0, key1, out)
-    return int(out[0, 0]), int(out[0, 1])
+    data = np.frombuffer(message, dtype=np.uint8)
+    low, high = sip128_at(data.ctypes.data, len(message), np.uint64(key0), np.uint64(key1))
+    return int(low), int(high)

@@ -204,6 +204,12 @@ def feature_table(plan: Plan) -> str:
 #: table of keys.
 ENTITY_WORDS = 48
 
+#: What a group takes at once: a piece for each of its 16 parts.
+_BEGUN_BYTES = 16 << 16
+
+#: The fewest entries that a key has room for.
+_LEAST_ENTRIES = 4
+
 #: Words of an entry for what is held; a running sum takes two where it may not fit one.
 _HELD_WORDS = {Hold.COUNT: 1, Hold.SUM: 2, Hold.SQUARES: 2, Hold.VALUE: 2}
 
@@ -216,8 +222,8 @@ class GroupSize:
         group: Its name, as in `payment by card`.
         horizon_ns: How far back its events are held.
         entry_bytes: Of one event (or bucket).
-        entries: For each key, rounded up to a power of two as memory is.
-        total_bytes: For all keys.
+        entries: For each key, rounded up to a power of two as memory is, and 4 at least.
+        total_bytes: For all keys, with the smaller memory that each of them has outgrown.
     """
 
     group: str
@@ -262,11 +268,12 @@ def group_sizes(
         events = events_per_key if isinstance(events_per_key, int) else events_per_key[name]
         if group.every_ns:
             events = min(events, held // group.every_ns + 2)
-        capacity = 1 << max(1, events - 1).bit_length()
+        capacity = max(1 << (events - 1).bit_length(), _LEAST_ENTRIES)
         entry = 8 * (1 + sum(_HELD_WORDS[item.hold] for item in group.held))
         entities = keys if isinstance(keys, int) else keys[name]
-        per_key = 8 * ENTITY_WORDS + capacity * entry
-        made.append(GroupSize(name, held, entry, capacity, entities * per_key))
+        # 4, 8, 16, ... entries were outgrown on the way: together 4 less than there are now
+        per_key = 8 * ENTITY_WORDS + (2 * capacity - _LEAST_ENTRIES) * entry
+        made.append(GroupSize(name, held, entry, capacity, _BEGUN_BYTES + entities * per_key))
     return tuple(made)
 
 

@@ -26,6 +26,7 @@ from headrace.core.memory import call_word, entry_kernel, store_i64
 
 SHARDS = 16
 SLAB = 1 << 16  # bytes that a shard takes from the pool at once
+LARGE = 1 << 12  # a block too large to share a slab is a multiple of this
 
 # the slots of a group's table: the pool, its control rows and the one of the running shard, the
 # group's shape, columns, edges and queries
@@ -94,10 +95,11 @@ def allocate(table: int, free_list: int, size: int) -> int:
         return block
     block = load_i64(control + BUMP)
     if block + size > load_i64(control + BUMP_END):
-        taken = (size + SLAB - 1) // SLAB * SLAB
-        pool = load_i64(table + POOL)
-        block = pool + int(_atomic_add(pool, taken))
-        if size * 2 > SLAB:
+        large = size * 2 > SLAB
+        unit = LARGE if large else SLAB
+        taken = (size + unit - 1) // unit * unit
+        block = load_i64(table + POOL) + int(_atomic_add(load_i64(table + POOL), taken))
+        if large:
             return block
         store_i64(control + BUMP_END, block + taken)
     store_i64(control + BUMP, block + size)

@@ -58,6 +58,9 @@ _FAMILIES = {
 }
 _DOES = {op: function for function, ops in _FAMILIES.items() for op in ops}
 
+#: What carries out the operations of programs; each is compiled when a plan first needs it.
+OPERATIONS = tuple(_FAMILIES)
+
 _TABLE_ROOM = slots.TABLE_WORDS + slots.KEY_WORDS + 6 * WIDTH
 
 # 10 ** 15 is a float

@@ -340,3 +340,7 @@ def reader(function: int, *, floating: bool) -> Callable[..., int]:
     if function in (MINIMUM, MAXIMUM):
         return read_extreme
     return read_distinct if function == DISTINCT else read_row
+
+
+#: All that `reader` chooses from.
+READERS = (read_floats, read_ratio, read_variance, read_extreme, read_distinct, read_row)

@@ -5,7 +5,8 @@ the codes withdrawn since 2010 with the year of withdrawal, since history still 
 without a minor unit (precious metals, special drawing rights, testing) are not in it: an amount of
 them has no exact integer.
 
-Source: ISO 4217 lists one (current codes) and three (historic codes), maintained by SIX Group.
+Source: ISO 4217 lists one (current codes) and three (historic codes), maintained by SIX Group, as
+published on 2026-01-01.
 Which table a decision was made with is part of its definition, so the table has a `digest()`.
 """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -239,6 +240,7 @@ class JournalBatch:
         controls: Sequence number and JSON of each control record, ascending.
         measured: Times of the batch.
         positions: For each source by name, where it goes on.
+        categories: What the codes of texts stand for, those that the decisions' features have.
     """
 
     first_seq: int
@@ -249,6 +251,30 @@ class JournalBatch:
     controls: Sequence[tuple[int, bytes]] = ()
     measured: Measured = field(default_factory=Measured)
     positions: Mapping[str, Position] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of_control(seq: int, record: Mapping[str, object], now_ns: int) -> JournalBatch:
+        """A control record, alone in its batch.
+
+        Args:
+            seq: Its sequence number.
+            record: What is recorded: `control` says what sort of thing it is.
+            now_ns: When it was received.
+        """
+        inputs = {name: np.zeros(1, dtype) for name, dtype in INPUT_TYPES.items()}
+        for name, value in {
+            "stream": CONTROL_STREAM,
+            "kind": InputKind.CONTROL,
+            "row": -1,
+            "position": -1,
+            "received_ns": now_ns,
+            "original_seq": -1,
+            "read_ns": now_ns,
+        }.items():
+            inputs[name][0] = value
+        encoded = msgspec.json.encode(record, order="sorted")
+        return JournalBatch(seq, Inputs(**inputs), controls=[(seq, encoded)])
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.core.columns import Kind
 from headrace.core.errors import JournalError
 from headrace.events.schema import Field, Schema
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.definitions.plan import Plan
+
+#: The kinds of features whose numbers are codes.
+CODED = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
 
 #: Domain of a header's digest.
 HEADER_DOMAIN = b"headrace/header/v1\0"
@@ -46,6 +50,9 @@ class JournalHeader:
         streams: Streams by rank, then tables.
         on: Name of the stream that is decided.
         features: Names of the features, in the order of `Decisions.features`.
+        categories: Names of the features whose numbers are codes, to what they are codes of: "text"
+            (`JournalBatch.categories` has the texts), "country" or "currency" (letters as digits of
+            base 26).
         outcomes: Names of the outcomes, in the order of `Decisions.outcome`.
         rules: Names of the policy's rules, in order.
         reasons: Names of the quarantine reasons: code `i` is `reasons[i]`.
@@ -62,6 +69,7 @@ class JournalHeader:
     streams: tuple[StreamHeader, ...]
     on: str
     features: tuple[str, ...] = ()
+    categories: Mapping[str, str] = field(default_factory=dict)
     outcomes: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -78,6 +86,11 @@ class JournalHeader:
             "streams": tuple(streams),
             "on": plan.on,
             "features": tuple(feature.name for feature in plan.features),
+            "categories": {
+                feature.name: feature.kind.name.lower()
+                for feature in plan.features
+                if feature.kind in CODED
+            },
         }
         return JournalHeader(**(given | names))  # type: ignore[arg-type]  # the caller's names are the class's
 
@@ -114,6 +127,7 @@ class JournalHeader:
             plain = msgspec.json.decode(encoded, type=dict[str, object])
             streams = msgspec.convert(plain.pop("streams"), tuple[_PlainStream, ...])
             tables = msgspec.convert(plain.pop("tables"), dict[str, str])
+            categories = msgspec.convert(plain.pop("categories"), dict[str, str])
             named = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in plain.items()
@@ -124,6 +138,7 @@ class JournalHeader:
                     for stream in streams
                 ),
                 tables=tables,
+                categories=categories,
                 **named,  # type: ignore[arg-type]  # a name that is not the class's is refused below
             )
         except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:

@@ -67,6 +67,7 @@ class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons_most: int = 0
     positions: dict[str, Position] = {}
     measured: Measured = Measured()
+    categories: dict[int, str] = {}
 
 
 _DECODER = msgspec.json.Decoder(Preamble)
@@ -92,6 +93,7 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
             len(batch.decisions.reason_feature),
             dict(batch.positions),
             batch.measured,
+            dict(batch.categories),
         )
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
@@ -108,9 +110,7 @@ class _Packing:
 
     def begin(self, name: str, rows: int) -> Packer | FlatPacker:
         """A section of so many rows to pack columns in."""
-        section = Section(
-            name, rows, ramps={}, sparse={}, bases={}, narrow=[], nulls=[], flat=rows <= FLAT_ROWS
-        )
+        section = Section(name, rows, flat=rows <= FLAT_ROWS)
         packer = FlatPacker(section) if section.flat else Packer(section)
         self._sections.append(section)
         self._packers.append(packer)
@@ -254,6 +254,7 @@ def _decoded(
         _controls(sections),
         sections.preamble.measured,
         sections.preamble.positions,
+        sections.preamble.categories,
     )
     return batch, columns.numbers("leaf")
 

@@ -1,4 +1,4 @@
-"""The journal as tables for people and SQL: `decisions`, `inputs`, `quarantine`.
+"""The journal as tables for people and SQL: `decisions`, `inputs`, `quarantine`, `controls`.
 
 Values are given as what they mean: times as timestamps, money of a fixed currency and decimals as
 exact decimals (money whose currency is a field stays in minor units), codes as their letters or
@@ -13,15 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from headrace.core.columns import unpack_letters
 from headrace.events.arrow_forms import to_arrow
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from headrace.core.columns import Batch, Bytes, Int64s
+    from headrace.core.columns import Batch, Bytes, Floats, Int64s
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
@@ -39,12 +40,13 @@ def tables(folder: Path, from_seq: int = 0) -> dict[str, Any]:
         `policy`.
         `inputs`: one row per input, whatever became of it.
         `quarantine`: one row per quarantined input.
+        `controls`: one row per control record, an erasure, say: `record` is its JSON.
 
     Raises:
         NotFound: There is no journal.
         JournalError: It cannot be read.
     """
-    parts: dict[str, list[Any]] = {"decisions": [], "inputs": [], "quarantine": []}
+    parts: dict[str, list[Any]] = {name: [] for name in _MAKERS}
     for stored in stored_batches(folder, from_seq):
         batch, header = stored.batch(), stored.header
         for name, make in _MAKERS.items():
@@ -88,7 +90,8 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
         "policy",
     }
     for name, values in zip(header.features, decisions.features, strict=True):
-        columns[f"feature_{name}" if name in taken else name] = pa.array(values, from_pandas=True)
+        column = _feature(values, header.categories.get(name, ""), batch.categories)
+        columns[f"feature_{name}" if name in taken else name] = column
     same = len(decisions)
     columns |= {
         "margin": pa.array(decisions.margin, from_pandas=True),
@@ -105,16 +108,44 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
     return pa.table(columns)
 
 
+def _feature(values: Floats, coded: str, texts: Mapping[int, str]) -> Any:
+    """A feature's values; of one whose numbers are codes, what they stand for."""
+    if not coded:
+        return pa.array(values, from_pandas=True)
+    missing = np.isnan(values)
+    codes, index = np.unique(np.where(missing, 0, values).astype(np.int64), return_inverse=True)
+    names = pa.array([category(coded, code, texts) for code in codes.tolist()], pa.string())
+    return names.take(pa.array(index, mask=missing))
+
+
+def category(coded: str, code: int, texts: Mapping[int, str]) -> str | None:
+    """What the code of a category stands for; None if its text is not recorded.
+
+    Args:
+        coded: What it is a code of, as `JournalHeader.categories` has it.
+        code: The code.
+        texts: Of the batch.
+
+    >>> category("country", 82, {}), category("text", 7, {7: "petrol"})
+    ('DE', 'petrol')
+    """
+    if coded == "text":
+        return texts.get(code)
+    return unpack_letters(code, 2 if coded == "country" else 3)
+
+
 def _inputs(batch: JournalBatch, header: JournalHeader) -> Any:
     inputs = batch.inputs
     original = inputs.original_seq
+    control = pa.array(inputs.kind == InputKind.CONTROL)
+    sources = _named(header.sources, inputs.source)
     return pa.table(
         {
             "seq": pa.array(np.arange(batch.first_seq, batch.next_seq)),
             "stream": _streams(inputs.stream, header),
             "kind": _named([kind.name.lower() for kind in InputKind], inputs.kind),
-            "source": _named(header.sources, inputs.source),
-            "position": pa.array(inputs.position),
+            "source": pa.compute.if_else(control, None, sources),
+            "position": pa.compute.if_else(control, None, pa.array(inputs.position)),
             "received": _times(inputs.received_ns),
             "reason": _named(header.reasons, inputs.reason),
             "original_seq": pa.array(original, mask=original < 0),
@@ -148,10 +179,22 @@ def _quarantine(batch: JournalBatch, header: JournalHeader) -> Any:
     )
 
 
+def _controls(batch: JournalBatch, _header: JournalHeader) -> Any:
+    seqs = np.array([seq for seq, _ in batch.controls], dtype=np.int64)
+    return pa.table(
+        {
+            "seq": pa.array(seqs),
+            "received": _times(batch.inputs.received_ns[seqs - batch.first_seq]),
+            "record": pa.array([record.decode() for _, record in batch.controls], pa.string()),
+        }
+    )
+
+
 _MAKERS: dict[str, Callable[[JournalBatch, JournalHeader], Any]] = {
     "decisions": decision_table,
     "inputs": _inputs,
     "quarantine": _quarantine,
+    "controls": _controls,
 }
 
 

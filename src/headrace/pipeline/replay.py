@@ -87,11 +87,16 @@ def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:
 def first_difference(
     recorded: JournalBatch, rebuilt: JournalBatch, header: JournalHeader
 ) -> Difference | None:
-    """The first record whose decision part did not come out the same, byte for byte."""
+    """The first record whose decision part did not come out the same, byte for byte.
+
+    If all did, the texts that codes stand for must be the same too.
+    """
     old = RecordWriter(recorded, header).digests()
     new = RecordWriter(rebuilt, header).digests()
     differs = np.flatnonzero((old != new).any(axis=1))
     if len(differs) == 0:
+        if recorded.categories != rebuilt.categories:
+            return Difference(recorded.first_seq, "what the codes of its batch's texts stand for")
         return None
     index = int(differs[0])
     return Difference(recorded.first_seq + index, _what(recorded, rebuilt, header, index))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Batch, Text
+from headrace.core.columns import Batch, Kind, Text
 from headrace.core.errors import invariant
 from headrace.engine.engine import StreamRows
 from headrace.journal.batch import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
+    from headrace.definitions.plan import Feature
     from headrace.engine.engine import Features
     from headrace.pipeline.acceptance import Verdicts
     from headrace.pipeline.inputs import Inputs
@@ -131,7 +132,19 @@ def step(lane: Lane, inputs: Inputs) -> JournalBatch:
         decisions=decisions,
         quarantined=_quarantined(inputs, verdicts, first_seq),
         positions=inputs.next_positions,
+        categories=_categories(lane.definition.plan.features, accepted.features),
     )
+
+
+def _categories(features: Sequence[Feature], computed: Features) -> dict[int, str]:
+    """What the codes of texts among the features stand for."""
+    texts = [n for n, feature in enumerate(features) if feature.kind is Kind.TEXT]
+    if not texts:
+        return {}
+    codes = np.unique(computed.values[texts])
+    return {
+        code: computed.categories[code] for code in codes[~np.isnan(codes)].astype(int).tolist()
+    }
 
 
 def decide(

@@ -10,20 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.columns import Kind, unpack_letters
+from headrace.core.columns import Kind
 from headrace.core.errors import DataError, NotFound
 from headrace.events.arrow_forms import to_arrow
 from headrace.events.schema import Role
 from headrace.journal.checkpoint import read_checkpoints
 from headrace.journal.reader import find, stored_batches
+from headrace.journal.tables import category
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from headrace.definitions.plan import Feature
     from headrace.journal.batch import JournalBatch
     from headrace.journal.checkpoint import Checkpoint
     from headrace.journal.header import JournalHeader
@@ -162,7 +163,10 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
     event = _event(batch, header, place.seq)
     features = {
         name: _feature(
-            kinds[name], plan.program.loads, event, float(decisions.features[number, at])
+            kinds[name].kind,
+            header.categories.get(name, ""),
+            float(decisions.features[number, at]),
+            batch.categories,
         )
         for number, name in enumerate(header.features)
     }
@@ -234,19 +238,12 @@ def _plain(column: Any) -> object:
     return value
 
 
-def _feature(
-    feature: Feature, loads: tuple[str, ...], event: dict[str, object], value: float
-) -> object:
+def _feature(kind: Kind, coded: str, value: float, texts: Mapping[int, str]) -> object:
     """A feature's value as people read it; None where missing."""
     if np.isnan(value):
         return None
-    kind = feature.kind
-    if kind in (Kind.COUNTRY, Kind.CURRENCY):
-        return unpack_letters(int(value), 2 if kind is Kind.COUNTRY else 3)
-    if kind is Kind.TEXT:
-        source = loads[feature.register] if feature.register < len(loads) else ""
-        # the record holds a category's code; where it is the event's own, its text is at hand
-        return event.get(source.removeprefix("field:"), f"category #{int(value)}")
+    if coded:
+        return category(coded, int(value), texts)
     return int(value) if kind in (Kind.INT, Kind.BOOL) else value
 
 

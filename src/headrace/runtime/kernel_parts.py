@@ -150,6 +150,22 @@ def _programs() -> None:
     Engine(plan, threads=1).compute({"payments": StreamRows(_batch(), order, order)})
 
 
+def _operations() -> None:
+    from headrace.core.memory import entry  # noqa: PLC0415 - as above
+    from headrace.engine.programs import OPERATIONS  # noqa: PLC0415 - as above
+
+    for operation in OPERATIONS:
+        entry(operation)
+
+
+def _readers() -> None:
+    from headrace.core.memory import entry  # noqa: PLC0415 - as above
+    from headrace.engine.query_kernels import READERS  # noqa: PLC0415 - as above
+
+    for reader in READERS:
+        entry(reader)
+
+
 def _windows() -> Engine:
     from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
 
@@ -184,9 +200,12 @@ def _state() -> None:
         again.put_key_state(0, ("c1",), state)
 
 
-def _stump() -> TreeEnsemble:
+def _chain(splits: int) -> TreeEnsemble:
+    """A model of one tree that is a chain: every split has a leaf on its left."""
     from headrace.models.ensemble import Link, Missing, TreeEnsemble  # noqa: PLC0415 - as above
 
+    nodes = np.arange(2 * splits + 1, dtype=np.int32)
+    inner = (nodes % 2 == 0) & (nodes < 2 * splits)
     return TreeEnsemble(
         library="xgboost",
         objective="binary:logistic",
@@ -197,33 +216,36 @@ def _stump() -> TreeEnsemble:
         single=True,
         base_margin=0.0,
         divisor=1.0,
-        tree_start=np.array([0, 3]),
-        feature=np.array([0, -1, -1], dtype=np.int32),
-        threshold=np.array([0.5, 0.0, 0.0]),
-        left=np.array([1, -1, -1], dtype=np.int32),
-        right=np.array([2, -1, -1], dtype=np.int32),
-        missing=np.full(3, Missing.LEFT, dtype=np.uint8),
-        category_set=np.full(3, -1, dtype=np.int32),
+        tree_start=np.array([0, len(nodes)]),
+        feature=np.where(inner, 0, -1).astype(np.int32),
+        threshold=np.where(inner, nodes, 0).astype(np.float64),
+        left=np.where(inner, nodes + 1, -1).astype(np.int32),
+        right=np.where(inner, nodes + 2, -1).astype(np.int32),
+        missing=np.full(len(nodes), Missing.LEFT, dtype=np.uint8),
+        category_set=np.full(len(nodes), -1, dtype=np.int32),
         inside_right=True,
         set_start=np.zeros(1, dtype=np.int64),
         set_codes=np.zeros(0, dtype=np.int32),
-        value=np.array([0.0, -1.0, 1.0]),
-        cover=np.array([2.0, 1.0, 1.0]),
+        value=np.where(inner, 0.0, 1.0),
+        cover=np.ones(len(nodes)),
     )
 
 
 def _scorer() -> None:
     from headrace.models.scorer import TreeScorer  # noqa: PLC0415 - as above
 
-    scorer = TreeScorer(_stump())
+    scorer = TreeScorer(_chain(1))
     scorer.probabilities(scorer.margins(np.zeros((1, _ROWS))))
 
 
 def _reasons() -> None:
     from headrace.models.contributions import ContributionScorer  # noqa: PLC0415 - as above
     from headrace.models.reasons import top_reasons  # noqa: PLC0415 - as above
+    from headrace.models.vector_kernels import UNIT_SPLITS  # noqa: PLC0415 - as above
 
-    top_reasons(ContributionScorer(_stump()).contributions(np.zeros((1, _ROWS))), 1)
+    # a tree whose paths fit a table, and one whose paths do not
+    for splits in (1, UNIT_SPLITS + 1):
+        top_reasons(ContributionScorer(_chain(splits)).contributions(np.zeros((1, _ROWS))), 1)
 
 
 def _policy() -> None:
@@ -244,8 +266,10 @@ def _journal() -> None:
         JournalBatch,
     )
     from headrace.journal.canonical import RecordWriter  # noqa: PLC0415 - as above
+    from headrace.journal.columns import Packer  # noqa: PLC0415 - as above
     from headrace.journal.header import JournalHeader, StreamHeader  # noqa: PLC0415 - as above
     from headrace.journal.payload import encode_payload  # noqa: PLC0415 - as above
+    from headrace.journal.section import Section  # noqa: PLC0415 - as above
 
     header = JournalHeader(
         use_case="",
@@ -290,20 +314,26 @@ def _journal() -> None:
     leaves = leaves_of(RecordWriter(batch, header).digests(), inputs.read_ns)
     merkle_root(leaves)
     encode_payload(batch, header, leaves)
+    # columns of a larger batch are looked at before they are stored
+    larger = Packer(Section("larger", _ROWS))
+    larger.integers("integers", np.array([7, 9]))
+    larger.floats("floats", np.zeros(_ROWS))
 
 
 #: What compiles the kernels of each part. Those that take longest come first; one that goes on from
 #: another's kernels comes long after it, when they are there to be loaded.
 PARTS: dict[str, Callable[[], object]] = {
     "windows": _windows,
-    "programs": _programs,
+    "operations": _operations,
     "json": _json,
     "door": _door,
     "scorer": _scorer,
     "policy": _policy,
     "journal": _journal,
     "vault": _vault,
+    "readers": _readers,
     "reasons": _reasons,
+    "programs": _programs,
     "state": _state,
     "lines": _lines,
 }

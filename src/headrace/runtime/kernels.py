@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MARK = "compiled"
 #: Parts whose kernels are called when a lane is opened.
-_LOADED_BY_OPENING = ("vault", "state")
+_LOADED_BY_OPENING = ("vault", "state", "operations", "readers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def query(home: Home, sql: str, use_case: str | None = None) -> Any:
-    """The answer to `sql` over `decisions`, `inputs` and `quarantine`, as an Arrow table.
+    """The answer to `sql` over the tables of `headrace.journal.tables`, as an Arrow table.
 
     Raises:
         NotFound: There is no journal, or there are several and none was named.

@@ -319,6 +319,26 @@ class Vault:
         base = entry * kernels.ENTRY
         return self._entries[base + kernels.NAME_LOW : base + kernels.OWNER].tobytes().decode()
 
+    def owned(self, surrogate: str) -> int:
+        """How many values would be erased with a person, the person's own included.
+
+        Raises what `erase` raises.
+        """
+        with self._lock:
+            return len(self._owned(surrogate))
+
+    def _owned(self, surrogate: str) -> Int64s:
+        """The entries of a person."""
+        entry = self._found(surrogate)
+        count = int(self._state[kernels.ENTRIES])
+        owners = self._entries[: count * kernels.ENTRY].reshape(-1, kernels.ENTRY)[:, kernels.OWNER]
+        owner = int(owners[entry])
+        if owner != entry:
+            raise SecurityError(
+                f"{surrogate} is a value of the person {self._surrogate(owner)}; erase that one"
+            )
+        return np.flatnonzero(owners == np.uint64(entry))
+
     def erase(self, surrogate: str) -> int:
         """Erase a person: destroy the data key, and every entry and index entry under it.
 
@@ -337,16 +357,9 @@ class Vault:
             SecurityError: If it stands for a value of someone else's; the message names whose.
         """
         with self._lock:
-            entry = self._found(surrogate)
-            count = int(self._state[kernels.ENTRIES])
-            entries = self._entries[: count * kernels.ENTRY].reshape(-1, kernels.ENTRY)
-            owner = int(entries[entry, kernels.OWNER])
-            if owner != entry:
-                raise SecurityError(
-                    f"{surrogate} is a value of the person {self._surrogate(owner)}; erase that one"
-                )
+            owned = self._owned(surrogate)
             self.commit()
-            owned = np.flatnonzero(entries[:, kernels.OWNER] == np.uint64(entry))
+            entries = self._entries.reshape(-1, kernels.ENTRY)
             names = {self._surrogate(int(one)) for one in owned}
             pages = [
                 (page, *_without(names, *self._store.page(page)))

@@ -250,7 +250,7 @@ def test_lines_do_not_matter_for_the_digest() -> None:
     assert first.digest() == GOLDEN
 
 
-GOLDEN = "cd6f8922497625921642770933c7257fd23fa39fd9754a20afe1e98b0ef43625"
+GOLDEN = "f96986a46b11b84e47a7e254f172f0668e5e2c907021471958ff88b78ae29d54"
 
 
 def test_texts_for_reasons() -> None:
@@ -284,6 +284,7 @@ def test_the_worst_case_counts_every_group() -> None:
     assert [size.entry_bytes for size in sizes] == [16, 24]
     assert worst_case_bytes(made, 10, 100) < worst_case_bytes(made, 11, 100)
     assert "payment by card" in str(sizes[0])
+    assert [size.entries for size in group_sizes(made, 1, 1)] == [4, 4]
 
 
 def test_labels_refer_to_their_stream() -> None:

@@ -21,11 +21,14 @@ from oracle import Input, aggregate
 from headrace.core.columns import Batch, Column, Fixed, Kind, Text
 from headrace.core.compiled import float_bits
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached
+from headrace.definitions.describe import worst_case_bytes
 from headrace.definitions.plan import (
     Aggregate,
     Feature,
     Function,
     Group,
+    Held,
+    Hold,
     Plan,
     Program,
     StreamPlan,
@@ -371,3 +374,26 @@ def test_many_events_of_one_key_have_the_right_extremes() -> None:
             ]
             best = min(taken) if item.function is Function.MIN else max(taken)
             assert found[now, column_number] == best
+
+
+@pytest.mark.parametrize("events", [1, 3, 9, 70, 600])
+def test_state_is_no_larger_than_its_worst_case(events: int) -> None:
+    keys = 3_000 // events + 1
+    groups = (Group("p", ("card",), ("card",), 0, (Held(Hold.SUM), Held(Hold.VALUE))),)
+    items = (
+        Aggregate(Function.SUM, 0, value=AMOUNT, scale=2, window_ns=10**9),
+        Aggregate(Function.MAX, 0, value=AMOUNT, scale=2, window_ns=10**9),
+    )
+    plan = plan_of(groups, items)
+    engine = Engine(plan, threads=1)
+    fields = {"amount": 5, "count": 0}
+    inputs = [
+        Input(
+            "p", n, dict.fromkeys(SCHEMA.names) | fields | {"id": n, "card": f"card{n % keys:012}"}
+        )
+        for n in range(keys * events)
+    ]
+    feed(engine, inputs, 0, len(inputs))
+    memory = engine.memory()
+    assert memory.held == (keys * events,)
+    assert memory.bytes_by["keys and events"] <= worst_case_bytes(plan, keys, events)
