@@ -6,9 +6,10 @@ apart into columns, and the bytes of those that could not, so that none is lost 
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -22,9 +23,9 @@ from headrace.events.times import STRICT, Reading
 from headrace.events.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from headrace.core.columns import Int32s
+    from headrace.core.columns import Int32s, Int64s
     from headrace.events.schema import Schema
 
 #: Rows in one chunk, at most.
@@ -89,6 +90,49 @@ class Chunk:
         rejections = Rejections.of([row for row, _ in found], [why for _, why in found])
         return Parsed(parsed.batch, self.rows[parsed.rows], rejections, self.received)
 
+    def chosen(self, places: Int64s) -> Chunk:
+        """Some rows of the chunk alone, ascending, as if there had been no others.
+
+        >>> whole(5, pa.record_batch({"n": [1, 2, 3]})).chosen(np.array([0, 2])).received
+        2
+        """
+        if len(places) == self.received:
+            return self
+        index = np.searchsorted(self.rows, places)
+        inside = index < len(self.rows)
+        inside[inside] = self.rows[index[inside]] == places[inside]
+        there = {int(place): at for at, place in enumerate(places)} if self.broken else {}
+        broken = (replace(item, row=there[item.row]) for item in self.broken if item.row in there)
+        return Chunk(
+            first=self.first + (int(places[0]) if len(places) else 0),
+            received=len(places),
+            batch=_rows_of(self.batch, index[inside]),
+            rows=np.flatnonzero(inside).astype(np.int32),
+            broken=tuple(broken),
+        )
+
+    def shown(self, place: int) -> bytes:
+        """A row as bytes: as it came where it has no columns, else as a JSON object."""
+        for item in self.broken:
+            if item.row == place:
+                return item.data
+        index = int(np.searchsorted(self.rows, place))
+        values = self.batch.slice(index, 1).to_pylist()[0]
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        # bytes that are no UTF-8 stay as they are, so that they are refused again and not mended
+        return text.encode(errors="surrogateescape")
+
+
+def _plain(value: object) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _rows_of(batch: pa.RecordBatch, index: Int64s) -> pa.RecordBatch:
+    """The rows at ascending places; where they are neighbours, without a copy."""
+    if len(index) and index[-1] - index[0] == len(index) - 1:
+        return batch.slice(int(index[0]), len(index))
+    return batch.take(pa.array(index))
+
 
 def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     """A chunk in which every row has columns."""
@@ -96,9 +140,8 @@ def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     return Chunk(first, rows, batch, np.arange(rows, dtype=np.int32))
 
 
-def chunks_of(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    """Batches as chunks of at most `CHUNK_ROWS` rows."""
-    first = 0
+def chunks_of(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[Chunk]:
+    """Batches as chunks of at most `CHUNK_ROWS` rows, the first of them at row `first`."""
     for batch in batches:
         for start in range(0, batch.num_rows, CHUNK_ROWS):
             part = batch.slice(start, CHUNK_ROWS)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from headrace.security.vault import Vault
 
 
+#: Places of the known order that sources are told of ahead: no more than this is held of them.
+_STRETCH = 524_288
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What one source gives to a batch of inputs.
@@ -187,11 +191,21 @@ class HistoryIntake:
         The first batches are smaller, so that the first decisions come at once.
         """
         width = min(size, 1_024)
+        stretch = begin
         while begin < len(self._order):
-            end = min(begin + width, len(self._order))
+            if begin == stretch:
+                stretch = min(begin + _STRETCH, len(self._order))
+                self._expect(begin, stretch)
+            end = min(begin + width, stretch)
             yield self._batch(begin, end)
             begin = end
             width = min(size, width * 4)
+
+    def _expect(self, begin: int, end: int) -> None:
+        """Tell every source which rows of it come next."""
+        rows, of = self._order.positions[begin:end], self._order.ranks[begin:end]
+        for index, (_, source) in enumerate(self._sources):
+            source.expect(rows[of == index])
 
     def _batch(self, begin: int, end: int) -> Inputs:
         rows = self._order.positions[begin:end]
@@ -220,7 +234,7 @@ def _in_known_order(times: Sequence[Times]) -> Ordered:
     """The known order over all sources; one that stands in it already is not sorted again."""
     if len(times) == 1 and is_ordered(times[0]):
         only = times[0]
-        return Ordered(np.zeros(len(only), dtype=np.uint8), only.positions, only.known)
+        return Ordered(np.zeros(len(only), dtype=np.uint16), only.positions, only.known)
     return known_order(times)
 
 
