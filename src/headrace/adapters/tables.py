@@ -85,24 +85,29 @@ class _Window:
 
     def taken(self, places: Int64s) -> _Window:
         """The rows at those places, in that order."""
-        whole = self.parsed
-        row = np.empty(whole.received, dtype=np.int64)
-        row[whole.rows] = np.arange(len(whole.rows))
-        row[whole.rejections.rows] = -1 - np.arange(len(whole.rejections))
-        of = row[places]
-        valid, refused = np.flatnonzero(of >= 0), np.flatnonzero(of < 0)
-        told = (-1 - of[refused]).tolist()
-        return _Window(
-            Parsed(
-                batch=whole.batch.take(of[valid]),
-                rows=valid.astype(np.int32),
-                rejections=Rejections.of(
-                    refused.tolist(), [whole.rejections[index] for index in told]
-                ),
-                received=len(places),
-            ),
-            tuple(self.raw[index] for index in told),
-        )
+        at = np.empty(self.parsed.received, dtype=np.int64)
+        at[self.parsed.rejections.rows] = np.arange(len(self.raw))
+        parsed = _chosen(self.parsed, places)
+        told = at[places[parsed.rejections.rows]].tolist()
+        return _Window(parsed, tuple(self.raw[index] for index in told))
+
+
+def _chosen(whole: Parsed, places: Int64s) -> Parsed:
+    """Some of the rows that were read, in another order."""
+    if len(places) == whole.received and bool((places[1:] > places[:-1]).all()):
+        return whole
+    row = np.empty(whole.received, dtype=np.int64)
+    row[whole.rows] = np.arange(len(whole.rows))
+    row[whole.rejections.rows] = -1 - np.arange(len(whole.rejections))
+    of = row[places]
+    valid, refused = np.flatnonzero(of >= 0), np.flatnonzero(of < 0)
+    told = [whole.rejections[index] for index in (-1 - of[refused]).tolist()]
+    return Parsed(
+        batch=whole.batch.take(of[valid]),
+        rows=valid.astype(np.int32),
+        rejections=Rejections.of(refused.tolist(), told),
+        received=len(places),
+    )
 
 
 def _moved(rows: Sequence[np.ndarray], firsts: np.ndarray) -> np.ndarray:
@@ -146,7 +151,7 @@ class TableHistory:
         for chunk in self._table.chunks(None, 0):
             # columns that cannot be those of the stream are told before anything is decided
             try:
-                chunk.chosen(np.zeros(0, dtype=np.int64)).parsed(self._schema)
+                chunk.without_rows().parsed(self._schema)
             except DataError as error:
                 raise DataError(f"{self.name}: {error}") from error
             break
@@ -208,10 +213,10 @@ class TableHistory:
         for chunk in self._chunks_from(int(wanted[0])):
             end = int(np.searchsorted(wanted, chunk.first + chunk.received))
             if end > done:
-                chosen = chunk.chosen(wanted[done:end] - chunk.first)
-                parsed = chosen.parsed(self._schema)
-                raw = tuple(chosen.shown(row) for row in parsed.rejections.rows.tolist())
-                parts.append(_Window(parsed, raw))
+                places = wanted[done:end] - chunk.first
+                parsed = _chosen(chunk.parsed(self._schema), places)
+                told = places[parsed.rejections.rows].tolist()
+                parts.append(_Window(parsed, tuple(chunk.shown(place) for place in told)))
                 done = end
             if done == len(wanted):
                 return _Window.joined(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -25,7 +25,7 @@ from headrace.events.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from headrace.core.columns import Int32s, Int64s
+    from headrace.core.columns import Int32s
     from headrace.events.schema import Schema
 
 #: Rows in one chunk, at most.
@@ -90,26 +90,9 @@ class Chunk:
         rejections = Rejections.of([row for row, _ in found], [why for _, why in found])
         return Parsed(parsed.batch, self.rows[parsed.rows], rejections, self.received)
 
-    def chosen(self, places: Int64s) -> Chunk:
-        """Some rows of the chunk alone, ascending, as if there had been no others.
-
-        >>> whole(5, pa.record_batch({"n": [1, 2, 3]})).chosen(np.array([0, 2])).received
-        2
-        """
-        if len(places) == self.received:
-            return self
-        index = np.searchsorted(self.rows, places)
-        inside = index < len(self.rows)
-        inside[inside] = self.rows[index[inside]] == places[inside]
-        there = {int(place): at for at, place in enumerate(places)} if self.broken else {}
-        broken = (replace(item, row=there[item.row]) for item in self.broken if item.row in there)
-        return Chunk(
-            first=self.first + (int(places[0]) if len(places) else 0),
-            received=len(places),
-            batch=_rows_of(self.batch, index[inside]),
-            rows=np.flatnonzero(inside).astype(np.int32),
-            broken=tuple(broken),
-        )
+    def without_rows(self) -> Chunk:
+        """The columns alone."""
+        return Chunk(self.first, 0, self.batch.slice(0, 0), self.rows[:0])
 
     def shown(self, place: int) -> bytes:
         """A row as bytes: as it came where it has no columns, else as a JSON object."""
@@ -125,13 +108,6 @@ class Chunk:
 
 def _plain(value: object) -> str:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def _rows_of(batch: pa.RecordBatch, index: Int64s) -> pa.RecordBatch:
-    """The rows at ascending places; where they are neighbours, without a copy."""
-    if len(index) and index[-1] - index[0] == len(index) - 1:
-        return batch.slice(int(index[0]), len(index))
-    return batch.take(pa.array(index))
 
 
 def whole(first: int, batch: pa.RecordBatch) -> Chunk:
