@@ -155,16 +155,70 @@ def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_in_good_order(workplace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_good_order(
+    sent: signal.Signals, workplace: Path, tmp_path: Path
+) -> None:
+    """Standard input stays open, so that nothing but the signal ends the run."""
     home, sink = tmp_path / "home", tmp_path / "sink.jsonl"
-    process = started(workplace, home, "payments.jsonl", sink)
-    while not Home(home).journal("killed").exists() and process.poll() is None:
+    lines = (workplace / "payments.jsonl").read_bytes().splitlines(keepends=True)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "case.py", "--source=-", f"--home={home}", f"--sink={sink}"],
+        cwd=workplace,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"".join(lines[:5_000]))
+    process.stdin.flush()
+    while not (sink.exists() and sink.stat().st_size) and process.poll() is None:
         time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
+    process.send_signal(sent)
+    assert process.wait(timeout=120) == 0
+    said, errors = process.communicate()
     assert b"Traceback" not in errors
-    finished(workplace, home, "payments.jsonl", sink)
-    finished(workplace, tmp_path / "calm", "payments.jsonl", tmp_path / "calm.jsonl")
+    assert b"decisions" in said
+    vouched = verify(Home(home).journal("killed"), signing_key(Home(home)).public)
+    vouched.require()
+    assert vouched.next_seq > 0
+    assert not vouched.tails
+    finished(workplace, home, "-", sink)
+    finished(workplace, tmp_path / "calm", "-", tmp_path / "calm.jsonl")
     assert decided(home) == decided(tmp_path / "calm")
+    assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["garbage", "cut short", "changed"])
+def test_an_unvouched_tail_is_named_and_kept(damage: str, workplace: Path, tmp_path: Path) -> None:
+    home, calm = tmp_path / "home", tmp_path / "calm"
+    finished(workplace, calm, "payments.jsonl", tmp_path / "calm.jsonl")
+    finished(workplace, home, "payments.jsonl", tmp_path / "sink.jsonl")
+    folder = Home(home).journal("killed")
+    last = max(folder.glob("*.segment"))
+    whole = last.read_bytes()
+    damaged = {
+        "garbage": whole + b"no frame",
+        "cut short": whole[:-100],
+        "changed": whole[:-300] + bytes([whole[-300] ^ 1]) + whole[-299:],
+    }[damage]
+    last.write_bytes(damaged)
+    process = started(workplace, home, "payments.jsonl", tmp_path / "sink.jsonl")
+    _, errors = process.communicate(timeout=400)
+    said = " ".join(errors.decode().split())
+    assert process.returncode == 0, said
+    assert "bytes past the last good head" in said
+    assert "were moved to" in said
+
+    (kept,) = (folder / "unvouched").iterdir()
+    begin = int(kept.name.split("-")[2])
+    assert kept.read_bytes() == damaged[begin:]
+    assert last.read_bytes()[:begin] == damaged[:begin]
+    assert decided(home) == decided(calm)
+    assert without_surrogates(tmp_path / "sink.jsonl") == without_surrogates(
+        tmp_path / "calm.jsonl"
+    )
+    found = verify(folder, signing_key(Home(home)).public)
+    found.require()
+    assert [tail.name for tail in found.tails] == [kept.name]
