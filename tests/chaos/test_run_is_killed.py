@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import random
 import signal
@@ -115,11 +117,11 @@ def decided(home: Path) -> list[tuple[object, ...]]:
     return rows
 
 
-def without_surrogates(sink: Path) -> list[str]:
-    import json  # noqa: PLC0415 - here alone
-
-    lines = [json.loads(line) for line in sink.read_text().splitlines()]
-    return [json.dumps({k: v for k, v in line.items() if k != "card"}) for line in lines]
+def without_surrogates(sink: Path) -> list[dict[str, object]]:
+    """The lines of a sink, without what differs from home to home."""
+    with sink.open() as file:
+        lines = csv.DictReader(file) if sink.suffix == ".csv" else map(json.loads, file)
+        return [{k: v for k, v in line.items() if k != "card"} for line in lines]
 
 
 @pytest.mark.slow
@@ -155,16 +157,78 @@ def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_in_good_order(workplace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_good_order(
+    sent: signal.Signals, workplace: Path, tmp_path: Path
+) -> None:
+    """Standard input stays open, so that nothing but the signal ends the run."""
     home, sink = tmp_path / "home", tmp_path / "sink.jsonl"
-    process = started(workplace, home, "payments.jsonl", sink)
-    while not Home(home).journal("killed").exists() and process.poll() is None:
+    lines = (workplace / "payments.jsonl").read_bytes().splitlines(keepends=True)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "case.py", "--source=-", f"--home={home}", f"--sink={sink}"],
+        cwd=workplace,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"".join(lines[:5_000]))
+    process.stdin.flush()
+    while not (sink.exists() and sink.stat().st_size) and process.poll() is None:
         time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
+    process.send_signal(sent)
+    assert process.wait(timeout=120) == 0
+    said, errors = process.communicate()
     assert b"Traceback" not in errors
-    finished(workplace, home, "payments.jsonl", sink)
-    finished(workplace, tmp_path / "calm", "payments.jsonl", tmp_path / "calm.jsonl")
+    assert b"decisions" in said
+    vouched = verify(Home(home).journal("killed"), signing_key(Home(home)).public)
+    vouched.require()
+    assert vouched.next_seq > 0
+    assert not vouched.tails
+    finished(workplace, home, "-", sink)
+    finished(workplace, tmp_path / "calm", "-", tmp_path / "calm.jsonl")
     assert decided(home) == decided(tmp_path / "calm")
+    assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "ending"), [("garbage", "jsonl"), ("cut short", "jsonl"), ("changed", "csv")]
+)
+def test_an_unvouched_tail_is_named_and_kept(
+    damage: str, ending: str, workplace: Path, tmp_path: Path
+) -> None:
+    home, calm = tmp_path / "home", tmp_path / "calm"
+    sink, calm_sink = tmp_path / f"sink.{ending}", tmp_path / f"calm.{ending}"
+    finished(workplace, calm, "payments.jsonl", calm_sink)
+    finished(workplace, home, "payments.jsonl", sink)
+    before = sink.read_bytes()
+    folder = Home(home).journal("killed")
+    last = max(folder.glob("*.segment"))
+    whole = last.read_bytes()
+    damaged = {
+        "garbage": whole + b"no frame",
+        "cut short": whole[:-100],
+        "changed": whole[:-300] + bytes([whole[-300] ^ 1]) + whole[-299:],
+    }[damage]
+    last.write_bytes(damaged)
+    process = started(workplace, home, "payments.jsonl", sink)
+    _, errors = process.communicate(timeout=400)
+    said = " ".join(errors.decode().split())
+    assert process.returncode == 0, said
+    assert "bytes past the last good head" in said
+    assert "were moved to" in said
+
+    (kept,) = (folder / "unvouched").iterdir()
+    begin = int(kept.name.split("-")[2])
+    assert kept.read_bytes() == damaged[begin:]
+    assert last.read_bytes()[:begin] == damaged[:begin]
+    assert decided(home) == decided(calm)
+    # the sink had what the journal lost: that is kept beside it, and nothing is in it twice
+    assert without_surrogates(sink) == without_surrogates(calm_sink)
+    aside = tmp_path / f"sink.{ending}.unvouched"
+    assert aside.exists() == (damage != "garbage")
+    assert damage == "garbage" or before.endswith(aside.read_bytes())
+    found = verify(folder, signing_key(Home(home)).public)
+    found.require()
+    assert [tail.name for tail in found.tails] == [kept.name]

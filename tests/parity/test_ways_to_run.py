@@ -249,7 +249,7 @@ def test_other_files_under_the_same_name_are_refused(
     original = history.payments.read_bytes()
     try:
         history.payments.write_bytes(short.read_bytes())
-        with pytest.raises(DataError, match="not the same files"):
+        with pytest.raises(DataError, match="is not what it was when"):
             LocalRun(cases.card_fraud, home, history.sources).go()
     finally:
         history.payments.write_bytes(original)

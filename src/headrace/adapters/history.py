@@ -2,7 +2,7 @@
 
 Known order is worked out over all sources of a run together (`headrace.events.order`), and rows
 are then read in that order, a batch at a time. A file of lines is mapped into memory and indexed
-once: 32 bytes a line, however long the lines are. Tables (CSV, Parquet, Arrow) are read whole.
+once: 32 bytes a line, however long the lines are. Tables are in `headrace.adapters.tables`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from headrace.adapters.line_kernels import gather_lines, line_starts
+from headrace.adapters.stored import Stored
 from headrace.core.columns import Fixed
 from headrace.core.errors import DataError, invariant
 from headrace.events.order import known_times
-from headrace.events.parsed import Parsed, Rejections
 from headrace.events.schema import Role, Schema
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Bytes, Int64s
     from headrace.events.json_lines import JsonLines
+    from headrace.events.parsed import Parsed
 
 _CHUNK = 16 * 1024 * 1024
 
@@ -50,31 +51,64 @@ class HistoricSource(Protocol):
         called with the rows done so far.
         """
 
+    @property
+    def stored(self) -> Stored | None:
+        """The bytes that it lies in; None for a frame in memory."""
+
+    def expect(self, rows: Int64s) -> None:
+        """Say which rows will be read next, in that order, so that they can be read together."""
+
     def read(self, rows: Int64s) -> Parsed:
-        """The rows of those ordinals, in that order."""
+        """The next of the expected rows, in that order."""
 
     def raw(self, row: int) -> bytes:
         """What stands in the source for that row, as it came."""
 
 
-def carried_times(parsed: Parsed, schema: Schema, arrives_after_ns: int) -> tuple[Int64s, Int64s]:
-    """Event and known times of all rows that were read; a refused row takes those before it."""
-    at_field, known_field = schema.having(Role.EVENT_TIME), schema.having(Role.KNOWN_AT)
-    if at_field is None:
-        raise DataError(f"{schema.name} has no EventTime, so its rows have no order; give it one")
-    at = parsed.batch.fixed(at_field.name).values
-    said = Fixed(np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.uint8))
-    if known_field is not None:
-        said = parsed.batch.fixed(known_field.name)
-    known = known_times(at, said.values, said.valid, arrives_after_ns)
-    if len(at) == parsed.received:
-        return at, known
-    if len(at) == 0:
-        nothing = np.full(parsed.received, np.iinfo(np.int64).min)
-        return nothing, nothing
-    before = np.searchsorted(parsed.rows, np.arange(parsed.received), side="right") - 1
-    held = np.maximum(before, 0)
-    return at[held], known[held]
+class CarriedTimes:
+    """Event and known times of a source, piece by piece.
+
+    A row that can't be read takes those of the one before it; the first take those of the first
+    that can be read.
+
+    Args:
+        schema: Of the source's stream.
+        arrives_after_ns: How long after it happens a row is assumed to be known.
+    """
+
+    def __init__(self, schema: Schema, arrives_after_ns: int) -> None:
+        at_field, known_field = schema.having(Role.EVENT_TIME), schema.having(Role.KNOWN_AT)
+        if at_field is None:
+            raise DataError(
+                f"{schema.name} has no EventTime, so its rows have no order; give it one"
+            )
+        self._at, self._known = at_field.name, known_field.name if known_field else None
+        self._arrives_after_ns = arrives_after_ns
+        nothing = np.zeros(0, dtype=np.int64)
+        self._read: list[tuple[Int64s, Int64s, Int64s]] = [(nothing, nothing, nothing)]
+        self.rows = 0
+
+    def add(self, parsed: Parsed) -> None:
+        """The rows that come next."""
+        at = parsed.batch.fixed(self._at).values
+        said = Fixed(np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.uint8))
+        if self._known is not None:
+            said = parsed.batch.fixed(self._known)
+        known = known_times(at, said.values, said.valid, self._arrives_after_ns)
+        self._read.append((at.copy(), known, self.rows + parsed.rows.astype(np.int64)))
+        self.rows += parsed.received
+
+    def all(self) -> tuple[Int64s, Int64s]:
+        """Event and known times of all rows."""
+        at, known, rows = (np.concatenate(parts) for parts in zip(*self._read, strict=True))
+        if len(at) == self.rows:
+            return at, known
+        if len(at) == 0:
+            nothing = np.full(self.rows, np.iinfo(np.int64).min)
+            return nothing, nothing
+        before = np.searchsorted(rows, np.arange(self.rows), side="right") - 1
+        held = np.maximum(before, 0)
+        return at[held], known[held]
 
 
 def times_schema(schema: Schema) -> Schema:
@@ -112,19 +146,23 @@ class JsonLinesHistory:
     ) -> tuple[Int64s, Int64s]:
         """See `HistoricSource.times`."""
         total = len(self._starts)
-        at = np.empty(total, dtype=np.int64)
-        known = np.empty(total, dtype=np.int64)
-        done = 0
-        while done < total:
+        carried = CarriedTimes(self._schema, arrives_after_ns)
+        while carried.rows < total:
+            done = carried.rows
             stop = int(np.searchsorted(self._starts, self._starts[done] + _CHUNK))
             rows = np.arange(done, max(stop, done + 1))
-            parsed = self._times_parser.parse(self._gathered(rows))
-            invariant(parsed.received == len(rows), "the parser counts lines as the index does")
-            part = carried_times(parsed, self._schema, arrives_after_ns)
-            at[done : done + len(rows)], known[done : done + len(rows)] = part
-            done += len(rows)
-            progress(done)
-        return at, known
+            carried.add(self._times_parser.parse(self._gathered(rows)))
+            invariant(carried.rows == done + len(rows), "the parser counts lines as the index does")
+            progress(carried.rows)
+        return carried.all()
+
+    @property
+    def stored(self) -> Stored:
+        """See `HistoricSource.stored`."""
+        return Stored(len(self._data), grows=True, at=lambda begin, end: self._data[begin:end])
+
+    def expect(self, rows: Int64s) -> None:
+        """See `HistoricSource.expect`; any line can be read at any time."""
 
     def read(self, rows: Int64s) -> Parsed:
         """See `HistoricSource.read`."""
@@ -179,60 +217,3 @@ def _lines(data: Bytes) -> tuple[Int64s, Int64s]:
         begin = end
     none = np.zeros(0, dtype=np.int64)
     return np.concatenate([none, *starts]), np.concatenate([none, *ends])
-
-
-class TableHistory:
-    """A finished table that was read and validated whole.
-
-    Args:
-        name: How the journal calls the source.
-        stream: Which stream or table its rows are of.
-        schema: Of the stream.
-        parsed: What validation made of the rows.
-        show: The raw row of an ordinal, as bytes, for those that were refused.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        stream: str,
-        schema: Schema,
-        parsed: Parsed,
-        show: Callable[[int], bytes],
-    ) -> None:
-        self.name = name
-        self.stream = stream
-        self._schema = schema
-        self._parsed = parsed
-        self._show = show
-        # the place of every row among the valid ones, or below zero among the refused
-        self._place = np.empty(parsed.received, dtype=np.int64)
-        self._place[parsed.rows] = np.arange(len(parsed.rows))
-        self._place[parsed.rejections.rows] = -1 - np.arange(len(parsed.rejections))
-
-    def times(
-        self, arrives_after_ns: int, progress: Callable[[int], None]
-    ) -> tuple[Int64s, Int64s]:
-        """See `HistoricSource.times`."""
-        times = carried_times(self._parsed, self._schema, arrives_after_ns)
-        progress(self._parsed.received)
-        return times
-
-    def read(self, rows: Int64s) -> Parsed:
-        """See `HistoricSource.read`."""
-        place = self._place[rows]
-        valid = np.flatnonzero(place >= 0)
-        refused = np.flatnonzero(place < 0)
-        whole = self._parsed.rejections
-        return Parsed(
-            batch=self._parsed.batch.take(place[valid]),
-            rows=valid.astype(np.int32),
-            rejections=Rejections.of(
-                refused.tolist(), [whole[-1 - int(place[i])] for i in refused]
-            ),
-            received=len(rows),
-        )
-
-    def raw(self, row: int) -> bytes:
-        """The row as its source shows it."""
-        return self._show(row)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
+import pyarrow as pa
 
-from headrace.adapters.history import HistoricSource, JsonLinesHistory, TableHistory
-from headrace.core.columns import concatenated
+from headrace.adapters.history import HistoricSource, JsonLinesHistory
+from headrace.adapters.stored import Stored
+from headrace.adapters.tables import TableHistory
 from headrace.core.errors import DataError, NotFound
 from headrace.events import arrow_ipc, csv, frames, parquet
+from headrace.events.chunks import readable
 from headrace.events.json_lines import JsonLines
-from headrace.events.parsed import Parsed, Rejections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from headrace.events.chunks import Chunk
     from headrace.events.schema import Schema
 
 _LINES = {".jsonl", ".ndjson", ".json"}
-_TABLES: dict[str, Callable[[Path], Iterator[Chunk]]] = {
-    ".csv": csv.read,
-    ".parquet": parquet.read,
-    ".arrow": arrow_ipc.read,
-    ".feather": arrow_ipc.read,
-}
+_TABLES = {".csv", ".parquet", ".arrow", ".feather"}
 
 
 def files_of(path: Path) -> list[Path]:
@@ -52,50 +48,84 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _endings() -> str:
-    return ", ".join(sorted(_LINES | set(_TABLES)))
+    return ", ".join(sorted(_LINES | _TABLES))
 
 
 def open_file(path: Path, stream: str, schema: Schema) -> HistoricSource:
     """A finished file as history."""
     if path.suffix in _LINES:
         return JsonLinesHistory(path, stream, schema, JsonLines)
-    return _table(str(path), stream, schema, _TABLES[path.suffix](path))
+    table = _FileTable.opened(path)
+    return TableHistory(str(path), stream, schema, table, table.stored())
 
 
 def open_frame(frame: object, stream: str, schema: Schema) -> TableHistory:
     """An Arrow, pandas or Polars frame as history."""
-    return _table(stream, stream, schema, frames.read(frame))
+    return TableHistory(stream, stream, schema, _FrameTable(tuple(frames.read(frame))))
 
 
-def _table(name: str, stream: str, schema: Schema, chunks: Iterable[Chunk]) -> TableHistory:
-    held = list(chunks)
-    if not held:
-        # no rows and no chunk: what no lines are parsed into has the columns all the same
-        nothing = JsonLines(schema).parse(b"")
-        return TableHistory(name, stream, schema, nothing, lambda row: _row_bytes(held, row))
-    parsed = [chunk.parsed(schema) for chunk in held]
-    rejected = [
-        (chunk.first + int(part.rejections.rows[i]), part.rejections[i])
-        for chunk, part in zip(held, parsed, strict=True)
-        for i in range(len(part.rejections))
-    ]
-    whole = Parsed(
-        batch=concatenated([part.batch for part in parsed]),
-        rows=np.concatenate(
-            [chunk.first + part.rows for chunk, part in zip(held, parsed, strict=True)]
-        ).astype(np.int32),
-        rejections=Rejections.of([row for row, _ in rejected], [told for _, told in rejected]),
-        received=sum(part.received for part in parsed),
-    )
-    return TableHistory(name, stream, schema, whole, lambda row: _row_bytes(held, row))
+@dataclass(frozen=True, slots=True)
+class _FrameTable:
+    """A frame: it is in memory already."""
+
+    held: tuple[Chunk, ...]
+
+    def chunks(self, _names: Collection[str] | None, first: int) -> Iterator[Chunk]:
+        """See `headrace.adapters.tables.Table`."""
+        return (chunk for chunk in self.held if chunk.first + chunk.received > first)
 
 
-def _row_bytes(chunks: list[Chunk], row: int) -> bytes:
-    """A row of a table as bytes: as it came where it has no columns, else as a JSON object."""
-    chunk = next(item for item in chunks if item.first <= row < item.first + item.received)
-    place = row - chunk.first
-    for broken in chunk.broken:
-        if broken.row == place:
-            return broken.data
-    index = int(np.searchsorted(chunk.rows, place))
-    return msgspec.json.encode(chunk.batch.slice(index, 1).to_pylist()[0], enc_hook=str)
+@dataclass(frozen=True, slots=True)
+class _FileTable:
+    """A file of rows, as long as it was when it was opened; it is open only while it is read.
+
+    Attributes:
+        path: The file.
+        inode: Which file lay under the path.
+        size: Its bytes.
+    """
+
+    path: Path
+    inode: int
+    size: int
+
+    @staticmethod
+    def opened(path: Path) -> _FileTable:
+        try:
+            told = path.stat()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}; check the name") from error
+        return _FileTable(path, told.st_ino, told.st_size)
+
+    def stored(self) -> Stored:
+        """Its bytes; lines of CSV can be added to, the others end in what says where all is."""
+
+        def at(begin: int, end: int) -> bytes:
+            with self.path.open("rb") as file:
+                file.seek(begin)
+                return file.read(end - begin)
+
+        return Stored(self.size, self.path.suffix == ".csv", at)
+
+    def chunks(self, names: Collection[str] | None, first: int) -> Iterator[Chunk]:
+        """See `headrace.adapters.tables.Table`."""
+        with readable(self.path, self.path.suffix):
+            file = pa.OSFile(str(self.path))
+        if self.path.stat().st_ino != self.inode or file.size() < self.size:
+            raise DataError(
+                f"{self.path} was replaced while it was read; run again when nobody writes to it"
+            )
+        try:
+            with file:
+                yield from self._read(file, names, first)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from error
+
+    def _read(
+        self, file: pa.NativeFile, names: Collection[str] | None, first: int
+    ) -> Iterator[Chunk]:
+        if self.path.suffix == ".csv":
+            return csv.read(file.get_stream(0, self.size), names=names)
+        if self.path.suffix == ".parquet":
+            return parquet.read(file, names, first)
+        return arrow_ipc.read(file, names)

@@ -2,10 +2,13 @@
 
 A sink follows the journal: it gets what the journal has made durable, and when it is opened again
 it goes on where its file ends. What a crash kept from it is in the journal, and is written first.
+What the journal lost of what it had before (a tail that nothing vouches for) is moved aside.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,16 +36,17 @@ class LineSink:
         path: Ends in .jsonl, .ndjson or .csv.
         journal: Folder of the journal that it follows.
         header: What the batches to come are recorded under.
+        next_seq: Where the journal ends.
 
     Raises:
         DataError: When what stands in the file is not of this journal.
     """
 
-    def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
+    def __init__(self, path: Path, journal: Path, header: JournalHeader, next_seq: int) -> None:
         self._header = header
         self._csv = path.suffix == ".csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        last = _last_seq(path, csv=self._csv) if path.exists() else -1
+        last = _last_seq(path, next_seq, csv=self._csv) if path.exists() else -1
         self._file = path.open("ab")
         for stored in stored_batches(journal, last + 1):
             self._write(stored.batch(), stored.header, last)
@@ -86,23 +90,40 @@ def _written(column: pa.ChunkedArray) -> OutColumn:
     return array
 
 
-def _last_seq(path: Path, *, csv: bool) -> int:
-    """Sequence number of the last whole line; what stands after it is cut off."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    lines = data[:whole].rstrip(b"\n").rsplit(b"\n", 1)
-    last = lines[-1]
-    if not last or (csv and len(lines) == 1):
-        return -1
+def _last_seq(path: Path, next_seq: int, *, csv: bool) -> int:
+    """Sequence number of the last whole line that the journal has; what stands after it is cut off.
+
+    Whole lines that the journal does not have are kept beside the file, in NAME.unvouched.
+    """
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return -1
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
+            first = data.find(b"\n") + 1 if csv else 0
+            names = data[:first].decode(errors="replace").replace('"', "").strip().split(",")
+            whole = end = data.rfind(b"\n") + 1
+            last = -1
+            while end > first:
+                begin = data.rfind(b"\n", 0, end - 1) + 1
+                last = _seq_of(data[begin:end], names if csv else None, path)
+                if last < next_seq:
+                    break
+                last, end = -1, begin
+            if end < whole:
+                with path.with_name(path.name + ".unvouched").open("ab") as aside:
+                    aside.write(data[end:whole])
+        file.truncate(end)
+    return last
+
+
+def _seq_of(line: bytes, names: list[str] | None, path: Path) -> int:
+    """The sequence number in a line: of CSV with columns of those names, else of JSON."""
     try:
-        if csv:
-            names = data.split(b"\n", 1)[0].decode().replace('"', "").split(",")
-            return int(last.split(b",")[names.index("seq")])
-        return int(msgspec.json.decode(last)["seq"])
-    except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+        if names is not None:
+            return int(line.split(b",")[names.index("seq")])
+        return int(msgspec.json.decode(line)["seq"])
+    except (ValueError, LookupError, TypeError, msgspec.DecodeError) as error:
         raise DataError(
             f"{path} does not hold decisions of this journal ({error}); name another --sink"
         ) from error
@@ -152,14 +173,16 @@ def _tables(journal: Path) -> Iterator[pa.Table]:
             yield decision_table(stored.batch(), stored.header)
 
 
-def open_sink(path: Path, journal: Path, header: JournalHeader) -> LineSink | ParquetSink:
-    """The sink of a file, by its ending.
+def open_sink(
+    path: Path, journal: Path, header: JournalHeader, next_seq: int
+) -> LineSink | ParquetSink:
+    """The sink of a file, by its ending; see `LineSink`.
 
     Raises:
         DataError: The ending is of no known format.
     """
     if path.suffix in (".jsonl", ".ndjson", ".csv"):
-        return LineSink(path, journal, header)
+        return LineSink(path, journal, header, next_seq)
     if path.suffix == ".parquet":
         return ParquetSink(path, journal)
     raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv or .parquet")

@@ -81,4 +81,4 @@ def run(
 
 
 def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
-    return open_sink(path, local.journal.folder, local.header)
+    return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)

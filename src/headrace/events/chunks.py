@@ -6,6 +6,7 @@ apart into columns, and the bytes of those that could not, so that none is lost 
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from headrace.events.times import STRICT, Reading
 from headrace.events.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from headrace.core.columns import Int32s
     from headrace.events.schema import Schema
@@ -89,6 +90,25 @@ class Chunk:
         rejections = Rejections.of([row for row, _ in found], [why for _, why in found])
         return Parsed(parsed.batch, self.rows[parsed.rows], rejections, self.received)
 
+    def without_rows(self) -> Chunk:
+        """The columns alone."""
+        return Chunk(self.first, 0, self.batch.slice(0, 0), self.rows[:0])
+
+    def shown(self, place: int) -> bytes:
+        """A row as bytes: as it came where it has no columns, else as a JSON object."""
+        for item in self.broken:
+            if item.row == place:
+                return item.data
+        index = int(np.searchsorted(self.rows, place))
+        values = self.batch.slice(index, 1).to_pylist()[0]
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        # bytes that are no UTF-8 stay as they are, so that they are refused again and not mended
+        return text.encode(errors="surrogateescape")
+
+
+def _plain(value: object) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
 
 def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     """A chunk in which every row has columns."""
@@ -96,9 +116,8 @@ def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     return Chunk(first, rows, batch, np.arange(rows, dtype=np.int32))
 
 
-def chunks_of(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    """Batches as chunks of at most `CHUNK_ROWS` rows."""
-    first = 0
+def chunks_of(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[Chunk]:
+    """Batches as chunks of at most `CHUNK_ROWS` rows, the first of them at row `first`."""
     for batch in batches:
         for start in range(0, batch.num_rows, CHUNK_ROWS):
             part = batch.slice(start, CHUNK_ROWS)

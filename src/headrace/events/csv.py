@@ -14,7 +14,7 @@ from headrace.events.arrow_columns import text_source
 from headrace.events.chunks import Broken, Chunk, TableWriter, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _COLUMNS_MAX = 4096
 _BLOCK_BYTES = 4 * 1024 * 1024
@@ -25,12 +25,15 @@ _ENCODING = "latin-1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf".decode(_ENCODING)
 
 
-def read(source: str | Path | BinaryIO, delimiter: str = ",") -> Iterator[Chunk]:
+def read(
+    source: str | Path | BinaryIO, delimiter: str = ",", names: Collection[str] | None = None
+) -> Iterator[Chunk]:
     """The rows of a CSV file, a chunk at a time; every column is bytes.
 
     The first row names the columns. A field that is empty is missing, unless it is quoted (`""`),
     which is an empty text. A row with too many or too few fields is a broken one. Blank lines are
-    no rows. A path that ends in `.gz`, `.bz2` or `.zst` is decompressed.
+    no rows. A path that ends in `.gz`, `.bz2` or `.zst` is decompressed. With `names`, only those
+    columns are given, where they are there.
 
     Raises:
         DataError: When there is no header, or a row is longer than 4 MiB.
@@ -41,17 +44,17 @@ def read(source: str | Path | BinaryIO, delimiter: str = ",") -> Iterator[Chunk]
         header = next((batch for batch in batches if batch.num_rows), None)
         if header is None:
             raise DataError("no header in the first row of the CSV; expected names of columns")
-        names = _names(header)
+        columns = _named(_names(header), names)
         first = 0
         batch: pa.RecordBatch | None = header.slice(1)
         while batch is not None:
             if batch.num_rows:
-                chunk = _chunk(first, _as_bytes(batch, names), broken)
+                chunk = _chunk(first, _as_bytes(batch, columns), broken)
                 first += chunk.received
                 yield chunk
             batch = next(batches, None)
         if broken:
-            yield _chunk(first, _as_bytes(header.slice(0, 0), names), broken)
+            yield _chunk(first, _as_bytes(header.slice(0, 0), columns), broken)
 
 
 def _open(
@@ -127,10 +130,15 @@ def _chunk(first: int, batch: pa.RecordBatch, broken: list[Broken]) -> Chunk:
     return Chunk(first, received, batch, places, inside)
 
 
-def _as_bytes(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
+def _named(there: list[str], names: Collection[str] | None) -> list[tuple[int, str]]:
+    """The places of the columns to give, with their names."""
+    return [(at, name) for at, name in enumerate(there) if names is None or name in names]
+
+
+def _as_bytes(batch: pa.RecordBatch, named: list[tuple[int, str]]) -> pa.RecordBatch:
     """The columns under their names, with the bytes that stood in the file."""
-    columns = [_from_latin(column) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=names)
+    columns = [_from_latin(batch.column(at)) for at, _ in named]
+    return pa.RecordBatch.from_arrays(columns, names=[name for _, name in named])
 
 
 def _from_latin(column: pa.Array) -> pa.Array:

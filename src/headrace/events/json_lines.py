@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: The most bytes of one chunk: positions in it must fit 31 bits.
 LONGEST_CHUNK = 2**31 - 2**20
+#: The most bytes that are kept of a line of which no end is in sight.
+LONGEST_HELD = 2 * 1024 * 1024
 
 
 class JsonLines:
@@ -113,16 +115,15 @@ class WholeLines:
     r"""Cuts a stream of bytes, piece by piece, where lines end.
 
     A byte order mark at the start is dropped. What follows the last line feed is a line too. Of a
-    line without an end no more than about twice `longest` bytes are kept, enough for it to be
-    refused.
+    line that goes over several pieces no more than `LONGEST_HELD` bytes are kept, enough for it to
+    be refused: the same bytes give the same lines, wherever pieces of less than that were cut.
 
     >>> lines = WholeLines()
     >>> [lines.take(piece) for piece in (b'{"a"', b':1}\n{"a":2}\n{', b'}')], lines.rest()
     ([b'', b'{"a":1}\n{"a":2}\n', b''], b'{}')
     """
 
-    def __init__(self, longest: int = LONGEST_EVENT) -> None:
-        self._most = 2 * longest
+    def __init__(self) -> None:
         self._rest = bytearray()
         self._first = True
 
@@ -130,12 +131,16 @@ class WholeLines:
         """The lines that a piece ends, whole; no bytes if it ends none."""
         cut = piece.rfind(b"\n") + 1
         if cut == 0:
-            if len(self._rest) <= self._most:
-                self._rest += piece[: self._most + 4]
+            self._hold(piece)
             return b""
-        whole = self._unmarked(bytes(self._rest) + piece[:cut])
+        begin = piece.find(b"\n") if self._rest else 0
+        self._hold(piece[:begin])
+        whole = self._unmarked(bytes(self._rest) + piece[begin:cut])
         self._rest = bytearray(piece[cut:])
         return whole
+
+    def _hold(self, piece: bytes) -> None:
+        self._rest += piece[: max(0, LONGEST_HELD - len(self._rest))]
 
     def rest(self) -> bytes:
         """The line that the stream ended in without a line feed; no bytes if there is none."""

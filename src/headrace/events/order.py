@@ -20,6 +20,8 @@ from headrace.core.errors import invariant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from headrace.core.columns import Bytes, Int64s
 
 _LATEST = np.iinfo(np.int64).max
@@ -60,12 +62,12 @@ class Ordered:
     """Rows of several streams in known order.
 
     Attributes:
-        ranks: Which stream each row is of, uint8.
+        ranks: Which stream each row is of, uint16.
         positions: Where it stands in that stream's source, int64.
         known: When it was known, nanoseconds since 1970.
     """
 
-    ranks: Bytes
+    ranks: NDArray[np.uint16]
     positions: Int64s
     known: Int64s
 
@@ -109,8 +111,8 @@ def known_order(streams: Sequence[Times]) -> Ordered:
     [0, 1, 0]
     """
     ranks = np.concatenate(
-        [np.zeros(0, dtype=np.uint8)]
-        + [np.full(len(times), times.rank, dtype=np.uint8) for times in streams]
+        [np.zeros(0, dtype=np.uint16)]
+        + [np.full(len(times), times.rank, dtype=np.uint16) for times in streams]
     )
     nothing = np.zeros(0, dtype=np.int64)
     positions = np.concatenate([nothing, *(times.positions for times in streams)])

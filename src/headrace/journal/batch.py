@@ -201,15 +201,19 @@ _NOTHING_QUARANTINED = Quarantined(_NO_NUMBERS, _NO_TEXT, _NO_TEXT, _NO_TEXT, _N
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a source goes on: everything before it is in the journal.
+    """Where a source goes on, and what it was, so that another one is not taken for it.
 
     Attributes:
-        ordinal: Of the next input in the source.
-        offset: Its offset in bytes.
+        ordinal: How many of its inputs are in the journal: the first ones in known order.
+        offset: How many bytes it had when they were read; of a live source, those of its inputs.
+        digest: SHA-256 of these bytes, in hexadecimal.
+        rows: How many inputs it had then; 0 of a live source.
     """
 
     ordinal: int
     offset: int = 0
+    digest: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

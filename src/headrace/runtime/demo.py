@@ -223,7 +223,11 @@ def _first_labels(case: UseCase, files: Sequence[Path]) -> dict[str, int]:
     for path in files:
         source = open_file(path, stream.name, stream.schema)
         times, _ = source.times(stream.arrives_after_ns, lambda _rows: None)
-        batch = source.read(np.arange(len(times))).batch
+        rows = np.arange(len(times))
+        if len(rows) == 0:
+            continue
+        source.expect(rows)
+        batch = source.read(rows).batch
         names = batch.text(case.label.reference).strings()
         for name, at in zip(names, batch.fixed(case.label.event_time).values.tolist(), strict=True):
             found[str(name)] = min(at, found.get(str(name), at))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,8 @@ from headrace.core.columns import concatenated
 from headrace.core.errors import DataError, invariant
 from headrace.events.order import Ordered, Times, is_ordered, known_order
 from headrace.events.schema import Role
-from headrace.journal.batch import Position
 from headrace.pipeline.inputs import Inputs, Refused
+from headrace.runtime.continuation import Continuation, FedAgain
 from headrace.runtime.door import Door, RefusedRow
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from headrace.events.json_lines import JsonLines
     from headrace.events.parsed import Parsed
     from headrace.events.schema import Schema
+    from headrace.journal.batch import Position
     from headrace.security.vault import Vault
+
+
+#: Places of the known order that sources are told of ahead: no more than this is held of them.
+_STRETCH = 524_288
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,13 @@ class HistoryIntake:
             be known, where its schema does not say.
         clock: For the measured part alone.
         progress: Called with the rows looked through while the order is worked out.
+        earlier: Where the journal says that each source goes on; None where nothing is journaled.
+
+    Attributes:
+        begin: The place in known order that comes after what an earlier run decided.
+
+    Raises:
+        DataError: When the sources are not those that the earlier run decided a part of.
     """
 
     def __init__(
@@ -161,17 +173,33 @@ class HistoryIntake:
         arrives_after_ns: Mapping[str, int],
         clock: Callable[[], int],
         progress: Callable[[int], None] = lambda _rows: None,
+        earlier: Mapping[str, Position] | None = None,
     ) -> None:
         self._assembly = assembly
         # sources in the order of their streams' ranks, so that their places break ties as ranks do
         self._sources = sorted(sources, key=lambda item: assembly.rank(item[1].stream))
         self._clock = clock
         self._ranks = [assembly.rank(source.stream) for _, source in self._sources]
+        self._arrives_after_ns = arrives_after_ns
+        self.begin = 0
+        self._goes_on: list[Position] = []
+        if earlier is None:
+            self._order = _in_known_order(self._times(progress))
+            return
+        named = [source for _, source in self._sources]
+        with Continuation(named, earlier, arrives_after_ns) as continuation:
+            times = self._times(progress)
+            self._order = _in_known_order(times)
+            self._goes_on = continuation.positions([len(part) for part in times])
+        self.begin = continuation.begin(self._order)
+
+    def _times(self, progress: Callable[[int], None]) -> list[Times]:
+        """When the rows of each source happened and were known."""
         times: list[Times] = []
         for place, (_, source) in enumerate(self._sources):
-            at, known = source.times(arrives_after_ns.get(source.stream, 0), progress)
-            times.append(Times.of(place, at, known))
-        self._order = _in_known_order(times)
+            after = self._arrives_after_ns.get(source.stream, 0)
+            times.append(Times.of(place, *source.times(after, progress)))
+        return times
 
     def __len__(self) -> int:
         return len(self._order)
@@ -187,17 +215,28 @@ class HistoryIntake:
         The first batches are smaller, so that the first decisions come at once.
         """
         width = min(size, 1_024)
+        stretch = begin
         while begin < len(self._order):
-            end = min(begin + width, len(self._order))
+            if begin == stretch:
+                stretch = min(begin + _STRETCH, len(self._order))
+                self._expect(begin, stretch)
+            end = min(begin + width, stretch)
             yield self._batch(begin, end)
             begin = end
             width = min(size, width * 4)
+
+    def _expect(self, begin: int, end: int) -> None:
+        """Tell every source which rows of it come next."""
+        rows, of = self._order.positions[begin:end], self._order.ranks[begin:end]
+        for index, (_, source) in enumerate(self._sources):
+            source.expect(rows[of == index])
 
     def _batch(self, begin: int, end: int) -> Inputs:
         rows = self._order.positions[begin:end]
         of = self._order.ranks[begin:end]
         received = self._order.known[begin:end]
         parts: list[Part] = []
+        positions: dict[str, Position] = {}
         for index, (number, source) in enumerate(self._sources):
             places = np.flatnonzero(of == index) if len(self._sources) > 1 else np.arange(len(rows))
             if len(places) == 0:
@@ -208,7 +247,10 @@ class HistoryIntake:
             parts.append(
                 Part(number, self._ranks[index], places, mine, parsed, _raw_of(source, mine))
             )
-        positions = {source.name: Position(end) for _, source in self._sources}
+            if self._goes_on:
+                before = self._goes_on[index]
+                self._goes_on[index] = replace(before, ordinal=before.ordinal + len(mine))
+                positions[source.name] = self._goes_on[index]
         return self._assembly.inputs(parts, received, self._clock(), positions)
 
 
@@ -220,7 +262,7 @@ def _in_known_order(times: Sequence[Times]) -> Ordered:
     """The known order over all sources; one that stands in it already is not sorted again."""
     if len(times) == 1 and is_ordered(times[0]):
         only = times[0]
-        return Ordered(np.zeros(len(only), dtype=np.uint8), only.positions, only.known)
+        return Ordered(np.zeros(len(only), dtype=np.uint16), only.positions, only.known)
     return known_order(times)
 
 
@@ -237,6 +279,7 @@ class LiveIntake:
         parser: Of its schema.
         lines: As they arrive.
         clock: At the door.
+        earlier: Where the journal says that the source goes on.
     """
 
     def __init__(
@@ -246,10 +289,13 @@ class LiveIntake:
         stream: str,
         parser: JsonLines,
         lines: LiveLines,
+        *,
         clock: Callable[[], int],
+        earlier: Position,
     ) -> None:
         self._assembly = assembly
         self._number, self._name = name
+        self._earlier = earlier
         self._rank = assembly.rank(stream)
         self._known = assembly.schemas[stream].having(Role.KNOWN_AT)
         self._parser = parser
@@ -257,24 +303,35 @@ class LiveIntake:
         self._clock = clock
 
     def batches(
-        self, begin: int, takes: Callable[[int], bool], stopped: Callable[[], bool]
+        self, takes: Callable[[int], bool], stopped: Callable[[], bool]
     ) -> Iterator[Inputs]:
-        """Inputs from line `begin` on; the lines before it were decided by an earlier run."""
-        seen = 0
-        for arrived in self._lines.batches(takes, stopped):
-            parsed = self._parser.parse(arrived.data)
-            first, seen = seen, seen + parsed.received
-            if seen <= begin:
-                continue
-            if first >= begin:
-                yield self._inputs(arrived, parsed, first)
-            else:
-                rest = ArrivedLines(
-                    b"\n".join(_lines_of(arrived.data)[begin - first :]) + b"\n", arrived.read_ns
-                )
-                yield self._inputs(rest, self._parser.parse(rest.data), begin)
+        """Inputs from where an earlier run ended; the lines before must be those that it decided.
 
-    def _inputs(self, arrived: ArrivedLines, parsed: Parsed, first: int) -> Inputs:
+        Raises:
+            DataError: When they are others.
+        """
+        again = FedAgain(self._name, self._earlier)
+        first = self._earlier.ordinal
+        for arrived in self._lines.batches(takes, stopped):
+            fresh = again.fresh(arrived.data)
+            if not fresh:
+                continue
+            parsed = self._parser.parse(fresh)
+            size = parsed.received
+            if size:
+                position = {self._name: again.position(first + size)}
+                yield self._inputs(ArrivedLines(fresh, arrived.read_ns), parsed, first, position)
+            first += size
+        if not stopped():
+            again.end()
+
+    def _inputs(
+        self,
+        arrived: ArrivedLines,
+        parsed: Parsed,
+        first: int,
+        position: Mapping[str, Position],
+    ) -> Inputs:
         size = parsed.received
         received = np.full(size, arrived.read_ns, dtype=np.int64)
         if self._known is not None and len(parsed.rows):
@@ -290,7 +347,6 @@ class LiveIntake:
 
         places = np.arange(size)
         part = Part(self._number, self._rank, places, first + places, parsed, raw)
-        position = {self._name: Position(first + size)}
         return self._assembly.inputs([part], received, arrived.read_ns, position)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.adapters.live import LiveLines
-from headrace.core.errors import DataError
 from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.runtime.definitions import Definitions
@@ -18,7 +17,7 @@ from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing
 from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import Run
-from headrace.runtime.sources import STDIN, historic_sources, named_sources, source_names
+from headrace.runtime.sources import historic_sources, named_sources, source_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.runtime.home import Home
     from headrace.runtime.local_lane import Recovery
     from headrace.runtime.run import Sink
+    from headrace.runtime.sources import SourceName
 
 #: Rows of a batch of history: large enough that a call costs nothing, small enough for the caches.
 BATCH_ROWS = 16_384
@@ -96,8 +96,9 @@ class LocalRun:
             assembly = Assembly(case.plan, self.local.vault)
             self._live: LiveIntake | None = None
             self._history: HistoryIntake | None = None
-            if names[0].place == STDIN:
-                self._live = self._stdin(names[0].stream, assembly)
+            if names[0].is_stdin:
+                self._live = self._stdin(names[0], assembly)
+                self._begin = self.local.position(names[0].stdin_name).ordinal
             else:
                 opened = historic_sources(names, assembly)
                 after = {item.name: item.arrives_after_ns for item in case.plan.streams}
@@ -107,20 +108,23 @@ class LocalRun:
                     after,
                     now_ns,
                     lambda done: progress("reading times", done, 0),
+                    self.local.journal.positions,
                 )
-            self._begin = max(self.local.position(name) for name in source_names(names))
+                self._begin = self._history.begin
             self._run = Run(self.local, [make(self.local) for make in sinks], self.meters, now_ns)
             opening.pop_all()
 
-    def _stdin(self, stream: str, assembly: Assembly) -> LiveIntake:
-        name = f"stdin:{stream}"
+    def _stdin(self, source: SourceName, assembly: Assembly) -> LiveIntake:
+        name = source.stdin_name
+        assembly.rank(source.stream)
         return LiveIntake(
             assembly,
             (self.local.source_number(name), name),
-            stream,
-            JsonLines(assembly.schemas[stream]),
+            source.stream,
+            JsonLines(assembly.schemas[source.stream]),
             LiveLines(sys.stdin.fileno(), now_ns),
-            now_ns,
+            clock=now_ns,
+            earlier=self.local.position(name),
         )
 
     @property
@@ -159,11 +163,6 @@ class LocalRun:
 
     def _batches(self) -> Iterator[Inputs]:
         if self._history is not None:
-            if self._begin > len(self._history):
-                raise DataError(
-                    f"{self._begin:,} inputs of these sources were decided before, and now they"
-                    f" hold {len(self._history):,}: they are not the same files"
-                )
             return self._history.batches(self._begin, self.settings.batch_rows)
         assert self._live is not None
-        return self._live.batches(self._begin, self._run.takes, self._run.stopped)
+        return self._live.batches(self._run.takes, self._run.stopped)

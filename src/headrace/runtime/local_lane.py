@@ -11,6 +11,7 @@ from headrace import __version__
 from headrace.core.errors import JournalError
 from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
+from headrace.journal.batch import Position
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
@@ -180,10 +181,9 @@ class LocalLane:
         """The number of a source in the journal's header."""
         return self.header.sources.index(name)
 
-    def position(self, source: str) -> int:
-        """The ordinal that a source goes on with; 0 for one that was never read."""
-        known = self.journal.positions.get(source)
-        return known.ordinal if known else 0
+    def position(self, source: str) -> Position:
+        """Where a source goes on; at its start if it was never read."""
+        return self.journal.positions.get(source, Position(0))
 
     def step(self, inputs: Inputs) -> Stepped:
         """Put inputs through `step`; nothing of them is recorded before `record`."""

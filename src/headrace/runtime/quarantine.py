@@ -15,7 +15,7 @@ from headrace.core.columns import concatenated
 from headrace.core.errors import DataError, NotFound
 from headrace.events.json_lines import JsonLines
 from headrace.journal.batch import InputKind
-from headrace.journal.reader import find, stored_batches
+from headrace.journal.reader import stored_batches
 from headrace.pipeline.inputs import Inputs
 from headrace.runtime.intake import Assembly, Part
 from headrace.runtime.local_lane import now_ns, open_vault
@@ -170,24 +170,32 @@ def _unsealed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
 def _typed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
     """Inputs of events whose fields the journal holds; their personal data are surrogates."""
     names = local.header.stream_names
-    batches: dict[str, list[Batch]] = {}
-    stream = np.array([names.index(item.stream) for item in items], dtype=np.uint8)
+    wanted = np.array([item.seq for item in items], dtype=np.int64)
+    streams = np.array([names.index(item.stream) for item in items], dtype=np.uint8)
+    found: dict[str, list[Batch]] = {}
+    for stored in stored_batches(local.journal.folder, items[0].seq):
+        first, last = np.searchsorted(wanted, [stored.link.first_seq, stored.link.next_seq])
+        if first < last:
+            batch = stored.batch()
+            rows = batch.inputs.row[wanted[first:last] - stored.link.first_seq]
+            of = streams[first:last]
+            for rank in np.unique(of).tolist():
+                events = batch.events[names[rank]].take(rows[of == rank])
+                found.setdefault(names[rank], []).append(events)
+        if last == len(wanted):
+            break
     row = np.zeros(len(items), dtype=np.int32)
-    for index, item in enumerate(items):
-        stored, _ = find(local.journal.folder, item.seq)
-        batch = stored.batch()
-        place = int(batch.inputs.row[item.seq - batch.first_seq])
-        one = batch.events[item.stream].take(np.array([place]))
-        row[index] = len(batches.setdefault(item.stream, []))
-        batches[item.stream].append(one)
+    for rank in np.unique(streams).tolist():
+        mine = np.flatnonzero(streams == rank)
+        row[mine] = np.arange(len(mine))
     now = now_ns()
     return Inputs(
-        stream=stream,
+        stream=streams,
         row=row,
         source=np.full(len(items), local.source_number(SOURCE), dtype=np.uint16),
-        position=np.array([item.seq for item in items], dtype=np.int64),
+        position=wanted,
         received_ns=np.full(len(items), now, dtype=np.int64),
         read_ns=np.full(len(items), now, dtype=np.int64),
-        batches={name: concatenated(rows) for name, rows in batches.items()},
+        batches={name: concatenated(rows) for name, rows in found.items()},
         retried=True,
     )

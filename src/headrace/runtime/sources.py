@@ -1,4 +1,8 @@
-"""What `--source` means: a file, a folder, `-` for stdin, each for one stream."""
+"""What `--source` means: a file, a folder, `-` for stdin, each for one stream.
+
+The journal knows stdin by its stream. Lines that are not those fed before are another source: it is
+given a name of its own, `-:NAME`.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,20 @@ class SourceName:
     stream: str
     place: str
 
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is live: lines from stdin."""
+        return self.place == STDIN or self.place.startswith(f"{STDIN}:")
+
+    @property
+    def stdin_name(self) -> str:
+        """How the journal calls stdin.
+
+        >>> SourceName("payments", "-").stdin_name, SourceName("payments", "-:may").stdin_name
+        ('stdin:payments', 'stdin:payments:may')
+        """
+        return f"stdin:{self.stream}{self.place.removeprefix(STDIN)}"
+
     @staticmethod
     def of(text: str, decided: str) -> SourceName:
         """Read what was written after `--source`."""
@@ -48,7 +66,7 @@ def named_sources(texts: Sequence[str], decided: str) -> list[SourceName]:
     names = [SourceName.of(text, decided) for text in texts]
     if not names:
         raise DataError("no source: name a file, a folder, or - for stdin, with --source")
-    if len(names) > 1 and any(name.place == STDIN for name in names):
+    if len(names) > 1 and any(name.is_stdin for name in names):
         raise DataError(
             "stdin is live, and files are history: they have no order between them."
             " Give one or the other"
@@ -77,8 +95,8 @@ def source_names(names: Sequence[SourceName]) -> list[str]:
         text
         for name in names
         for text in (
-            [f"stdin:{name.stream}"]
-            if name.place == STDIN
+            [name.stdin_name]
+            if name.is_stdin
             else [str(path) for path in files_of(Path(name.place))]
         )
     ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from headrace.adapters.line_kernels import line_starts
 from headrace.core.columns import Fixed, Kind
 from headrace.core.compiled import float_bits
-from headrace.events.json_lines import JsonLines, WholeLines
+from headrace.events.json_lines import LONGEST_HELD, JsonLines, WholeLines
 from headrace.events.json_object import read_object
 from headrace.events.json_table import SchemaTable
 from headrace.events.reasons import LONGEST_EVENT, Reason, Rejected
@@ -372,8 +372,8 @@ def test_a_stream_is_cut_into_whole_lines(data: bytes, cuts: list[int]) -> None:
 
 
 def test_a_line_without_end_is_refused_not_kept() -> None:
-    pieces = [b"x" * 100_000] * 50 + [b"\n{}\n"]
-    chunks = cut(pieces)
-    assert sum(map(len, chunks)) < 5 * LONGEST_EVENT
-    parsed = JsonLines(SCHEMA).parse(b"".join(chunks))
+    line = b"x" * (2 * LONGEST_HELD)
+    chunks = [cut([line[:size]] * (len(line) // size) + [b"\n{}\n"]) for size in (65_536, 2**20)]
+    assert chunks[0] == chunks[1] == [line[:LONGEST_HELD] + b"\n{}\n"]
+    parsed = JsonLines(SCHEMA).parse(chunks[0][0])
     assert [parsed.rejections[i].reason for i in range(2)] == [Reason.OVERSIZE, Reason.MISSING]
