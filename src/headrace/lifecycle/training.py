@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headrace.definitions.labels import LabelDefinition
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
-    from headrace.models.specification import LightGBM, XGBoost
+    from headrace.models.specification import LightGBM, ModelSpecification, XGBoost
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
     from headrace.pipeline.use_case import UseCase
@@ -221,7 +221,9 @@ def _day(ns: int) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def imported(case: UseCase, content: bytes, form: str) -> Artefact:
+def imported(
+    case: UseCase, content: bytes, form: str, specification: ModelSpecification
+) -> Artefact:
     """An artefact of a model that was trained elsewhere; its features are matched by name.
 
     Raises:
@@ -239,7 +241,7 @@ def imported(case: UseCase, content: bytes, form: str) -> Artefact:
         definition=case.plan.digest(),
         features=names,
         vocabulary={},
-        specification=case.model.plain() if case.model else {},
+        specification=specification.plain(),
         trees=ensemble.trees,
         data={"source": "a model file that was trained elsewhere"},
         arrival="assumed",

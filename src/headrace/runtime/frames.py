@@ -16,18 +16,19 @@ import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import Kind
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
 from headrace.models.encoding import CATEGORICAL, category_text
-from headrace.models.serving import ServedModel
+from headrace.models.specification import ModelFile
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
 from headrace.runtime.intake import Assembly, HistoryIntake
+from headrace.runtime.models import import_model, served_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from headrace.journal.batch import JournalBatch
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.artefact import Artefact
+    from headrace.models.serving import ServedModel
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
@@ -201,7 +203,9 @@ def decide(
     Args:
         case: The use case.
         frames: A frame of the decided stream, or a mapping of streams and tables to frames.
-        model: What scores; None decides by rules alone.
+        model: What scores, as `hr.train(...).artefact` or `hr.import_model(case, path)`; None takes
+            the model file that the use case names, or decides by rules alone where it declares no
+            model.
         policy: In place of the use case's own.
         threads: For the engine; None takes what the machine has. The result does not depend on it.
 
@@ -211,9 +215,10 @@ def decide(
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
+        NotFound: When the use case declares a model that is to be trained, and none is given.
     """
+    served = _served(case, model)
     intake = _intake(case, frames)
-    served = ServedModel(model, case.plan.features) if model is not None else None
     lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
     rows = _Rows(case, intake.rows_of(case.plan.on))
     parts: list[pa.Table] = []
@@ -231,6 +236,21 @@ def decide(
     for name in made.column_names[1:]:
         columns[name] = made[name].combine_chunks().take(places)
     return pa.table(columns)
+
+
+def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
+    """What scores: the model given, or the file that the use case names."""
+    if model is None and isinstance(case.model, ModelFile):
+        model = import_model(case, case.model.path)
+    if model is not None:
+        return served_model(case, model)
+    if case.model is not None:
+        raise NotFound(
+            f"{case.name} is scored by hr.{type(case.model).__name__}(), and no trained model was"
+            " given: train one by trained = hr.train(case, frames), and give"
+            " model=trained.artefact; without model= in its hr.UseCase it decides by rules alone"
+        )
+    return None
 
 
 def _decision_columns(definition: Definition, batch: JournalBatch, positions: Int64s) -> pa.Table:
@@ -280,17 +300,17 @@ def backtest(
         case: The use case as it is.
         frames: The decided stream, that of its labels if precision and recall are asked for, and
             whatever features read.
-        model: What scores now; None decides by rules alone.
+        model: What scores now; None as in `decide`.
         new_model: What would score; the same when None.
         new_policy: What would decide; the use case's own when None.
         amount: The feature that says what an event is worth; the first that is money when None.
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
+        NotFound: When the use case declares a model that is to be trained, and none is given.
     """
-    features = case.plan.features
-    served = ServedModel(model, features) if model is not None else None
-    changed = ServedModel(new_model, features) if new_model is not None else served
+    served = _served(case, model)
+    changed = _served(case, new_model) if new_model is not None else served
     intake = _intake(case, frames)
     return run_backtest(
         Lane(case.definition(served), _KEY),

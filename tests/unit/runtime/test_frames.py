@@ -1,0 +1,102 @@
+"""The calls on frames: which model scores, what columns come back, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xgboost
+
+import headrace as hr
+from headrace.core.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Payment(hr.Event):
+    payment_id: hr.Id
+    at: hr.EventTime
+    card: hr.Key
+    amount: hr.Money = hr.field(currency="EUR")
+
+
+payments = hr.stream(Payment)
+card = payments.by("card")
+features = hr.features(spent=payments.amount, card_count_1h=card.count("1h"))
+policy = hr.Policy(hr.review("score_high", hr.score >= 0.5), otherwise=hr.approve())
+
+
+def case(**more: Any) -> hr.UseCase:
+    return hr.UseCase(**{"on": payments, "features": features, "policy": policy, **more})
+
+
+def frame(amounts: tuple[float, ...] = (5, 900, 20, 700)) -> pa.Table:
+    return pa.table(
+        {
+            "payment_id": [f"p{i}" for i in range(len(amounts))],
+            "at": [f"2026-03-01T12:{i:02}:00Z" for i in range(len(amounts))],
+            "card": ["c"] * len(amounts),
+            "amount": [f"{amount:.2f}" for amount in amounts],
+        }
+    )
+
+
+def saved(path: Path, objective: str = "binary:logistic", names: tuple[str, ...] = ()) -> Path:
+    """A model file that XGBoost wrote: amounts over 500 score high."""
+    random = np.random.default_rng(7)
+    matrix = random.uniform(0, 1000, size=(400, 2))
+    labelled = xgboost.DMatrix(
+        matrix,
+        label=matrix[:, 0] > 500,
+        feature_names=list(names or ("spent", "card_count_1h")),
+    )
+    parameters = {"objective": objective, "max_depth": 2, "nthread": 1}
+    xgboost.train(parameters, labelled, num_boost_round=10).save_model(path)
+    return path
+
+
+def test_a_model_file_of_the_use_case_scores_by_itself(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.json")
+    decided = hr.decide(case(model=hr.ModelFile(path)), frame())
+    assert decided["outcome"].to_pylist() == ["approve", "review", "approve", "review"]
+    given = hr.decide(case(), frame(), model=hr.import_model(case(), path))
+    assert given["score"].to_pylist() == decided["score"].to_pylist()
+    assert None not in decided["score"].to_pylist()
+
+
+def test_a_back_test_scores_by_the_model_file_too(tmp_path: Path) -> None:
+    scored = case(model=hr.ModelFile(saved(tmp_path / "model.json")))
+    stricter = hr.Policy(hr.block("any", hr.score >= 0.5), otherwise=hr.approve())
+    assert hr.backtest(scored, frame(), new_policy=stricter).moved == {("review", "block"): 2}
+
+
+@pytest.mark.parametrize("call", [hr.decide, hr.backtest])
+def test_a_model_that_was_not_trained_is_refused_with_the_way_out(call: Any) -> None:
+    with pytest.raises(hr.NotFound, match=r"hr\.XGBoost\(\).*model=trained\.artefact"):
+        call(case(model=hr.XGBoost()), frame())
+
+
+def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(hr.NotFound, match=r"no model file .*nowhere\.json"):
+        hr.decide(case(model=hr.ModelFile(tmp_path / "nowhere.json")), frame())
+
+
+def test_a_model_of_other_features_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.json")
+    other = hr.features(spent=payments.amount, card_count_1h=card.count("2h"))
+    with pytest.raises(ArtefactError, match="trained for other features"):
+        hr.decide(case(features=other), frame(), model=hr.import_model(case(), path))
+    with pytest.raises(ArtefactError, match=r"needs the features \['height'\]"):
+        hr.import_model(case(), saved(tmp_path / "other.json", names=("spent", "height")))
+
+
+@pytest.mark.parametrize("objective", ["rank:pairwise", "reg:squarederror", "binary:logitraw"])
+def test_a_model_whose_predictions_have_no_bounds_is_refused(
+    tmp_path: Path, objective: str
+) -> None:
+    path = saved(tmp_path / "model.json", objective)
+    with pytest.raises(ArtefactError, match=f"{objective}.*binary:logistic"):
+        hr.decide(case(model=hr.ModelFile(path)), frame())
