@@ -11,6 +11,8 @@ import xgboost
 
 import headrace as hr
 from headrace.core.errors import ArtefactError
+from headrace.definitions.feature_set import RESULT_COLUMNS
+from headrace.journal.tables import _OWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +102,9 @@ def test_a_model_whose_predictions_have_no_bounds_is_refused(
     path = saved(tmp_path / "model.json", objective)
     with pytest.raises(ArtefactError, match=f"{objective}.*binary:logistic"):
         hr.decide(case(model=hr.ModelFile(path)), frame())
+
+
+def test_no_feature_can_be_called_as_a_column_of_results() -> None:
+    decided = hr.decide(case(policy=None), frame())
+    columns = set(decided.column_names) | set(_OWN)
+    assert columns - set(features) <= RESULT_COLUMNS
