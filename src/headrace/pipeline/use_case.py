@@ -12,6 +12,7 @@ from headrace.definitions.source_lines import user_line
 from headrace.definitions.streams import Stream
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
+from headrace.policy.conditions import operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 
@@ -74,9 +75,7 @@ class UseCase:
         self.explaining = Explaining(reasons, explain_all)
         beside = (Stream(label.stream),) if label is not None else ()
         self.plan = compile_plan(on=on, features=features, streams=beside)
-        self._compiled_policy = (
-            CompiledPolicy(policy, self.plan.features, on.definition.schema) if policy else None
-        )
+        self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
         return f"<use case {self.name}: {len(self.features)} features on {self.plan.on}>"
@@ -88,16 +87,28 @@ class UseCase:
             model: What scores.
             policy: In place of the use case's own, as in a back-test.
         """
-        compiled = self._compiled_policy
-        if policy is not None:
-            compiled = CompiledPolicy(policy, self.plan.features, self.on.definition.schema)
         return Definition(
             name=self.name,
             plan=self.plan,
             model=model,
-            policy=compiled,
+            policy=self._compiled_policy if policy is None else self._compiled(policy),
             explaining=self.explaining,
         )
+
+    def _compiled(self, policy: Policy) -> CompiledPolicy:
+        """A policy bound to this use case's features and events."""
+        decided = self.on.definition
+        for rule in policy.rules:
+            for operand in operands(rule.condition):
+                if operand.stream not in ("", decided.name):
+                    raise DefinitionError(
+                        f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"
+                        f" event that is decided is of {decided.name!r}",
+                        at=rule.at,
+                        fix=f"ask about a field of {decided.name!r}, or about a feature that reads"
+                        f" {operand.stream!r} through a window",
+                    )
+        return CompiledPolicy(policy, self.plan.features, decided.schema)
 
 
 def _check_parts(label: object, model: object, policy: object, on: Stream) -> None:

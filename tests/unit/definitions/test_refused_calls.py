@@ -1,4 +1,3 @@
-# ruff: noqa: PLW0108 - the call must be made from a line of this file, when it is asked for
 """Calls of the public names that can't be meant: refused with the user's line and the fix."""
 
 from __future__ import annotations
@@ -47,6 +46,10 @@ def case(**more: Any) -> hr.UseCase:
     return hr.UseCase(**{"on": payments, "features": features, **more})
 
 
+def rules(*made: Any) -> hr.Policy:
+    return hr.Policy(*made, otherwise=hr.approve())
+
+
 #: What is called, what the message says, what the fix says.
 CASES: dict[str, tuple[Any, str, str]] = {
     "feature called as a result": (
@@ -58,6 +61,11 @@ CASES: dict[str, tuple[Any, str, str]] = {
         lambda: hr.features(Outcome=payments.amount),
         "can't be called 'Outcome'",
         "card_outcome=",
+    ),
+    "rule on another stream's field": (
+        lambda: case(policy=rules(hr.block("x", chargebacks.merchant == "5"))),
+        "rule x asks about chargeback.merchant, and the event that is decided is of 'payment'",
+        "a field of 'payment'",
     ),
 }
 
@@ -76,3 +84,11 @@ def test_it_is_refused_with_line_and_fix(name: str) -> None:
     assert error.at.path == __file__
     assert error.at.line in {line for _, _, line in call.__code__.co_lines()}
     assert str(error).count(f"{error.at.path}:") == 1
+
+
+def test_another_policy_is_checked_against_the_decided_stream_too() -> None:
+    with pytest.raises(hr.DefinitionError, match="rule x asks about chargeback"):
+        case().definition(None, rules(hr.block("x", chargebacks.merchant == "5")))
+    kept = rules(hr.block("x", payments.merchant == "5"))
+    assert hr.Policy.from_canonical(kept.canonical()) == kept
+    assert case().definition(None, kept).policy is not None
