@@ -12,7 +12,7 @@ from headrace.definitions.source_lines import user_line
 from headrace.definitions.streams import Stream
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
-from headrace.policy.conditions import operands
+from headrace.policy.conditions import Source, operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 
@@ -100,6 +100,14 @@ class UseCase:
         decided = self.on.definition
         for rule in policy.rules:
             for operand in operands(rule.condition):
+                if operand.source is Source.SCORE and self.model is None:
+                    raise DefinitionError(
+                        f"rule {rule.name} asks about the score, and the use case has no model to"
+                        " make one",
+                        at=rule.at,
+                        fix="give the use case a model, as in model=hr.XGBoost(), or leave the"
+                        " rule out",
+                    )
                 if operand.stream not in ("", decided.name):
                     raise DefinitionError(
                         f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"

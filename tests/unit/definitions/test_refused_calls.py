@@ -67,6 +67,11 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "rule x asks about chargeback.merchant, and the event that is decided is of 'payment'",
         "a field of 'payment'",
     ),
+    "rule on a score that nothing makes": (
+        lambda: case(policy=rules(hr.block("x", hr.score >= 0.9))),
+        "rule x asks about the score, and the use case has no model",
+        "model=hr.XGBoost()",
+    ),
 }
 
 

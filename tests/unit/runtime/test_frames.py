@@ -64,7 +64,8 @@ def test_a_model_file_of_the_use_case_scores_by_itself(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.json")
     decided = hr.decide(case(model=hr.ModelFile(path)), frame())
     assert decided["outcome"].to_pylist() == ["approve", "review", "approve", "review"]
-    given = hr.decide(case(), frame(), model=hr.import_model(case(), path))
+    trained = case(model=hr.XGBoost())
+    given = hr.decide(trained, frame(), model=hr.import_model(trained, path))
     assert given["score"].to_pylist() == decided["score"].to_pylist()
     assert None not in decided["score"].to_pylist()
 
@@ -88,11 +89,13 @@ def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_model_of_other_features_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.json")
-    other = hr.features(spent=payments.amount, card_count_1h=card.count("2h"))
+    one = case(model=hr.XGBoost())
+    features = hr.features(spent=payments.amount, card_count_1h=card.count("2h"))
+    other = case(model=hr.XGBoost(), features=features)
     with pytest.raises(ArtefactError, match="trained for other features"):
-        hr.decide(case(features=other), frame(), model=hr.import_model(case(), path))
+        hr.decide(other, frame(), model=hr.import_model(one, path))
     with pytest.raises(ArtefactError, match=r"needs the features \['height'\]"):
-        hr.import_model(case(), saved(tmp_path / "other.json", names=("spent", "height")))
+        hr.import_model(one, saved(tmp_path / "other.json", names=("spent", "height")))
 
 
 @pytest.mark.parametrize("objective", ["rank:pairwise", "reg:squarederror", "binary:logitraw"])
