@@ -1,7 +1,8 @@
 """What the commands do, as calls on frames: Arrow, pandas, Polars, or whatever speaks Arrow.
 
 A frame stands for a stream. A call with one frame is about the decided stream; several streams
-and tables are given as a mapping of name to frame. Nothing is recorded: these calls are for
+and tables are given as a mapping of name to frame, and all that features read must be in it: None
+in place of a frame says that there are no rows of it. Nothing is recorded: these calls are for
 notebooks and pipelines, and read no home.
 """
 
@@ -54,18 +55,29 @@ _BATCH = 16_384
 _KEY = (0, 0)
 
 
-def _intake(case: UseCase, frames: Frames) -> HistoryIntake:
+def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> HistoryIntake:
+    """The frames in known order; `labels` is the stream of labels where they are needed."""
     plan = case.plan
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {plan.on: frames}
-    if plan.on not in given:
-        raise DataError(
-            f"no frame for {plan.on!r}, whose events are decided; there are: {', '.join(given)}"
-        )
     assembly = Assembly(plan, None)
-    sources = []
-    for number, (name, frame) in enumerate(given.items()):
-        assembly.rank(name)
-        sources.append((number, open_frame(frame, name, assembly.schemas[name])))
+    for name in given:
+        if name not in assembly.names:
+            raise DataError(
+                f"a frame is called {name!r}, and {case.name} reads {', '.join(assembly.names)}:"
+                " call it as one of them"
+            )
+    lacking = [name for name in (*plan.read(), labels) if name and name not in given]
+    if lacking or given[plan.on] is None:
+        example = ", ".join(f"{name!r}: ..." for name in (*given, *lacking))
+        raise DataError(
+            f"no frame of {' and '.join(map(repr, lacking or [plan.on]))}, which {case.name}"
+            f" reads: give {{{example}}}; None in place of a frame says that it has no rows"
+        )
+    sources = [
+        (number, open_frame(frame, name, assembly.schemas[name]))
+        for number, (name, frame) in enumerate(given.items())
+        if frame is not None
+    ]
     after = {stream.name: stream.arrives_after_ns for stream in plan.streams}
     return HistoryIntake(assembly, sources, after, time.time_ns)
 
@@ -186,7 +198,8 @@ def train(
         DataError: When the history is too short, or has no positives.
     """
     lane = Lane(case.definition(None), _KEY)
-    history = _intake(case, frames).batches(0, _BATCH)
+    labels = case.label.stream.name if case.label is not None else None
+    history = _intake(case, frames, labels=labels).batches(0, _BATCH)
     return train_model(case, lane, history, settings=settings, progress=progress)
 
 

@@ -13,6 +13,8 @@ import headrace as hr
 from headrace.core.errors import ArtefactError
 from headrace.definitions.feature_set import RESULT_COLUMNS
 from headrace.journal.tables import _OWN
+from headrace.runtime.backtesting import history_of
+from headrace.runtime.home import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,3 +113,58 @@ def test_no_feature_can_be_called_as_a_column_of_results() -> None:
     decided = hr.decide(case(policy=None), frame())
     columns = set(decided.column_names) | set(_OWN)
     assert columns - set(features) <= RESULT_COLUMNS
+
+
+class Rate(hr.Row):
+    base: hr.Currency
+    quote: hr.Currency
+    rate: hr.Decimal = hr.field(scale=8)
+    valid_from: hr.EventTime
+
+
+class Chargeback(hr.Event):
+    chargeback_id: hr.Id
+    at: hr.EventTime
+    payment_id: hr.Ref[Payment]
+    card: hr.Key
+
+
+rates = hr.table(Rate, key=("base", "quote"))
+chargebacks = hr.stream(Chargeback)
+usd = payments.amount.in_currency("USD", rates)
+reading = hr.UseCase(
+    on=payments,
+    features=hr.features(
+        usd=usd, spent=card.sum(usd, "1h"), lost=card.count("1h", where=usd.is_missing())
+    ),
+    label=chargebacks.of(payments).within("1d"),
+    model=hr.XGBoost(),
+)
+
+
+@pytest.mark.parametrize("frames", [frame(), {"payment": frame()}])
+def test_a_table_that_features_read_must_be_given(frames: Any) -> None:
+    with pytest.raises(hr.DataError, match=r"no frame of 'rate', .* \{'payment': \.\.\., 'rate'"):
+        hr.compute(reading, frames)
+
+
+def test_none_says_that_a_table_has_no_rows() -> None:
+    computed = hr.compute(reading, {"payment": frame((5, 7)), "rate": None})
+    assert computed["usd"].to_pylist() == [None, None]
+    assert computed["spent"].to_pylist() == [0, 0]
+    assert computed["lost"].to_pylist() == [1, 2]
+
+
+def test_what_is_called_otherwise_than_any_stream_is_refused() -> None:
+    with pytest.raises(hr.DataError, match="called 'rates', and payment-decisions reads payment"):
+        hr.compute(reading, {"payment": frame(), "rates": None})
+
+
+def test_training_needs_the_stream_of_labels() -> None:
+    with pytest.raises(hr.DataError, match="no frame of 'chargeback'"):
+        hr.train(reading, {"payment": frame(), "rate": None})
+
+
+def test_files_of_history_must_have_what_features_read(tmp_path: Path) -> None:
+    with pytest.raises(hr.DataError, match="--history rate=FILE"):
+        next(history_of(reading, Home.at(tmp_path), ["payments.csv"], lambda *_: None))
