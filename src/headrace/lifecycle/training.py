@@ -21,7 +21,7 @@ from headrace.models.artefact import Artefact, Manifest
 from headrace.models.encoding import CATEGORICAL, CategoryEncoder, vocabularies
 from headrace.models.serving import ServedModel, read_model
 from headrace.models.specification import ModelFile
-from headrace.models.training import Examples, fit, model_matrix, positive_weight
+from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +94,9 @@ def train(
     """
     specification, label = _learnable(case)
     settings = settings or TrainingSettings()
+    names = [feature.name for feature in case.plan.features]
+    categorical = [feature.kind in CATEGORICAL for feature in case.plan.features]
+    try_out(specification, names=names, categorical=categorical)
     data = training_set(lane, label, history)
     maturity_ns = label.within_ns + label.stream.arrives_after_ns
     split = split_in_time(
@@ -111,8 +114,8 @@ def train(
         specification,
         learned,
         _validation(examples(split.validation)),
-        names=[feature.name for feature in plan.features],
-        categorical=[feature.kind in CATEGORICAL for feature in plan.features],
+        names=names,
+        categorical=categorical,
         progress=lambda done, most: progress("growing trees", done, most),
     )
     weight = positive_weight(learned.y, specification.class_weight)

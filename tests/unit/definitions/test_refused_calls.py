@@ -72,6 +72,30 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "rule x asks about the score, and the use case has no model",
         "model=hr.XGBoost()",
     ),
+    "no trees": (lambda: hr.XGBoost(trees=0), "trees=0 of hr.XGBoost", "at least 1"),
+    "trees in letters": (lambda: hr.LightGBM(trees="a"), "trees='a' of hr.LightGBM", "whole"),  # type: ignore[arg-type]  # what is tested
+    "half a tree": (lambda: hr.XGBoost(max_depth=2.5), "max_depth=2.5", "whole"),  # type: ignore[arg-type]  # what is tested
+    "one leaf": (lambda: hr.LightGBM(leaves=1), "leaves=1", "at least 2"),
+    "rate of learning": (lambda: hr.XGBoost(learning_rate=0), "learning_rate=0", "over 0"),
+    "unknown class weight": (
+        lambda: hr.XGBoost(class_weight="balancd"),  # type: ignore[arg-type]  # what is tested
+        "class_weight='balancd'",
+        '"balanced"',
+    ),
+    "negative class weight": (lambda: hr.XGBoost(class_weight=-5), "class_weight=-5", "over 0"),
+    "negative penalty": (lambda: hr.LightGBM(l2=-1), "l2=-1 of hr.LightGBM", "from 0 on"),
+    "no number": (lambda: hr.XGBoost(min_child_weight=float("nan")), "=nan", "from 0 on"),
+    "a model that is no classifier": (
+        lambda: hr.XGBoost(extra={"objective": "reg:squarederror"}),
+        "'reg:squarederror'",
+        "leave it out",
+    ),
+    "a setting of ours": (
+        lambda: hr.XGBoost(extra={"eta": 0.2}),
+        "that is the setting learning_rate",
+        "learning_rate=0.2",
+    ),
+    "extra that is no mapping": (lambda: hr.XGBoost(extra=5), "extra=5", "by name"),  # type: ignore[arg-type]  # what is tested
 }
 
 
