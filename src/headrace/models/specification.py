@@ -185,12 +185,22 @@ class ModelFile:
     """A model that was trained elsewhere: XGBoost's JSON or UBJSON, or LightGBM's text.
 
     Its features are matched by name, and so must be the use case's.
+
+    Args:
+        path: Of the file; a relative one is taken from the folder of the file that says so.
     """
 
     path: Path
 
     def __init__(self, path: str | Path) -> None:
-        object.__setattr__(self, "path", Path(path))
+        at = user_line()
+        if not isinstance(path, str | Path):
+            raise DefinitionError(
+                f"hr.ModelFile({path!r}) names no file", at=at, fix='give its path, as in "m.json"'
+            )
+        said_in = Path(at.path) if at is not None else Path()
+        folder = said_in.parent if said_in.is_file() else Path()
+        object.__setattr__(self, "path", folder / path)
 
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""

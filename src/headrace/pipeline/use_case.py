@@ -56,7 +56,7 @@ class UseCase:
         reasons: int = 3,
         explain_all: bool = False,
     ) -> None:
-        at = user_line()
+        self.at = at = user_line()
         self.name = name or f"{on.definition.name.replace('_', '-')}-decisions"
         if not _NAME.fullmatch(self.name):
             raise DefinitionError(
