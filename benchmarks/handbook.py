@@ -161,7 +161,7 @@ def scores_of(
     )
     fitted = fit(model, learned, None, names=names, categorical=[False] * len(names))
     served = ServedModel(
-        imported(case, fitted.content, fitted.form, case.model), case.plan.features
+        imported(case, fitted.content, fitted.form, BOOK_MODEL), case.plan.features
     )
     taken = served.taken(np.ascontiguousarray(values[:, part.test]), [])
     return served.score(taken).margin

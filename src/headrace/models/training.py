@@ -121,7 +121,8 @@ def try_out(
         return
     random = np.random.default_rng(0)
     examples = Examples(
-        random.integers(0, 2, (64, len(names))).astype(np.float64), np.arange(64) % 2.0
+        random.integers(0, 2, (64, len(names))).astype(np.float64),
+        (np.arange(64) % 2).astype(np.float64),
     )
     small = replace(specification, trees=1, early_stopping=None)
     kind = f"hr.{type(specification).__name__}"

@@ -17,17 +17,21 @@ import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import Kind
-from headrace.core.errors import DataError, NotFound
+from headrace.core.errors import DataError, DefinitionError, NotFound
+from headrace.definitions.calls import checked
+from headrace.definitions.source_lines import user_line
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
+from headrace.models.artefact import Artefact
 from headrace.models.encoding import CATEGORICAL, category_text
 from headrace.models.specification import ModelFile
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
+from headrace.pipeline.use_case import UseCase
 from headrace.runtime.intake import Assembly, HistoryIntake
 from headrace.runtime.models import import_model, served_model
 
@@ -40,11 +44,9 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import JournalBatch
     from headrace.lifecycle.backtest import Backtest
-    from headrace.models.artefact import Artefact
     from headrace.models.serving import ServedModel
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
-    from headrace.pipeline.use_case import UseCase
     from headrace.policy.policy import Policy
 
 #: A frame, or a frame for each stream and table by name.
@@ -57,6 +59,7 @@ _KEY = (0, 0)
 
 def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> HistoryIntake:
     """The frames in known order; `labels` is the stream of labels where they are needed."""
+    _check_case(case)
     plan = case.plan
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {plan.on: frames}
     assembly = Assembly(plan, None)
@@ -80,6 +83,13 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
     ]
     after = {stream.name: stream.arrives_after_ns for stream in plan.streams}
     return HistoryIntake(assembly, sources, after, time.time_ns)
+
+
+def _check_case(case: object) -> None:
+    if not isinstance(case, UseCase):
+        raise DefinitionError(
+            f"{case!r} is no use case", at=user_line(), fix="give what hr.UseCase(...) made first"
+        )
 
 
 class _Rows:
@@ -146,6 +156,7 @@ def _feature_column(feature: Feature, values: Floats, categories: Sequence[str])
     return pa.array(values, mask=missing)
 
 
+@checked
 def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.Table:
     """The features of every event of a frame, as they would be served.
 
@@ -175,6 +186,7 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
     return pa.table(rows.columns(categories))
 
 
+@checked
 def train(
     case: UseCase,
     frames: Frames,
@@ -203,6 +215,7 @@ def train(
     return train_model(case, lane, history, settings=settings, progress=progress)
 
 
+@checked
 def decide(
     case: UseCase,
     frames: Frames,
@@ -253,6 +266,13 @@ def decide(
 
 def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
     """What scores: the model given, or the file that the use case names."""
+    _check_case(case)
+    if model is not None and not isinstance(model, Artefact):
+        raise DefinitionError(
+            f"model={model!r} is no artefact",
+            at=user_line(),
+            fix="give hr.train(...).artefact, or hr.import_model(case, path)",
+        )
     if model is None and isinstance(case.model, ModelFile):
         model = import_model(case, case.model.path)
     if model is not None:
@@ -298,6 +318,7 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
     )
 
 
+@checked
 def backtest(
     case: UseCase,
     frames: Frames,

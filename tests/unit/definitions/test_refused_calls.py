@@ -1,9 +1,11 @@
 """Calls of the public names that can't be meant: refused with the user's line and the fix."""
+# mypy: disable-error-code="call-arg, arg-type"
 
 from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import headrace as hr
@@ -42,6 +44,16 @@ card = payments.by("card")
 features = hr.features(n=card.count("5m"), spent=payments.amount)
 
 
+FRAME = pa.table(
+    {
+        **{name: ["x"] for name in ("payment_id", "card", "merchant", "channel")},
+        "at": ["2026-01-01T00:00:00Z"],
+        "amount": ["5"],
+        "country": ["DE"],
+    }
+)
+
+
 def case(**more: Any) -> hr.UseCase:
     return hr.UseCase(**{"on": payments, "features": features, **more})
 
@@ -73,12 +85,12 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "model=hr.XGBoost()",
     ),
     "no trees": (lambda: hr.XGBoost(trees=0), "trees=0 of hr.XGBoost", "at least 1"),
-    "trees in letters": (lambda: hr.LightGBM(trees="a"), "trees='a' of hr.LightGBM", "whole"),  # type: ignore[arg-type]  # what is tested
-    "half a tree": (lambda: hr.XGBoost(max_depth=2.5), "max_depth=2.5", "whole"),  # type: ignore[arg-type]  # what is tested
+    "trees in letters": (lambda: hr.LightGBM(trees="a"), "trees='a' of hr.LightGBM", "whole"),
+    "half a tree": (lambda: hr.XGBoost(max_depth=2.5), "max_depth=2.5", "whole"),
     "one leaf": (lambda: hr.LightGBM(leaves=1), "leaves=1", "at least 2"),
     "rate of learning": (lambda: hr.XGBoost(learning_rate=0), "learning_rate=0", "over 0"),
     "unknown class weight": (
-        lambda: hr.XGBoost(class_weight="balancd"),  # type: ignore[arg-type]  # what is tested
+        lambda: hr.XGBoost(class_weight="balancd"),
         "class_weight='balancd'",
         '"balanced"',
     ),
@@ -95,7 +107,98 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "that is the setting learning_rate",
         "learning_rate=0.2",
     ),
-    "extra that is no mapping": (lambda: hr.XGBoost(extra=5), "extra=5", "by name"),  # type: ignore[arg-type]  # what is tested
+    "extra that is no mapping": (lambda: hr.XGBoost(extra=5), "extra=5", "by name"),
+    "misspelt aggregate": (lambda: card.cuont("5m"), "'cuont'; did you mean 'count'", "one of"),
+    "misspelt method": (
+        lambda: payments.amount.clipp(greatest=5),
+        "'clipp'; did you mean 'clip'",
+        "one of",
+    ),
+    "misspelt argument": (
+        lambda: card.count("5m", wehre=payments.lat > 0),
+        "count() has no wehre=; did you mean 'where'",
+        "call it as count(window=..., where=",
+    ),
+    "features in a dictionary": (
+        lambda: hr.UseCase(on=payments, features={"a": 5}),
+        "features={'a': 5}",
+        "hr.features(",
+    ),
+    "features in a list": (
+        lambda: hr.UseCase(on=payments, features=[1]),
+        "features=[1]",
+        "hr.features(",
+    ),
+    "the class of events": (
+        lambda: hr.UseCase(on=Payment, features=features),
+        "on=<class",
+        "on=hr.stream(",
+    ),
+    "label without its time": (
+        lambda: hr.UseCase(on=payments, features=features, label=chargebacks.of(payments)),
+        "label=<chargeback of payment, without a time> of hr.UseCase",
+        'within("60d")',
+    ),
+    "label of a class": (lambda: chargebacks.of(Payment), "is of no stream", "hr.stream("),
+    "no features": (lambda: hr.UseCase(on=payments), "missing a required", "features=..."),
+    "rates from a stream": (
+        lambda: payments.amount.in_currency("EUR", chargebacks),
+        "from <stream chargeback of Chargeback>, which is no table",
+        "hr.table(",
+    ),
+    "rates from text": (
+        lambda: payments.amount.in_currency("EUR", "rates"),
+        "'rates'",
+        "hr.table(",
+    ),
+    "no rates": (
+        lambda: payments.amount.in_currency("EUR"),
+        "'rates'",
+        "in_currency(currency, rates",
+    ),
+    "key in numbers": (lambda: payments.by(5), "5 names no field of Payment", "as text"),
+    "table key in numbers": (lambda: hr.table(Rate, key=5), "key=5 is no key", "key=("),
+    "table without key": (lambda: hr.table(Rate), "'key'", "table(rows, key=..."),
+    "set in numbers": (lambda: payments.channel.is_in(5), "is_in(5)", "is_in([5])"),
+    "reasons in letters": (
+        lambda: hr.UseCase(on=payments, features=features, reasons="3"),
+        "reasons='3'",
+        "0 to 8",
+    ),
+    "name in numbers": (
+        lambda: hr.UseCase(on=payments, features=features, name=5),
+        "can't be called 5",
+        "small letters",
+    ),
+    "stream name in numbers": (lambda: hr.stream(Payment, name=5), "5 is no name", "name="),
+    "model file in numbers": (lambda: hr.ModelFile(5), "hr.ModelFile(5)", "path"),
+    "one value to coalesce": (
+        lambda: hr.coalesce(payments.lat),
+        "'second'",
+        "coalesce(first, second",
+    ),
+    "one place": (
+        lambda: hr.great_circle(payments.lat, payments.lon),
+        "missing a required argument: 'other_latitude'",
+        "great_circle(latitude, longitude, other_latitude, other_longitude)",
+    ),
+    "policy without the rest": (
+        lambda: hr.Policy(hr.block("x", features.n > 5)),
+        "Policy() was called wrongly: missing a required argument: 'otherwise'",
+        "Policy(..., otherwise=...)",
+    ),
+    "rule without condition": (lambda: hr.block("x"), "'condition'", "block(name, condition)"),
+    "compute without use case": (lambda: hr.compute("x", None), "'x' is no use case", "hr.UseCase"),
+    "decide by a text": (
+        lambda: hr.decide(case(), None, model="x"),
+        "model='x' is no artefact",
+        "hr.import_model",
+    ),
+    "decide by another text": (
+        lambda: hr.decide(case(), FRAME, policy="x"),
+        "policy='x' is no policy",
+        "hr.Policy",
+    ),
 }
 
 
