@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
     from headrace.runtime.frames import train as train
+    from headrace.runtime.models import import_model as import_model
 
 __version__ = "0.1.0"
 
@@ -105,6 +106,7 @@ _PLACES = {
     "score": "policy.translate",
     "UseCase": "pipeline.use_case",
     **dict.fromkeys(["backtest", "compute", "decide", "train"], "runtime.frames"),
+    "import_model": "runtime.models",
     **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),
 }
 

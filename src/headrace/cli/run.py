@@ -73,6 +73,11 @@ def run(
         )
     for word in opened.recovery.words:
         aside.print(word)
+    for lacking in opened.lacking:
+        aside.print(
+            f"warning: features read {lacking}, and no --source {lacking}=FILE is named: what they"
+            " make of it is missing or 0, except of what an earlier run has read"
+        )
     if opened.begins_at:
         aside.print(f"going on at input {opened.begins_at:,}: those before it were decided")
     with LiveView(use_case.name, opened.meters, opened.total):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
@@ -26,7 +27,7 @@ from headrace.definitions.terms import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from decimal import Decimal
 
     from headrace.core.errors import SourceLine
@@ -193,6 +194,10 @@ def among(term: Term, values: Iterable[Literal], at: SourceLine | None) -> Term:
     if isinstance(values, str):
         raise DefinitionError(
             f"is_in({values!r}) would ask for letters", at=at, fix=f"write is_in([{values!r}])"
+        )
+    if not isinstance(values, Iterable):
+        raise DefinitionError(
+            f"is_in({values!r}) has no list of values", at=at, fix=f"write is_in([{values!r}])"
         )
     members = list(values)
     if not members:

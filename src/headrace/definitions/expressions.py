@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.definitions import arithmetic, calendars, comparisons, conversions, literals
+from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.plan import Op
 from headrace.definitions.source_lines import user_line
-from headrace.definitions.terms import BOOL, FLOAT, INT, TIME, InCalendar, Term, ValueType, made_of
+from headrace.definitions.suggestions import did_you_mean
+from headrace.definitions.terms import (
+    BOOL,
+    FLOAT,
+    INT,
+    TIME,
+    InCalendar,
+    TableDefinition,
+    Term,
+    ValueType,
+    made_of,
+)
 from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
@@ -34,6 +46,7 @@ def operand(value: Value) -> literals.Operand:
     return value.term if isinstance(value, Expression) else value
 
 
+@checked_methods
 class Expression:
     """A value that every event has.
 
@@ -157,7 +170,7 @@ class Expression:
             raise AttributeError(name)
         public = [known for known in dir(type(self)) if not known.startswith("_")]
         raise DefinitionError(
-            f"{self.term.type} has no {name!r}",
+            f"{self.term.type} has no {name!r}{did_you_mean(name, public)}",
             at=user_line(),
             fix=f"use one of {', '.join(public)}",
         )
@@ -231,6 +244,12 @@ class Expression:
             DefinitionError: If it is no money, the currency is unknown, or the table has no rates.
         """
         line = user_line()
+        if not hasattr(rates, "definition") or not isinstance(rates.definition, TableDefinition):
+            raise DefinitionError(
+                f"in_currency() takes rates from {rates!r}, which is no table",
+                at=line,
+                fix="give one made by `rates = hr.table(Rate, key=(...))`",
+            )
         time = at.term if at is not None else None
         return Expression(
             conversions.in_currency(self.term, currency, rates.definition, rate, time, line)
@@ -346,6 +365,7 @@ def _bad_text(text: str, why: str, at: SourceLine | None) -> DefinitionError:
     )
 
 
+@checked
 def money(amount: literals.Literal, currency: str) -> Expression:
     """A fixed amount of money, exact.
 
@@ -364,11 +384,13 @@ def money(amount: literals.Literal, currency: str) -> Expression:
     return Expression(literals.money(amount, kind, at))
 
 
+@checked
 def minimum(first: Value, second: Value, *more: Value) -> Expression:
     """The least of values of one type; missing if one is missing."""
     return _extreme((first, second, *more), least=True)
 
 
+@checked
 def maximum(first: Value, second: Value, *more: Value) -> Expression:
     """The greatest of values of one type; missing if one is missing."""
     return _extreme((first, second, *more), least=False)
@@ -378,6 +400,7 @@ def _extreme(values: tuple[Value, ...], *, least: bool) -> Expression:
     return Expression(arithmetic.extreme([operand(v) for v in values], user_line(), least=least))
 
 
+@checked
 def coalesce(first: Value, second: Value, *more: Value) -> Expression:
     """The first of these that is not missing."""
     values = [operand(value) for value in (first, second, *more)]
@@ -428,6 +451,7 @@ class NextWhen:
         return Then((*self._cases, (self._condition, value)))
 
 
+@checked
 def when(condition: Value) -> When:
     """A choice: `when(condition).then(value).otherwise(other)`, with more `.when().then()` between.
 
@@ -436,6 +460,7 @@ def when(condition: Value) -> When:
     return When(condition)
 
 
+@checked
 def great_circle(
     latitude: Value, longitude: Value, other_latitude: Value, other_longitude: Value
 ) -> Expression:
@@ -448,6 +473,7 @@ def great_circle(
     return Expression(conversions.applied(Op.GREAT_CIRCLE, parts, FLOAT, at))
 
 
+@checked
 def seconds_between(first: Value, second: Value) -> Expression:
     """Seconds from the first time to the second; negative if the second is earlier."""
     at = user_line()

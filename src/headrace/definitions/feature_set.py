@@ -16,6 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: The other columns of results: of frames of decisions, of sinks, and of the journal's tables.
+RESULT_COLUMNS = frozenset(
+    {
+        "arm",
+        "backfilled",
+        "decision_id",
+        "id",
+        "margin",
+        "model",
+        "outcome",
+        "policy",
+        "reason",
+        "reasons",
+        "received",
+        "rule",
+        "rules",
+        "score",
+        "seq",
+        "status",
+    }
+)
+
+
 class Features:
     """Named values, in order; `features.card_count_5m` is one of them, for a policy.
 
@@ -104,6 +127,12 @@ def features(*more: Features, **named: Expression) -> Features:
 def _check_free(name: str, made: dict[str, Term], at: SourceLine | None) -> None:
     if name in made:
         raise DefinitionError(f"two features are called {name!r}", at=at, fix="rename one")
+    if name.lower() in RESULT_COLUMNS:  # SQL takes no notice of capital letters
+        raise DefinitionError(
+            f"a feature can't be called {name!r}: a column of results is called so",
+            at=at,
+            fix=f"rename it, as in card_{name.lower()}=...",
+        )
     if hasattr(Features, name) or name.startswith("_") or not name.isidentifier():
         raise DefinitionError(
             f"a feature can't be called {name!r}", at=at, fix="give it a name of its own"

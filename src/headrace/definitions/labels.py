@@ -37,13 +37,16 @@ class LabelDefinition:
     within_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LabelOf:
     """Labels of a stream, waiting for the time that they may take."""
 
     stream: StreamDefinition
     of: StreamDefinition
     reference: str
+
+    def __repr__(self) -> str:
+        return f"<{self.stream.name} of {self.of.name}, without a time>"
 
     @staticmethod
     def between(

@@ -310,6 +310,11 @@ class Plan:
         """The stream called `name`."""
         return next(stream for stream in self.streams if stream.name == name)
 
+    def read(self) -> tuple[str, ...]:
+        """The streams and tables that features read, the decided stream first."""
+        names = [self.on, *(group.stream for group in self.groups)]
+        return tuple(dict.fromkeys([*names, *(table.name for table in self.tables)]))
+
     def canonical(self) -> bytes:
         """The plan as JSON with sorted keys; line numbers of definitions are left out."""
         return msgspec.json.encode(_plain(self), order="sorted")

@@ -9,6 +9,7 @@ from headrace.core.columns import Kind
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
 from headrace.definitions import conversions
+from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.expressions import Expression, operand
 from headrace.definitions.labels import LabelOf
 from headrace.definitions.literals import literal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+@checked_methods
 class Stream:
     """A declared stream; its attributes are the fields of an event of it.
 
@@ -103,9 +105,17 @@ class Stream:
             stream: The stream that is labelled.
             reference: The field with the id of the event labelled; found by its type if left out.
         """
-        return LabelOf.between(self._definition, stream.definition, reference, user_line())
+        at = user_line()
+        if not isinstance(stream, Stream):
+            raise DefinitionError(
+                f"of({stream!r}) is of no stream",
+                at=at,
+                fix="give what hr.stream(...) made, as in chargebacks.of(payments)",
+            )
+        return LabelOf.between(self._definition, stream.definition, reference, at)
 
 
+@checked
 def stream(
     events: type[Event] | Schema,
     *,
@@ -155,6 +165,7 @@ def stream(
     return Stream(definition)
 
 
+@checked_methods
 class Table:
     """A declared reference table, read by `as_of`."""
 
@@ -230,6 +241,7 @@ class TableRow:
         )
 
 
+@checked
 def table(
     rows: type[Row] | Schema, *, key: str | tuple[str, ...], name: str | None = None
 ) -> Table:
@@ -245,7 +257,11 @@ def table(
     """
     at = user_line()
     schema = _schema(rows)
-    fields = (key,) if isinstance(key, str) else tuple(key)
+    fields = (key,) if isinstance(key, str) else key
+    if not isinstance(fields, tuple):
+        raise DefinitionError(
+            f"key={key!r} is no key", at=at, fix='name fields, as in key=("base", "quote")'
+        )
     for field in fields:
         known_field(schema, field, at)
     if not fields or len(set(fields)) < len(fields):
@@ -267,7 +283,7 @@ def _schema(declared: Any) -> Schema:
 def _named(name: str | None, schema: Schema, at: SourceLine | None) -> str:
     """The name given, or the class's in small letters with underscores."""
     found = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", schema.name).lower() if name is None else name
-    if not _NAME.fullmatch(found):
+    if not isinstance(found, str) or not _NAME.fullmatch(found):
         raise DefinitionError(
             f"{found!r} is no name for a stream or table",
             at=at,

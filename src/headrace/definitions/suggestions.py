@@ -32,6 +32,12 @@ def known_field(schema: Schema, name: str, at: SourceLine | None) -> Field:
     """
     if name in schema.names:
         return schema.field(name)
+    if not isinstance(name, str):
+        raise DefinitionError(
+            f"{name!r} names no field of {schema.name}",
+            at=at,
+            fix=f"write a name as text, one of {', '.join(schema.names)}",
+        )
     raise DefinitionError(
         f"{schema.name} has no field {name!r}{did_you_mean(name, schema.names)}",
         at=at,

@@ -8,15 +8,17 @@ is kept for ever.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from headrace.core.columns import Kind
 from headrace.core.durations import LONGEST_NS, duration_ns, duration_text
 from headrace.core.errors import DefinitionError, SourceLine
 from headrace.definitions import comparisons
+from headrace.definitions.calls import checked_methods
 from headrace.definitions.expressions import Expression
 from headrace.definitions.plan import Function
 from headrace.definitions.source_lines import user_line
+from headrace.definitions.suggestions import did_you_mean
 from headrace.definitions.terms import (
     FLOAT,
     INT,
@@ -62,6 +64,7 @@ class Options:
     every: str | timedelta | None = None
 
 
+@checked_methods
 class Keyed:
     """A stream kept by a key; its methods are the aggregates.
 
@@ -85,6 +88,16 @@ class Keyed:
 
     def __repr__(self) -> str:
         return f"<{self._stream.name} by {', '.join(self._key)}>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [method for method in dir(type(self)) if not method.startswith("_")]
+        raise DefinitionError(
+            f"{self!r} has no {name!r}{did_you_mean(name, known)}",
+            at=user_line(),
+            fix=f"use one of {', '.join(known)}",
+        )
 
     def count(
         self,

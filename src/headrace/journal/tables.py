@@ -2,7 +2,8 @@
 
 Values are given as what they mean: times as timestamps, money of a fixed currency and decimals as
 exact decimals (money whose currency is a field stays in minor units), codes as their letters or
-names. A feature that has the name of a field of the event is called `feature_NAME`.
+names. No column hides another: a field of the event that has the name of one of the journal's own
+columns is called `event_NAME`, a feature that has the name of either `feature_NAME`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,29 @@ from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from headrace.core.columns import Batch, Bytes, Floats, Int64s
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
+#: The columns of `decisions` beside the fields of the event and the features.
+_OWN = (
+    "decision_id",
+    "seq",
+    "received",
+    "margin",
+    "score",
+    "outcome",
+    "rule",
+    "rules",
+    "reasons",
+    "arm",
+    "backfilled",
+    "model",
+    "policy",
+)
 _TIMESTAMP = pa.timestamp("ns", tz="UTC")
 _REASONS = pa.list_(pa.struct([("feature", pa.string()), ("contribution", pa.float64())]))
 
@@ -61,10 +78,7 @@ def tables(folder: Path, from_seq: int = 0) -> dict[str, Any]:
 
 
 def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
-    """The decisions of a batch, one row each, as `tables` describes them.
-
-    A feature that is called as a field of the event, or as another column, is `feature_<name>`.
-    """
+    """The decisions of a batch, one row each, as `tables` describes them."""
     decisions = batch.decisions
     rows = decisions.seq - batch.first_seq
     columns: dict[str, Any] = {
@@ -73,25 +87,16 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
         "received": _times(batch.inputs.received_ns[rows]),
     }
     events = batch.events.get(header.on)
+    names = header.schema(header.on).names
+    shown = _apart("event_", names, _OWN)
     if events is not None:
-        columns |= _event_columns(events, header, batch.inputs.row[rows].astype(np.int64))
-    taken = {
-        *columns,
-        *header.schema(header.on).names,
-        "margin",
-        "score",
-        "outcome",
-        "rule",
-        "rules",
-        "reasons",
-        "arm",
-        "backfilled",
-        "model",
-        "policy",
-    }
+        found = _event_columns(events, header, batch.inputs.row[rows].astype(np.int64))
+        columns |= {shown[name]: column for name, column in found.items()}
+    taken = {*_OWN, *names, *shown.values()}
+    called = _apart("feature_", header.features, taken)
     for name, values in zip(header.features, decisions.features, strict=True):
         column = _feature(values, header.categories.get(name, ""), batch.categories)
-        columns[f"feature_{name}" if name in taken else name] = column
+        columns[called[name]] = column
     same = len(decisions)
     columns |= {
         "margin": pa.array(decisions.margin, from_pandas=True),
@@ -132,6 +137,20 @@ def category(coded: str, code: int, texts: Mapping[int, str]) -> str | None:
     if coded == "text":
         return texts.get(code)
     return unpack_letters(code, 2 if coded == "country" else 3)
+
+
+def _apart(prefix: str, names: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+    """What each name is called beside columns that are `taken`, so that all differ."""
+    # SQL takes no notice of capital letters
+    refused = {name.lower() for name in taken}
+    every = {name.lower() for name in names}
+    called = {}
+    for name in names:
+        made = name
+        while made.lower() in refused or (made != name and made.lower() in every):
+            made = prefix + made
+        called[name] = made
+    return called
 
 
 def _inputs(batch: JournalBatch, header: JournalHeader) -> Any:

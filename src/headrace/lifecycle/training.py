@@ -21,7 +21,7 @@ from headrace.models.artefact import Artefact, Manifest
 from headrace.models.encoding import CATEGORICAL, CategoryEncoder, vocabularies
 from headrace.models.serving import ServedModel, read_model
 from headrace.models.specification import ModelFile
-from headrace.models.training import Examples, fit, model_matrix, positive_weight
+from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headrace.definitions.labels import LabelDefinition
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
-    from headrace.models.specification import LightGBM, XGBoost
+    from headrace.models.specification import LightGBM, ModelSpecification, XGBoost
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
     from headrace.pipeline.use_case import UseCase
@@ -94,6 +94,9 @@ def train(
     """
     specification, label = _learnable(case)
     settings = settings or TrainingSettings()
+    names = [feature.name for feature in case.plan.features]
+    categorical = [feature.kind in CATEGORICAL for feature in case.plan.features]
+    try_out(specification, names=names, categorical=categorical)
     data = training_set(lane, label, history)
     maturity_ns = label.within_ns + label.stream.arrives_after_ns
     split = split_in_time(
@@ -111,8 +114,8 @@ def train(
         specification,
         learned,
         _validation(examples(split.validation)),
-        names=[feature.name for feature in plan.features],
-        categorical=[feature.kind in CATEGORICAL for feature in plan.features],
+        names=names,
+        categorical=categorical,
         progress=lambda done, most: progress("growing trees", done, most),
     )
     weight = positive_weight(learned.y, specification.class_weight)
@@ -221,7 +224,9 @@ def _day(ns: int) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def imported(case: UseCase, content: bytes, form: str) -> Artefact:
+def imported(
+    case: UseCase, content: bytes, form: str, specification: ModelSpecification
+) -> Artefact:
     """An artefact of a model that was trained elsewhere; its features are matched by name.
 
     Raises:
@@ -239,7 +244,7 @@ def imported(case: UseCase, content: bytes, form: str) -> Artefact:
         definition=case.plan.digest(),
         features=names,
         vocabulary={},
-        specification=case.model.plain() if case.model else {},
+        specification=specification.plain(),
         trees=ensemble.trees,
         data={"source": "a model file that was trained elsewhere"},
         arrival="assumed",

@@ -10,6 +10,7 @@ import numpy as np
 from headrace.core.errors import ArtefactError
 from headrace.models.contributions import ContributionScorer
 from headrace.models.encoding import CategoryEncoder
+from headrace.models.ensemble import Link
 from headrace.models.lightgbm_format import read_lightgbm
 from headrace.models.reasons import top_reasons
 from headrace.models.scorer import TreeScorer
@@ -60,7 +61,8 @@ class ServedModel:
         features: Of the plan, in its order.
 
     Raises:
-        ArtefactError: When the model needs a feature that the plan does not have.
+        ArtefactError: When the model needs a feature that the plan does not have, or when what it
+            predicts is no probability.
     """
 
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
@@ -77,6 +79,12 @@ class ServedModel:
         self._as_they_are = manifest.features == tuple(names)
         self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
         self.ensemble = read_model(artefact.content, manifest.form)
+        if self.ensemble.link is not Link.LOGISTIC:
+            raise ArtefactError(
+                f"model {artefact.id[:12]} has the objective {self.ensemble.objective!r}, whose"
+                " predictions have no bounds, and a score lies from 0 to 1: train it as a"
+                " classifier (XGBoost: binary:logistic, LightGBM: binary)"
+            )
         self._scorer = TreeScorer(self.ensemble)
         self._contributions: ContributionScorer | None = None
 

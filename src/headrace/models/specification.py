@@ -7,17 +7,44 @@ further settings on as they are.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace.core.errors import DefinitionError
+from headrace.definitions.source_lines import user_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+
+    from headrace.core.errors import SourceLine
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+#: What the libraries call the kind of model, and its values that make a probability.
+_OBJECTIVES = frozenset({"objective", "objective_type", "app", "application", "loss"})
+_CLASSIFIES = frozenset({"binary", "binary:logistic", "cross_entropy"})
+#: Names that the libraries have for settings of ours.
+_SETTINGS = {
+    **dict.fromkeys(
+        ("trees", "n_estimators", "num_boost_round", "num_iterations", "num_trees"), "trees"
+    ),
+    **dict.fromkeys(("learning_rate", "eta", "shrinkage_rate"), "learning_rate"),
+    **dict.fromkeys(("scale_pos_weight", "is_unbalance", "unbalance"), "class_weight"),
+    **dict.fromkeys(("reg_lambda", "lambda", "lambda_l2"), "l2"),
+    **dict.fromkeys(("random_state", "seed"), "seed"),
+    **dict.fromkeys(("early_stopping", "early_stopping_rounds"), "early_stopping"),
+    "max_depth": "max_depth",
+    "min_child_weight": "min_child_weight",
+    "min_sum_hessian_in_leaf": "min_child_weight",
+    "subsample": "subsample",
+    "bagging_fraction": "subsample",
+    "colsample_bytree": "colsample",
+    "feature_fraction": "colsample",
+    "num_leaves": "leaves",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +79,66 @@ class _Trees:
     seed: int = 0
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
+    #: The user's line, for errors that only the library can find.
+    at: SourceLine | None = field(default=None, init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        for name, least in (("trees", 1), ("max_depth", 1), ("early_stopping", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise DefinitionError(f"{name}={value} of a model: expected at least {least}")
+        object.__setattr__(self, "at", user_line())
+        for name in ("trees", "max_depth"):
+            self._check_whole(name, 1)
+        if self.early_stopping is not None:
+            self._check_whole("early_stopping", 1)
+        self._check_whole("seed", 0)
         for name in ("learning_rate", "subsample", "colsample"):
-            value = getattr(self, name)
-            if not 0.0 < value <= 1.0:
-                raise DefinitionError(f"{name}={value} of a model: expected over 0 and at most 1")
+            self._check(name, "a number over 0 and at most 1", lambda value: 0.0 < value <= 1.0)
+        for name in ("min_child_weight", "l2"):
+            self._check(name, "a number from 0 on", lambda value: 0.0 <= value < math.inf)
+        if self.class_weight is not None and self.class_weight != "balanced":
+            self._check(
+                "class_weight",
+                'a number over 0, "balanced" or None',
+                lambda value: 0.0 < value < math.inf,
+            )
+        self._check_extra()
+
+    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+            raise DefinitionError(
+                f"{name}={value!r} of hr.{type(self).__name__}", at=self.at, fix=f"give {expected}"
+            )
+
+    def _check_whole(self, name: str, least: int) -> None:
+        self._check(
+            name,
+            f"a whole number, at least {least}",
+            lambda value: isinstance(value, int) and value >= least,
+        )
+
+    def _check_extra(self) -> None:
+        """Refuse what would undo a setting or the kind of model; the rest is the library's."""
+        kind = f"hr.{type(self).__name__}"
+        if not isinstance(self.extra, Mapping) or not all(isinstance(k, str) for k in self.extra):
+            raise DefinitionError(
+                f"extra={self.extra!r} of {kind}",
+                at=self.at,
+                fix='give settings of the library by name, as in extra={"nthread": 1}',
+            )
+        for name, value in self.extra.items():
+            if name in _OBJECTIVES and value not in _CLASSIFIES:
+                raise DefinitionError(
+                    f"extra={{{name!r}: {value!r}}} of {kind}: a score lies from 0 to 1, which"
+                    " only a classifier's does",
+                    at=self.at,
+                    fix="leave it out; a file of another model can't be served either",
+                )
+            if name in _SETTINGS:
+                raise DefinitionError(
+                    f"extra={{{name!r}: {value!r}}} of {kind}: that is the setting"
+                    f" {_SETTINGS[name]}",
+                    at=self.at,
+                    fix=f"write {_SETTINGS[name]}={value!r}",
+                )
 
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests.
@@ -68,7 +146,7 @@ class _Trees:
         >>> XGBoost(trees=5).plain()["trees"]
         5
         """
-        settings = {name: getattr(self, name) for name in _Trees.__slots__}
+        settings = {name: getattr(self, name) for name in _Trees.__slots__ if name != "at"}
         settings["extra"] = dict(self.extra)
         return {"kind": type(self).__name__, **settings}
 
@@ -92,6 +170,11 @@ class LightGBM(_Trees):
 
     leaves: int | None = None
 
+    def __post_init__(self) -> None:
+        _Trees.__post_init__(self)
+        if self.leaves is not None:
+            self._check_whole("leaves", 2)
+
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""
         return {**_Trees.plain(self), "leaves": self.leaves}
@@ -102,12 +185,22 @@ class ModelFile:
     """A model that was trained elsewhere: XGBoost's JSON or UBJSON, or LightGBM's text.
 
     Its features are matched by name, and so must be the use case's.
+
+    Args:
+        path: Of the file; a relative one is taken from the folder of the file that says so.
     """
 
     path: Path
 
     def __init__(self, path: str | Path) -> None:
-        object.__setattr__(self, "path", Path(path))
+        at = user_line()
+        if not isinstance(path, str | Path):
+            raise DefinitionError(
+                f"hr.ModelFile({path!r}) names no file", at=at, fix='give its path, as in "m.json"'
+            )
+        said_in = Path(at.path) if at is not None else Path()
+        folder = said_in.parent if said_in.is_file() else Path()
+        object.__setattr__(self, "path", folder / path)
 
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""

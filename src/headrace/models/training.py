@@ -8,12 +8,14 @@ sees a matrix and labels; where they come from, and how time is respected, is th
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import re
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.errors import DataError, DefinitionError, invariant
+from headrace.core.errors import DataError, DefinitionError, HeadraceError, invariant
 from headrace.models.specification import LightGBM, XGBoost
 
 if TYPE_CHECKING:
@@ -99,6 +101,63 @@ def fit(
         )
     grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
     return grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+
+
+def try_out(
+    specification: XGBoost | LightGBM, *, names: Sequence[str], categorical: Sequence[bool]
+) -> None:
+    """Let the library judge the settings that it alone knows, before a history is read.
+
+    Args:
+        specification: What will be fitted; only its `extra` can still be wrong.
+        names: Of the features.
+        categorical: Which of them are categories.
+
+    Raises:
+        DefinitionError: With the line of the specification, for settings that the library refuses
+            or does not know.
+    """
+    if not specification.extra:
+        return
+    random = np.random.default_rng(0)
+    examples = Examples(
+        random.integers(0, 2, (64, len(names))).astype(np.float64),
+        (np.arange(64) % 2).astype(np.float64),
+    )
+    small = replace(specification, trees=1, early_stopping=None)
+    kind = f"hr.{type(specification).__name__}"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            fit(small, examples, None, names=names, categorical=categorical)
+            unknown = _unknown_settings(specification, [str(warning.message) for warning in said])
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise DefinitionError(
+                f"extra={dict(specification.extra)} of {kind} is refused by the library:"
+                f" {str(error).strip().splitlines()[0]}",
+                at=specification.at,
+                fix="give the settings as the library's own documentation has them",
+            ) from error
+    if unknown:
+        raise DefinitionError(
+            f"extra= of {kind} has {', '.join(map(repr, unknown))},"
+            " which the library does not know",
+            at=specification.at,
+            fix="write it as the library's own documentation has it, or leave it out",
+        )
+
+
+def _unknown_settings(specification: XGBoost | LightGBM, said: Sequence[str]) -> list[str]:
+    """The names in `extra` that the library takes no notice of."""
+    if isinstance(specification, XGBoost):
+        unused = [text for text in said if "are not used" in text]
+        return [name for text in unused for name in re.findall(r'"([^"]+)"', text)]
+    lightgbm: Any = importlib.import_module("lightgbm")
+    aliases = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001 - it drops unknown names in silence, and tells known ones nowhere else
+    known = {name for names in aliases.values() for name in names}
+    return [name for name in specification.extra if name not in known]
 
 
 def _fit_xgboost(

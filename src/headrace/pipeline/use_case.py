@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DefinitionError
+from headrace.definitions.calls import checked_methods
 from headrace.definitions.compiler import compile_plan
+from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.streams import Stream
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
+from headrace.policy.conditions import Source, operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from headrace.definitions.feature_set import Features
     from headrace.models.serving import ServedModel
     from headrace.models.specification import ModelSpecification
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
+@checked_methods
 class UseCase:
     """What is decided, on which features, by which model and policy.
 
@@ -55,17 +59,17 @@ class UseCase:
         reasons: int = 3,
         explain_all: bool = False,
     ) -> None:
-        at = user_line()
-        self.name = name or f"{on.definition.name.replace('_', '-')}-decisions"
-        if not _NAME.fullmatch(self.name):
+        self.at = at = user_line()
+        _check_parts(on, features, label, model, policy)
+        self.name = name if name is not None else f"{_dashed(on.definition.name)}-decisions"
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(
                 f"a use case can't be called {self.name!r}",
                 at=at,
                 fix="use small letters, digits and dashes, as in card-fraud",
             )
-        if not 0 <= reasons <= 8:
-            raise DefinitionError(f"reasons={reasons}", at=at, fix="ask for 0 to 8 reason codes")
-        _check_parts(label, model, policy, on)
+        if type(reasons) is not int or not 0 <= reasons <= 8:
+            raise DefinitionError(f"reasons={reasons!r}", at=at, fix="ask for 0 to 8 reason codes")
         self.on = on
         self.features = features
         self.label = label
@@ -74,9 +78,7 @@ class UseCase:
         self.explaining = Explaining(reasons, explain_all)
         beside = (Stream(label.stream),) if label is not None else ()
         self.plan = compile_plan(on=on, features=features, streams=beside)
-        self._compiled_policy = (
-            CompiledPolicy(policy, self.plan.features, on.definition.schema) if policy else None
-        )
+        self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
         return f"<use case {self.name}: {len(self.features)} features on {self.plan.on}>"
@@ -88,35 +90,75 @@ class UseCase:
             model: What scores.
             policy: In place of the use case's own, as in a back-test.
         """
-        compiled = self._compiled_policy
-        if policy is not None:
-            compiled = CompiledPolicy(policy, self.plan.features, self.on.definition.schema)
         return Definition(
             name=self.name,
             plan=self.plan,
             model=model,
-            policy=compiled,
+            policy=self._compiled_policy if policy is None else self._compiled(policy),
             explaining=self.explaining,
         )
 
+    def _compiled(self, policy: Policy) -> CompiledPolicy:
+        """A policy bound to this use case's features and events."""
+        if not isinstance(policy, Policy):
+            raise DefinitionError(
+                f"policy={policy!r} is no policy",
+                at=user_line(),
+                fix="give hr.Policy(..., otherwise=hr.approve())",
+            )
+        decided = self.on.definition
+        for rule in policy.rules:
+            for operand in operands(rule.condition):
+                if operand.source is Source.SCORE and self.model is None:
+                    raise DefinitionError(
+                        f"rule {rule.name} asks about the score, and the use case has no model to"
+                        " make one",
+                        at=rule.at,
+                        fix="give the use case a model, as in model=hr.XGBoost(), or leave the"
+                        " rule out",
+                    )
+                if operand.stream not in ("", decided.name):
+                    raise DefinitionError(
+                        f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"
+                        f" event that is decided is of {decided.name!r}",
+                        at=rule.at,
+                        fix=f"ask about a field of {decided.name!r}, or about a feature that reads"
+                        f" {operand.stream!r} through a window",
+                    )
+        return CompiledPolicy(policy, self.plan.features, decided.schema)
 
-def _check_parts(label: object, model: object, policy: object, on: Stream) -> None:
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _check_parts(
+    on: object, features: object, label: object, model: object, policy: object
+) -> None:
+    kinds: list[tuple[str, object, tuple[type, ...], str]] = [
+        ("on", on, (Stream,), "give a stream, as in on=hr.stream(Payment)"),
+        ("features", features, (Features,), "write hr.features(amount=payments.amount, ...)"),
+        (
+            "label",
+            label,
+            (LabelDefinition, NoneType),
+            'write it as chargebacks.of(payments).within("60d")',
+        ),
+        (
+            "model",
+            model,
+            (XGBoost, LightGBM, ModelFile, NoneType),
+            "give hr.XGBoost(), hr.LightGBM() or hr.ModelFile(path)",
+        ),
+        ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
+    ]
     at = user_line()
-    if label is not None and not isinstance(label, LabelDefinition):
-        raise DefinitionError(
-            f"label is {label!r}", at=at, fix='write it as chargebacks.of(payments).within("60d")'
-        )
-    if isinstance(label, LabelDefinition) and label.of != on.definition:
+    for name, value, expected, fix in kinds:
+        if not isinstance(value, expected):
+            raise DefinitionError(f"{name}={value!r} of hr.UseCase", at=at, fix=fix)
+    if isinstance(label, LabelDefinition) and isinstance(on, Stream) and label.of != on.definition:
         raise DefinitionError(
             f"the label is of {label.of.name!r}, the use case decides {on.definition.name!r}",
             at=at,
             fix=f"label {on.definition.name!r}",
-        )
-    if model is not None and not isinstance(model, XGBoost | LightGBM | ModelFile):
-        raise DefinitionError(
-            f"model is {model!r}", at=at, fix="give hr.XGBoost(), hr.LightGBM() or hr.ModelFile()"
-        )
-    if policy is not None and not isinstance(policy, Policy):
-        raise DefinitionError(
-            f"policy is {policy!r}", at=at, fix="give hr.Policy(..., otherwise=hr.approve())"
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -82,10 +83,19 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Operand:
-    """A value that a condition asks about: the score, a feature, or a field of the event."""
+    """A value that a condition asks about: the score, a feature, or a field of the event.
+
+    Attributes:
+        source: Where its value comes from.
+        name: What it is called there.
+        stream: Of a field: the stream that it was written with, "" where that was not said. What
+            is compared and recorded of a rule is of the event that is decided, so this is checked
+            when a use case takes the policy, and is no part of it.
+    """
 
     source: Source
     name: str
+    stream: str = dataclass_field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.name

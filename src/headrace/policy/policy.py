@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from headrace.core.errors import DefinitionError, SourceLine
+from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.source_lines import user_line
 from headrace.policy import reasoning
 from headrace.policy.conditions import (
@@ -86,6 +87,7 @@ def _rule(outcome: Outcome, name: str, condition: object, at: SourceLine | None)
         raise DefinitionError(f"rule {name}: {error}", at=at) from error
 
 
+@checked
 def block(name: str, condition: object) -> Rule:
     """A rule that refuses the event.
 
@@ -96,11 +98,13 @@ def block(name: str, condition: object) -> Rule:
     return _rule(BLOCK, name, condition, user_line())
 
 
+@checked
 def review(name: str, condition: object) -> Rule:
     """A rule that sends the event to a person."""
     return _rule(REVIEW, name, condition, user_line())
 
 
+@checked
 def approve(name: str | None = None, condition: object = None) -> Any:
     """The outcome of letting the event through; with a name and a condition, a rule of it."""
     if name is None:
@@ -108,6 +112,7 @@ def approve(name: str | None = None, condition: object = None) -> Any:
     return _rule(APPROVE, name, condition, user_line())
 
 
+@checked
 def outcome(name: str, *, severity: int | None = None) -> RuleMaker:
     """An outcome of your own, as a maker of rules.
 
@@ -166,6 +171,7 @@ def _outcome(name: str, severity: int | None, at: SourceLine | None) -> Outcome:
     return Outcome(chosen, name)
 
 
+@checked_methods
 class Policy:
     """Ordered rules, and the outcome where none matches.
 

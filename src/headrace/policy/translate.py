@@ -129,7 +129,7 @@ def _operand(term: Term) -> Operand:
     if isinstance(node, FeatureValue):
         return Operand(Source.FEATURE, node.name)
     if isinstance(node, FieldOf):
-        return Operand(Source.FIELD, node.name)
+        return Operand(Source.FIELD, node.name, node.stream.name)
     if isinstance(node, Outside):
         return Operand(Source.SCORE, node.name)
     if isinstance(node, Applied) and node.op in _SAME_VALUE:

@@ -15,6 +15,7 @@ from headrace.runtime.intake import Assembly, HistoryIntake
 from headrace.runtime.local import BATCH_ROWS
 from headrace.runtime.local_lane import now_ns
 from headrace.runtime.sources import SourceName, historic_sources
+from headrace.runtime.training import check_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +43,9 @@ def history_of(
     """
     if not files:
         return _journaled(home.journal(case.name), case.name, progress)
-    assembly = Assembly(case.plan, None)
     names = [SourceName.of(text, case.plan.on) for text in files]
+    check_read(case, names)
+    assembly = Assembly(case.plan, None)
     after = {stream.name: stream.arrives_after_ns for stream in case.plan.streams}
     intake = HistoryIntake(
         assembly,

@@ -1,7 +1,8 @@
 """What the commands do, as calls on frames: Arrow, pandas, Polars, or whatever speaks Arrow.
 
 A frame stands for a stream. A call with one frame is about the decided stream; several streams
-and tables are given as a mapping of name to frame. Nothing is recorded: these calls are for
+and tables are given as a mapping of name to frame, and all that features read must be in it: None
+in place of a frame says that there are no rows of it. Nothing is recorded: these calls are for
 notebooks and pipelines, and read no home.
 """
 
@@ -16,18 +17,23 @@ import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import Kind
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, DefinitionError, NotFound
+from headrace.definitions.calls import checked
+from headrace.definitions.source_lines import user_line
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
+from headrace.models.artefact import Artefact
 from headrace.models.encoding import CATEGORICAL, category_text
-from headrace.models.serving import ServedModel
+from headrace.models.specification import ModelFile
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
+from headrace.pipeline.use_case import UseCase
 from headrace.runtime.intake import Assembly, HistoryIntake
+from headrace.runtime.models import import_model, served_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,10 +44,9 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import JournalBatch
     from headrace.lifecycle.backtest import Backtest
-    from headrace.models.artefact import Artefact
+    from headrace.models.serving import ServedModel
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
-    from headrace.pipeline.use_case import UseCase
     from headrace.policy.policy import Policy
 
 #: A frame, or a frame for each stream and table by name.
@@ -52,20 +57,39 @@ _BATCH = 16_384
 _KEY = (0, 0)
 
 
-def _intake(case: UseCase, frames: Frames) -> HistoryIntake:
+def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> HistoryIntake:
+    """The frames in known order; `labels` is the stream of labels where they are needed."""
+    _check_case(case)
     plan = case.plan
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {plan.on: frames}
-    if plan.on not in given:
-        raise DataError(
-            f"no frame for {plan.on!r}, whose events are decided; there are: {', '.join(given)}"
-        )
     assembly = Assembly(plan, None)
-    sources = []
-    for number, (name, frame) in enumerate(given.items()):
-        assembly.rank(name)
-        sources.append((number, open_frame(frame, name, assembly.schemas[name])))
+    for name in given:
+        if name not in assembly.names:
+            raise DataError(
+                f"a frame is called {name!r}, and {case.name} reads {', '.join(assembly.names)}:"
+                " call it as one of them"
+            )
+    lacking = [name for name in (*plan.read(), labels) if name and name not in given]
+    if lacking or given[plan.on] is None:
+        example = ", ".join(f"{name!r}: ..." for name in (*given, *lacking))
+        raise DataError(
+            f"no frame of {' and '.join(map(repr, lacking or [plan.on]))}, which {case.name}"
+            f" reads: give {{{example}}}; None in place of a frame says that it has no rows"
+        )
+    sources = [
+        (number, open_frame(frame, name, assembly.schemas[name]))
+        for number, (name, frame) in enumerate(given.items())
+        if frame is not None
+    ]
     after = {stream.name: stream.arrives_after_ns for stream in plan.streams}
     return HistoryIntake(assembly, sources, after, time.time_ns)
+
+
+def _check_case(case: object) -> None:
+    if not isinstance(case, UseCase):
+        raise DefinitionError(
+            f"{case!r} is no use case", at=user_line(), fix="give what hr.UseCase(...) made first"
+        )
 
 
 class _Rows:
@@ -132,6 +156,7 @@ def _feature_column(feature: Feature, values: Floats, categories: Sequence[str])
     return pa.array(values, mask=missing)
 
 
+@checked
 def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.Table:
     """The features of every event of a frame, as they would be served.
 
@@ -161,6 +186,7 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
     return pa.table(rows.columns(categories))
 
 
+@checked
 def train(
     case: UseCase,
     frames: Frames,
@@ -184,10 +210,12 @@ def train(
         DataError: When the history is too short, or has no positives.
     """
     lane = Lane(case.definition(None), _KEY)
-    history = _intake(case, frames).batches(0, _BATCH)
+    labels = case.label.stream.name if case.label is not None else None
+    history = _intake(case, frames, labels=labels).batches(0, _BATCH)
     return train_model(case, lane, history, settings=settings, progress=progress)
 
 
+@checked
 def decide(
     case: UseCase,
     frames: Frames,
@@ -201,7 +229,9 @@ def decide(
     Args:
         case: The use case.
         frames: A frame of the decided stream, or a mapping of streams and tables to frames.
-        model: What scores; None decides by rules alone.
+        model: What scores, as `hr.train(...).artefact` or `hr.import_model(case, path)`; None takes
+            the model file that the use case names, or decides by rules alone where it declares no
+            model.
         policy: In place of the use case's own.
         threads: For the engine; None takes what the machine has. The result does not depend on it.
 
@@ -211,9 +241,10 @@ def decide(
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
+        NotFound: When the use case declares a model that is to be trained, and none is given.
     """
+    served = _served(case, model)
     intake = _intake(case, frames)
-    served = ServedModel(model, case.plan.features) if model is not None else None
     lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
     rows = _Rows(case, intake.rows_of(case.plan.on))
     parts: list[pa.Table] = []
@@ -231,6 +262,28 @@ def decide(
     for name in made.column_names[1:]:
         columns[name] = made[name].combine_chunks().take(places)
     return pa.table(columns)
+
+
+def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
+    """What scores: the model given, or the file that the use case names."""
+    _check_case(case)
+    if model is not None and not isinstance(model, Artefact):
+        raise DefinitionError(
+            f"model={model!r} is no artefact",
+            at=user_line(),
+            fix="give hr.train(...).artefact, or hr.import_model(case, path)",
+        )
+    if model is None and isinstance(case.model, ModelFile):
+        model = import_model(case, case.model.path)
+    if model is not None:
+        return served_model(case, model)
+    if case.model is not None:
+        raise NotFound(
+            f"{case.name} is scored by hr.{type(case.model).__name__}(), and no trained model was"
+            " given: train one by trained = hr.train(case, frames), and give"
+            " model=trained.artefact; without model= in its hr.UseCase it decides by rules alone"
+        )
+    return None
 
 
 def _decision_columns(definition: Definition, batch: JournalBatch, positions: Int64s) -> pa.Table:
@@ -265,6 +318,7 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
     )
 
 
+@checked
 def backtest(
     case: UseCase,
     frames: Frames,
@@ -280,17 +334,17 @@ def backtest(
         case: The use case as it is.
         frames: The decided stream, that of its labels if precision and recall are asked for, and
             whatever features read.
-        model: What scores now; None decides by rules alone.
+        model: What scores now; None as in `decide`.
         new_model: What would score; the same when None.
         new_policy: What would decide; the use case's own when None.
         amount: The feature that says what an event is worth; the first that is money when None.
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
+        NotFound: When the use case declares a model that is to be trained, and none is given.
     """
-    features = case.plan.features
-    served = ServedModel(model, features) if model is not None else None
-    changed = ServedModel(new_model, features) if new_model is not None else served
+    served = _served(case, model)
+    changed = _served(case, new_model) if new_model is not None else served
     intake = _intake(case, frames)
     return run_backtest(
         Lane(case.definition(served), _KEY),

@@ -7,7 +7,7 @@ import sys
 import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from headrace.core.errors import DefinitionError, HeadraceError, NotFound, SourceLine
 from headrace.pipeline.use_case import UseCase
@@ -62,18 +62,17 @@ def _module_of(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except HeadraceError:
         raise
+    except SystemExit as left:
+        raise DefinitionError(
+            f"the file ends Python by exit({'' if left.code is None else repr(left.code)})",
+            at=_place_in(path, left),
+            fix="a file with a use case only declares it: take the call out, or put it under"
+            ' `if __name__ == "__main__":`',
+        ) from left
     except Exception as error:
-        line = next(
-            (
-                frame.lineno
-                for frame in reversed(traceback.extract_tb(error.__traceback__))
-                if frame.filename == str(path)
-            ),
-            getattr(error, "lineno", None),
-        )
         raise DefinitionError(
             f"{type(error).__name__}: {error}",
-            at=SourceLine(str(path), line or 1),
+            at=_place_in(path, error),
             fix="run the file with python to see where this comes from",
         ) from error
     finally:
@@ -81,8 +80,35 @@ def _module_of(path: Path) -> ModuleType:
     return module
 
 
+def _place_in(path: Path, error: BaseException) -> SourceLine:
+    """The line of the file that an error came out of."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return SourceLine(error.filename, error.lineno)
+    whole = str(path.resolve())
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if str(Path(frame.filename).resolve()) == whole
+    ]
+    return SourceLine(str(path), (lines[-1] if lines else None) or 1)
+
+
+_Found = TypeVar("_Found", UseCase, Policy)
+
+
+def _declared(module: ModuleType, kind: type[_Found], wanted: str) -> dict[str, _Found]:
+    """The use cases or policies of a file; those it imports only where it has none of its own."""
+    found = {key: value for key, value in vars(module).items() if isinstance(value, kind)}
+    own = {
+        key: value
+        for key, value in found.items()
+        if value.at is not None and value.at.path == module.__file__
+    }
+    return found if wanted else own or found
+
+
 def _chosen(module: ModuleType, name: str, wanted: str) -> UseCase:
-    found = {key: value for key, value in vars(module).items() if isinstance(value, UseCase)}
+    found = _declared(module, UseCase, wanted)
     if wanted:
         if wanted not in found:
             raise NotFound(
@@ -103,7 +129,7 @@ def load_policy(name: str) -> Policy:
     """
     path, _, wanted = name.partition(":")
     module = _module_of(Path(path))
-    policies = {key: value for key, value in vars(module).items() if isinstance(value, Policy)}
+    policies = _declared(module, Policy, wanted)
     if wanted and wanted in policies:
         return policies[wanted]
     if not wanted and len(policies) == 1:

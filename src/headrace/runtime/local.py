@@ -54,6 +54,8 @@ class RunSettings:
 class LocalRun:
     """A run that is opened, goes over its sources, and is closed.
 
+    `lacking` names the streams and tables that features read and no source is of.
+
     Args:
         case: The use case.
         home: Where everything is kept.
@@ -75,6 +77,8 @@ class LocalRun:
         self.settings = settings or RunSettings()
         self.home = home
         names = named_sources(sources, case.plan.on)
+        named = {name.stream for name in names}
+        self.lacking = tuple(name for name in case.plan.read() if name not in named)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
         if model is not None and case.explaining.most:

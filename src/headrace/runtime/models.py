@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import ArtefactError, NotFound
@@ -11,8 +12,6 @@ from headrace.models.serving import ServedModel
 from headrace.models.specification import ModelFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from headrace.models.artefact import Artefact
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
@@ -37,6 +36,42 @@ def form_of(path: Path, content: bytes) -> str:
     )
 
 
+def import_model(case: UseCase, path: str | Path) -> Artefact:
+    """A model that was trained elsewhere, as an artefact: what `decide` and `backtest` take.
+
+    Args:
+        case: The use case that it is to score; features are matched by name.
+        path: Of XGBoost's JSON or UBJSON, or of LightGBM's text.
+
+    Raises:
+        NotFound: When there is no such file.
+        ArtefactError: When it holds no model that is served, or one that does not fit the use
+            case.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise NotFound(f"no model file {file}; check the path")
+    content = file.read_bytes()
+    artefact = imported(case, content, form_of(file, content), ModelFile(file))
+    served_model(case, artefact)  # what does not fit is said here, and not at the first decision
+    return artefact
+
+
+def served_model(case: UseCase, artefact: Artefact) -> ServedModel:
+    """An artefact made ready to score a use case.
+
+    Raises:
+        ArtefactError: When it was trained for other features than the use case has.
+    """
+    if artefact.manifest.definition != case.plan.digest():
+        raise ArtefactError(
+            f"model {artefact.id[:12]} was trained for other features than {case.name} has now"
+            f" (definition {artefact.manifest.definition[:12]}, now {case.plan.digest()[:12]});"
+            " train again, or bring the features back"
+        )
+    return ServedModel(artefact, case.plan.features)
+
+
 def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedModel | None:
     """The model that a use case runs; None when it declares none.
 
@@ -51,14 +86,7 @@ def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedMode
     """
     if case.model is None and wanted is None:
         return None
-    artefact = _artefact(case, home, wanted)
-    if artefact.manifest.definition != case.plan.digest():
-        raise ArtefactError(
-            f"model {artefact.id[:12]} was trained for other features than {case.name} has now"
-            f" (definition {artefact.manifest.definition[:12]}, now {case.plan.digest()[:12]});"
-            " train again, or bring the features back"
-        )
-    return ServedModel(artefact, case.plan.features)
+    return served_model(case, _artefact(case, home, wanted))
 
 
 def _artefact(case: UseCase, home: Home, wanted: str | None) -> Artefact:
@@ -66,11 +94,7 @@ def _artefact(case: UseCase, home: Home, wanted: str | None) -> Artefact:
     if wanted is not None:
         return registry.load(wanted)
     if isinstance(case.model, ModelFile):
-        path = case.model.path
-        if not path.is_file():
-            raise NotFound(f"no model file {path}; check the path in the use case")
-        content = path.read_bytes()
-        artefact = imported(case, content, form_of(path, content))
+        artefact = import_model(case, case.model.path)
         registry.add(artefact)
         return artefact
     current = registry.current(case.name)

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from headrace.runtime.sources import SourceName
 
 
+def check_read(case: UseCase, names: Sequence[SourceName]) -> None:
+    """See that a history has every stream and table that features read.
+
+    Raises:
+        DataError: When one is not named: its features would be missing or 0 in all of it.
+    """
+    named = {name.stream for name in names}
+    for lacking in case.plan.read():
+        if lacking not in named:
+            raise DataError(
+                f"the features of {case.name} read {lacking!r}, and no file of it is named: add"
+                f" --history {lacking}=FILE, an empty one where there was none"
+            )
+
+
 def train_on_files(
     case: UseCase,
     home: Home,
@@ -53,6 +68,7 @@ def train_on_files(
         raise DataError(
             f"no labels: name the events of {case.label.stream.name!r} with --labels FILE"
         )
+    check_read(case, names)
     assembly = Assembly(case.plan, None)
     opened = historic_sources(names, assembly)
     after = {stream.name: stream.arrives_after_ns for stream in case.plan.streams}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -15,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import journal_samples as samples  # type: ignore[import-not-found]  # on the path above
 
+from headrace.core.columns import Batch
 from headrace.core.errors import NotFound
+from headrace.events.schema import Schema
+from headrace.journal.header import StreamHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
-from headrace.journal.tables import tables
+from headrace.journal.tables import decision_table, tables
 
 KEY = SigningKey.from_seed(bytes(32))
 
@@ -74,3 +78,32 @@ def test_sql_over_a_journal(tmp_path: Path) -> None:
     assert tables(tmp_path, 230)["inputs"].num_rows == 20
     with pytest.raises(NotFound):
         tables(tmp_path / "none")
+
+
+def test_no_column_hides_another() -> None:
+    made = samples.batch(1, 0, 200, features=4)
+    fields = tuple(
+        dataclasses.replace(field, name={"card": "seq", "merchant": "Outcome"}.get(name, name))
+        for field, name in zip(samples.PAYMENT.fields, samples.PAYMENT.names, strict=True)
+    )
+    schema = Schema("Payment", fields)
+    columns = dict(made.events["payments"].columns)
+    columns["seq"], columns["Outcome"] = columns.pop("card"), columns.pop("merchant")
+    events = {**made.events, "payments": Batch(columns, made.events["payments"].rows)}
+    header = dataclasses.replace(
+        samples.header(),
+        streams=(StreamHeader("payments", schema), *samples.header().streams[1:]),
+        features=("amount", "feature_amount", "distance", "fast"),
+    )
+    batch = dataclasses.replace(made, events=events)
+    table = decision_table(batch, header)
+    lower = [name.lower() for name in table.column_names]
+    assert len(set(lower)) == len(lower)
+    assert table["seq"].to_pylist() == batch.decisions.seq.tolist()
+    assert set(table["outcome"].to_pylist()) <= set(header.outcomes)
+    rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
+    assert table["event_seq"].to_pylist() == columns["seq"].take(rows).strings()
+    assert table["event_Outcome"].to_pylist() == columns["Outcome"].take(rows).strings()
+    shown = ("feature_feature_amount", "feature_amount", "feature_distance", "fast")
+    for name, values in zip(shown, batch.decisions.features, strict=True):
+        np.testing.assert_array_equal(table[name].to_numpy(), values)

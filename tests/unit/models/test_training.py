@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, DefinitionError
 from headrace.models.scorer import TreeScorer
 from headrace.models.serving import read_model
 from headrace.models.specification import LightGBM, XGBoost
-from headrace.models.training import Examples, fit, model_matrix, positive_weight
+from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
     from headrace.models.ensemble import TreeEnsemble
@@ -122,3 +122,21 @@ def test_progress_is_told(specification: XGBoost | LightGBM) -> None:
         progress=lambda done, most: seen.append((done, most)),
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({"treemethod": "x"}, "'treemethod', which the library does not know"),
+        ({"tree_method": "nope", "boosting": "nope"}, "refused by the library: .*nope"),
+    ],
+)
+def test_settings_of_the_library_are_tried_before_a_history_is_read(
+    specification: XGBoost | LightGBM, extra: dict[str, object], says: str
+) -> None:
+    wrong = changed(specification, extra=extra)
+    with pytest.raises(DefinitionError, match=says) as caught:
+        try_out(wrong, names=NAMES, categorical=CATEGORICAL)
+    assert caught.value.at is not None
+    assert caught.value.at.path == __file__
+    try_out(specification, names=NAMES, categorical=CATEGORICAL)
