@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
-from headrace.core.columns import Kind
+from headrace.core.columns import CATEGORICAL, Kind, category_text
 from headrace.core.errors import DataError
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
-from headrace.models.encoding import CATEGORICAL, category_text
 from headrace.models.serving import ServedModel
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
