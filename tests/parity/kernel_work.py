@@ -114,7 +114,7 @@ def commands(folder: Path) -> None:
         assert done.returncode == 0, done.stderr.decode()
 
     data = folder / "data"
-    call("simulate", "card-fraud", "--out", str(data), "--events", "20000", "--days", "120")
+    call("simulate", "card-fraud", "--out", str(data), "--events", "8000", "--days", "120")
     streams = {name: next(data.glob(f"{name}.*")) for name in ("payments", "chargebacks", "rates")}
     files = [f"{name}={path}" for name, path in streams.items()]
     call("train", "card-fraud", *(part for file in files for part in ("--history", file)), *home)
@@ -123,7 +123,7 @@ def commands(folder: Path) -> None:
     sinks = [("--sink", str(folder / f"decisions.{form}")) for form in ("jsonl", "csv", "parquet")]
     other = ("--home", str(folder / "other"))
     call("run", "card-fraud", *source, *(part for sink in sinks for part in sink), *other)
-    lines = streams["payments"].read_bytes().splitlines(keepends=True)[:3_000]
+    lines = streams["payments"].read_bytes().splitlines(keepends=True)[:1_000]
     call("run", "card-fraud", "--source", "-", *home, given=b"".join(lines))
     late = lines[0].replace(b'"payment_id":"', b'"payment_id":"late-')
     call("run", "card-fraud", "--source", "-", *home, given=b"".join([*lines, late]))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError
 from headrace.journal.canonical import records
-from headrace.journal.header import CODED
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
 from headrace.lifecycle.registry import Registry
@@ -210,7 +210,7 @@ def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Arte
     read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name)["decisions"]
     read = read.sort_by("payment_id")
     for number, feature in enumerate(cases.card_fraud.plan.features):
-        if feature.kind in CODED:
+        if feature.kind in CATEGORICAL:
             own = feature.name in cases.Payment.__annotations__
             texts = read[f"feature_{feature.name}" if own else feature.name].to_pylist()
             assert texts == frame[feature.name].to_pylist(), feature.name

@@ -47,6 +47,10 @@ class Kind(IntEnum):
     TEXT = 9
 
 
+#: Kinds of features that are categories: their numbers are codes.
+CATEGORICAL = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """A column of 64-bit integers (or the bits of floats), with validity."""
@@ -197,3 +201,19 @@ def unpack_letters(number: int, letters: int) -> str:
         number, rest = divmod(number, 26)
         code = chr(ord("A") + rest) + code
     return code
+
+
+def category_text(kind: Kind, code: int, texts: Sequence[str] | Mapping[int, str]) -> str:
+    """The category that a feature's code stands for.
+
+    Args:
+        kind: Of the feature, one of `CATEGORICAL`.
+        code: The code.
+        texts: What codes of texts stand for; those of countries and currencies are their letters.
+
+    >>> category_text(Kind.COUNTRY, pack_letters("DE"), []), category_text(Kind.TEXT, 7, {7: "a"})
+    ('DE', 'a')
+    """
+    if kind is Kind.TEXT:
+        return texts[code]
+    return unpack_letters(code, 2 if kind is Kind.COUNTRY else 3)

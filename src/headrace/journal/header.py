@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.core.columns import Kind
+from headrace.core.columns import CATEGORICAL, Kind
 from headrace.core.errors import JournalError
 from headrace.events.schema import Field, Schema
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.definitions.plan import Plan
-
-#: The kinds of features whose numbers are codes.
-CODED = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
 
 #: Domain of a header's digest.
 HEADER_DOMAIN = b"headrace/header/v1\0"
@@ -89,7 +86,7 @@ class JournalHeader:
             "categories": {
                 feature.name: feature.kind.name.lower()
                 for feature in plan.features
-                if feature.kind in CODED
+                if feature.kind in CATEGORICAL
             },
         }
         return JournalHeader(**(given | names))  # type: ignore[arg-type]  # the caller's names are the class's
@@ -98,6 +95,11 @@ class JournalHeader:
     def stream_names(self) -> tuple[str, ...]:
         """Names of streams and tables, by rank."""
         return tuple(stream.name for stream in self.streams)
+
+    def category(self, feature: str) -> Kind | None:
+        """The kind of a feature that is a category; None of one that is a number."""
+        kind = self.categories.get(feature)
+        return Kind[kind.upper()] if kind else None
 
     def schema(self, stream: str) -> Schema:
         """The schema of a stream or table."""

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from headrace.core.columns import unpack_letters
+from headrace.core.columns import category_text
 from headrace.events.arrow_forms import to_arrow
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from headrace.core.columns import Batch, Bytes, Floats, Int64s
+    from headrace.core.columns import Batch, Bytes, Floats, Int64s, Kind
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
@@ -95,7 +95,7 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
     taken = {*_OWN, *names, *shown.values()}
     called = _apart("feature_", header.features, taken)
     for name, values in zip(header.features, decisions.features, strict=True):
-        column = _feature(values, header.categories.get(name, ""), batch.categories)
+        column = _feature(values, header.category(name), batch.categories)
         columns[called[name]] = column
     same = len(decisions)
     columns |= {
@@ -113,30 +113,16 @@ def decision_table(batch: JournalBatch, header: JournalHeader) -> Any:
     return pa.table(columns)
 
 
-def _feature(values: Floats, coded: str, texts: Mapping[int, str]) -> Any:
-    """A feature's values; of one whose numbers are codes, what they stand for."""
-    if not coded:
+def _feature(values: Floats, category: Kind | None, texts: Mapping[int, str]) -> Any:
+    """A feature's values; of a category, what its codes stand for."""
+    if category is None:
         return pa.array(values, from_pandas=True)
-    missing = np.isnan(values)
-    codes, index = np.unique(np.where(missing, 0, values).astype(np.int64), return_inverse=True)
-    names = pa.array([category(coded, code, texts) for code in codes.tolist()], pa.string())
-    return names.take(pa.array(index, mask=missing))
-
-
-def category(coded: str, code: int, texts: Mapping[int, str]) -> str | None:
-    """What the code of a category stands for; None if its text is not recorded.
-
-    Args:
-        coded: What it is a code of, as `JournalHeader.categories` has it.
-        code: The code.
-        texts: Of the batch.
-
-    >>> category("country", 82, {}), category("text", 7, {7: "petrol"})
-    ('DE', 'petrol')
-    """
-    if coded == "text":
-        return texts.get(code)
-    return unpack_letters(code, 2 if coded == "country" else 3)
+    there = ~np.isnan(values)
+    codes, index = np.unique(values[there].astype(np.int64), return_inverse=True)
+    names = [category_text(category, code, texts) for code in codes.tolist()]
+    places = np.zeros(len(values), dtype=np.int64)
+    places[there] = index
+    return pa.array(names, pa.string()).take(pa.array(places, mask=~there))
 
 
 def _apart(prefix: str, names: Sequence[str], taken: Collection[str]) -> dict[str, str]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError, DefinitionError
 from headrace.events.schema import Role
 from headrace.lifecycle.metrics import average_precision, brier, precision_at, roc_auc
 from headrace.lifecycle.split import SplitSettings, split_in_time
 from headrace.lifecycle.training_set import training_set
 from headrace.models.artefact import Artefact, Manifest
-from headrace.models.encoding import CATEGORICAL, CategoryEncoder, vocabularies
+from headrace.models.encoding import CategoryEncoder, vocabularies
 from headrace.models.serving import ServedModel, read_model
 from headrace.models.specification import ModelFile
 from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out

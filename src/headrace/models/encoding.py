@@ -12,26 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Kind, pack_letters, unpack_letters
+from headrace.core.columns import CATEGORICAL, Kind, category_text, pack_letters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.columns import Floats
     from headrace.definitions.plan import Feature
-
-CATEGORICAL = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
-
-
-def category_text(kind: Kind, code: int, dictionary: Sequence[str]) -> str:
-    """The category that a feature's code stands for.
-
-    >>> category_text(Kind.COUNTRY, pack_letters("DE"), [])
-    'DE'
-    """
-    if kind is Kind.TEXT:
-        return dictionary[code]
-    return unpack_letters(code, 2 if kind is Kind.COUNTRY else 3)
 
 
 def vocabularies(

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.columns import Kind
+from headrace.core.columns import Kind, category_text
 from headrace.core.errors import DataError, NotFound
 from headrace.events.arrow_forms import to_arrow
 from headrace.events.schema import Role
 from headrace.journal.checkpoint import read_checkpoints
 from headrace.journal.reader import find, stored_batches
-from headrace.journal.tables import category
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
@@ -164,7 +163,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
     features = {
         name: _feature(
             kinds[name].kind,
-            header.categories.get(name, ""),
+            header.category(name),
             float(decisions.features[number, at]),
             batch.categories,
         )
@@ -238,12 +237,12 @@ def _plain(column: Any) -> object:
     return value
 
 
-def _feature(kind: Kind, coded: str, value: float, texts: Mapping[int, str]) -> object:
+def _feature(kind: Kind, category: Kind | None, value: float, texts: Mapping[int, str]) -> object:
     """A feature's value as people read it; None where missing."""
     if np.isnan(value):
         return None
-    if coded:
-        return category(coded, int(value), texts)
+    if category is not None:
+        return category_text(category, int(value), texts)
     return int(value) if kind in (Kind.INT, Kind.BOOL) else value
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
-from headrace.core.columns import Kind
+from headrace.core.columns import CATEGORICAL, Kind, category_text
 from headrace.core.errors import DataError, DefinitionError, NotFound
 from headrace.definitions.calls import checked
 from headrace.definitions.source_lines import user_line
@@ -26,7 +26,7 @@ from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
 from headrace.models.artefact import Artefact
-from headrace.models.encoding import CATEGORICAL, category_text
+from headrace.models.serving import ServedModel
 from headrace.models.specification import ModelFile
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
