@@ -12,6 +12,7 @@ from vectors import NAMES, Vector, changes
 
 import headrace as hr
 from headrace.engine import engine
+from headrace.engine.reference import ReferenceTable
 from headrace.journal.reader import stored_batches
 from headrace.lifecycle.registry import Registry
 from headrace.runtime.home import Home
@@ -108,6 +109,26 @@ def test_every_way_gives_them(
     assert vector.digests(read) == digests[: sum(map(len, read))]
     stopped = prepared.with_a_stop(prepared.intake(), 5, 2)
     assert vector.digests(stopped) == digests[: sum(map(len, stopped))]
+
+
+def test_rows_of_tables_are_let_go_of_when_nothing_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was replaced is overwritten here at once, as whatever comes next would in time."""
+    settle = ReferenceTable.settle
+    replaced = []
+
+    def overwritten(table: ReferenceTable) -> None:
+        rows = table.rows
+        settle(table)
+        if rows is not table.rows:
+            replaced.append(len(rows))
+            rows[:] = 0
+
+    monkeypatch.setattr(ReferenceTable, "settle", overwritten)
+    vector = Vector("reference_tables")
+    assert changes(vector.expected(), vector.made()) == []
+    assert replaced
 
 
 def test_a_run_over_files_and_its_replay_give_them(vector: Vector, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def decimal(units: int, digits: int) -> str:
     st.sampled_from(CURRENCIES),
 )
 def test_conversions(drawn: list[tuple[int, str, int]], target: str) -> None:
-    """Of any amount at any rate: exact, ties to the even minor unit, missing where it is too much."""
+    """Of any amount at any rate: exact, ties to the even minor unit, missing where too great."""
     table = {
         "fields": {
             "base": {"type": "currency"},

@@ -175,9 +175,11 @@ class Engine:
         for given in rows.values():
             self._watermark = max(self._watermark, int(given.watermark[-1]))
         self._advance(rows, decided, answers)
+        features = self._features(decided, answers, codes)
         for table in self._tables:
+            # last of all: programs read the rows that this lets go of
             table.settle()
-        return Features(self._features(decided, answers, codes), self._categories_now())
+        return Features(features, self._categories_now())
 
     def _answers(self, count: int) -> Answers:
         """The registers of the feature program, with what aggregates give where nothing is known.
