@@ -18,7 +18,7 @@ from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 
 if TYPE_CHECKING:
-    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.adapters.sinks import LineSink, TableSink
     from headrace.runtime.local_lane import LocalLane
 
 
@@ -45,7 +45,7 @@ def run(
     source
         FILE or folder of the decided stream, - for stdin, STREAM=FILE for any other stream.
     sink
-        Write decisions here too: a name that ends in .jsonl, .csv or .parquet.
+        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow.
     model
         The id of a trained model, in place of the current one.
     durability
@@ -80,5 +80,5 @@ def run(
     LiveView.summary(console, use_case.name, opened.meters, place)
 
 
-def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
+def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
     return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)

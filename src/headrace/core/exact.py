@@ -307,16 +307,6 @@ def ratio(high: int, low: int, count: int, scale: int, work: Workspace) -> float
 
 
 @kernel
-def scaled(value: int, scale: int, work: Workspace) -> float:
-    """A 64-bit integer over `10 ** scale`, rounded once.
-
-    >>> scaled(1999, 2, workspace())
-    19.99
-    """
-    return ratio(value >> 63, value, 1, scale, work)
-
-
-@kernel
 def variance(  # noqa: PLR0917 - a kernel takes its arguments by position
     count: int,
     sum_high: int,
