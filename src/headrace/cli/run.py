@@ -12,6 +12,7 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import aside, console, stages
+from headrace.definitions.describe import EVENTS_PER_KEY, KEYS, worst_case_bytes
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
@@ -58,6 +59,10 @@ def run(
     """
     place = Home.at(home)
     use_case = load_case(case)
+    aside.print(
+        f"state at worst: {worst_case_bytes(use_case.plan):,} bytes with {KEYS:,} keys and"
+        f" {EVENTS_PER_KEY} events of each in its windows; headrace plan says more"
+    )
     compiled_once()
     settings = RunSettings(
         lane=LaneSettings(durability=durability), model=model, checkpoint=checkpoint
