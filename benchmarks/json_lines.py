@@ -30,7 +30,7 @@ import pyarrow.json
 
 from headrace.core.columns import Kind
 from headrace.events.json_lines import JsonLines
-from headrace.events.json_writer import lines_of, list_texts, write_lines
+from headrace.events.json_writer import lines_of, list_texts
 from headrace.events.schema import Field, Role, Schema
 
 if TYPE_CHECKING:
@@ -126,7 +126,6 @@ def writers(data: bytes) -> dict[str, Callable[[], object]]:
 
     frame = pl.DataFrame({"sequence": sequence, "id": identity, "score": score, "outcome": outcome})
     return {
-        "headrace, events": lambda: write_lines(SCHEMA, batch),
         "headrace, decisions": decisions,
         "polars, decisions, no reasons": frame.write_ndjson,
     }

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.core.errors import DataError
+from headrace.definitions.describe import worst_case_bytes
 from headrace.journal.reader import stored_batches
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
@@ -237,7 +238,10 @@ def test_a_file_that_is_gone_does_no_harm(work: Path) -> None:
 @pytest.mark.slow
 def test_the_command_goes_on_with_a_new_file_and_names_a_changed_one(work: Path) -> None:
     given(work, "day-0.jsonl", "day-1.parquet")
-    command_done(work, "days")
+    first = command(work, "days")
+    assert first.returncode == 0
+    worst = worst_case_bytes(load_case(str(work / "case.py")).plan)
+    assert f"state at worst: {worst:,} bytes" in first.stderr.decode()
     given(work, "day-2.csv")
     command_done(work, "days")
     done(work, home="at-once")

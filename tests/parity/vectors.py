@@ -63,7 +63,7 @@ class Vector:
         if "model" in self.data:
             content = (self.folder / self.data["model"]).read_bytes()
             case = self.prepared.case
-            self.artefact = imported(case, content, "xgboost-json")
+            self.artefact = imported(case, content, "xgboost-json", more["model"])
             self.prepared.model = ServedModel(self.artefact, case.plan.features)
 
     @property

@@ -12,11 +12,11 @@ import pyarrow as pa
 from definition import Builder
 
 from headrace.adapters.opening import open_file, open_frame
+from headrace.core.columns import CATEGORICAL, category_text
 from headrace.definitions.plan import Plan
 from headrace.journal.batch import InputKind
 from headrace.journal.canonical import RecordWriter, records
 from headrace.journal.payload import decode_payload, encode_payload
-from headrace.models.encoding import CATEGORICAL, category_text
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.replay import inputs_of
 from headrace.pipeline.step import step

@@ -167,7 +167,7 @@ def fed(home: Home, events: list[Event]) -> None:
             clock=now_ns,
             earlier=local.position(STDIN),
         )
-        for inputs in intake.batches(lambda: True, lambda: False):
+        for inputs in intake.batches(lambda _: True, lambda: False):
             local.decide(inputs)
     os.close(outside)
 

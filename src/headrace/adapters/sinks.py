@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import mmap
 import os
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from headrace.core.errors import DataError
+from headrace.events import arrow_ipc, parquet
 from headrace.events.json_writer import OutColumn, Rendered, lines_of, list_texts, object_texts
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from headrace.events.chunks import TableWriter
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
 
@@ -138,33 +140,36 @@ def _flat(table: pa.Table) -> pa.Table:
     return table
 
 
-class ParquetSink:
-    """A Parquet file of all decisions of the journal, written whole when the run ends.
+class TableSink:
+    """A Parquet or Arrow file of all decisions of the journal, written whole when the run ends.
 
     Args:
-        path: Ends in .parquet.
+        path: Of the file.
         journal: Folder of the journal that it follows.
+        writer: Of the file's format.
     """
 
-    def __init__(self, path: Path, journal: Path) -> None:
+    def __init__(
+        self, path: Path, journal: Path, writer: Callable[[Path, pa.Schema], TableWriter]
+    ) -> None:
         self._path = path
         self._journal = journal
+        self._writer = writer
 
     def write(self, batches: Sequence[JournalBatch]) -> None:
         """Take decided batches: the journal has them, and they are read from there."""
 
     def close(self) -> None:
         """Write the file beside its place, and move it there."""
-        draft = self._path.with_suffix(".draft")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        writer: pa.parquet.ParquetWriter | None = None
-        for table in _tables(self._journal):
-            if writer is None:
-                writer = pa.parquet.ParquetWriter(draft, table.schema)
-            writer.write_table(table.cast(writer.schema))
-        if writer is not None:
-            writer.close()
-            draft.replace(self._path)
+        tables = _tables(self._journal)
+        first = next(tables, None)
+        if first is None:
+            return
+        with self._writer(self._path, first.schema) as target:
+            for table in chain([first], tables):
+                for batch in table.cast(first.schema).to_batches():
+                    target.write(batch)
 
 
 def _tables(journal: Path) -> Iterator[pa.Table]:
@@ -175,7 +180,7 @@ def _tables(journal: Path) -> Iterator[pa.Table]:
 
 def open_sink(
     path: Path, journal: Path, header: JournalHeader, next_seq: int
-) -> LineSink | ParquetSink:
+) -> LineSink | TableSink:
     """The sink of a file, by its ending; see `LineSink`.
 
     Raises:
@@ -184,5 +189,7 @@ def open_sink(
     if path.suffix in (".jsonl", ".ndjson", ".csv"):
         return LineSink(path, journal, header, next_seq)
     if path.suffix == ".parquet":
-        return ParquetSink(path, journal)
-    raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv or .parquet")
+        return TableSink(path, journal, parquet.writer)
+    if path.suffix in (".arrow", ".feather"):
+        return TableSink(path, journal, arrow_ipc.writer)
+    raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv, .parquet or .arrow")

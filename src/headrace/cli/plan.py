@@ -6,12 +6,19 @@ import datetime as dt
 
 from headrace.cli.terminal import console
 from headrace.core.errors import DataError
-from headrace.definitions.describe import feature_table, group_sizes
+from headrace.definitions.describe import (
+    EVENTS_PER_KEY,
+    KEYS,
+    feature_table,
+    group_sizes,
+    worst_case_bytes,
+)
+from headrace.pipeline.acceptance import BYTES_PER_ID
 from headrace.policy.tables import truth_table
 from headrace.runtime.loading import load_case
 
 
-def plan(case: str, /, *, keys: int = 100_000, events_per_key: int = 100) -> None:
+def plan(case: str, /, *, keys: int = KEYS, events_per_key: int = EVENTS_PER_KEY) -> None:
     """Show what a use case compiles to: features, the size of its state, its policy.
 
     Parameters
@@ -45,7 +52,10 @@ def plan(case: str, /, *, keys: int = 100_000, events_per_key: int = 100) -> Non
             f"  {size.group}: {size.total_bytes / 1e6:,.1f} MB; {size.entries} entries of"
             f" {size.entry_bytes} bytes for each key, held for {held}"
         )
-    say(f"  together {sum(size.total_bytes for size in sizes) / 1e6:,.1f} MB")
+    say(f"  together {worst_case_bytes(made, keys, events_per_key):,} bytes")
+    say(f"  and for each id remembered against duplicates at most {BYTES_PER_ID} bytes:")
+    for stream in made.streams:
+        say(f"    {stream.name} for {dt.timedelta(microseconds=stream.dedupe_ns // 1000)}")
     say()
     if use_case.policy is None:
         say("No policy: events are scored, not decided.")

@@ -12,13 +12,14 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import aside, console, stages
+from headrace.definitions.describe import EVENTS_PER_KEY, KEYS, worst_case_bytes
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 
 if TYPE_CHECKING:
-    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.adapters.sinks import LineSink, TableSink
     from headrace.runtime.local_lane import LocalLane
 
 
@@ -45,7 +46,7 @@ def run(
     source
         FILE or folder of the decided stream, - for stdin, STREAM=FILE for any other stream.
     sink
-        Write decisions here too: a name that ends in .jsonl, .csv or .parquet.
+        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow.
     model
         The id of a trained model, in place of the current one.
     durability
@@ -58,6 +59,10 @@ def run(
     """
     place = Home.at(home)
     use_case = load_case(case)
+    aside.print(
+        f"state at worst: {worst_case_bytes(use_case.plan):,} bytes with {KEYS:,} keys and"
+        f" {EVENTS_PER_KEY} events of each in its windows; headrace plan says more"
+    )
     compiled_once()
     settings = RunSettings(
         lane=LaneSettings(durability=durability), model=model, checkpoint=checkpoint
@@ -85,5 +90,5 @@ def run(
     LiveView.summary(console, use_case.name, opened.meters, place)
 
 
-def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
+def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
     return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)

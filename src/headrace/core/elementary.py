@@ -36,7 +36,6 @@ _QUARTER_1 = float.fromhex("0x1.921fb54400000p+0")
 _QUARTER_2 = float.fromhex("0x1.0b4611a600000p-34")
 _QUARTER_3 = float.fromhex("0x1.3198a2e037073p-69")
 _DEGREE = math.pi / 180.0
-_DEGREE_LOW = 2.9486522708701687e-19
 
 
 def _arctangents() -> tuple[tuple[float, ...], tuple[float, ...]]:

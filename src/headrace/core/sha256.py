@@ -167,23 +167,3 @@ def audit_path(leaves: Bytes, index: int) -> list[bytes]:
         size = (len(level) + 1) // 2
         level, nodes = nodes[:size], nodes[size:]
     return path
-
-
-def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that an audit path leads to; None if it has the wrong length for `index` of `size`.
-
-    >>> root_from_path(b"x" * 32, 0, 1, []) == b"x" * 32
-    True
-    """
-    if not 0 <= index < size:
-        return None
-    node, rest = leaf, list(path)
-    while size > 1:
-        if index ^ 1 < size:
-            if not rest:
-                return None
-            sibling = rest.pop(0)
-            pair = sibling + node if index & 1 else node + sibling
-            node = hashlib.sha256(b"\x01" + pair).digest()
-        index, size = index // 2, (size + 1) // 2
-    return None if rest else node

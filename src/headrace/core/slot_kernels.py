@@ -37,7 +37,6 @@ _PART_SHIFT = np.uint64(56)
 _REFERENCE_BITS = np.uint64(36)
 _REFERENCES = np.uint64((1 << 36) - 1)
 _TAGS = np.uint64((1 << 28) - 1)
-_ONE = np.uint64(1)
 _EMPTY = np.uint64(0)
 
 

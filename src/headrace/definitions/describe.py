@@ -277,8 +277,14 @@ def group_sizes(
     return tuple(made)
 
 
+#: What a worst case is worked out for where nobody says otherwise.
+KEYS, EVENTS_PER_KEY = 100_000, 100
+
+
 def worst_case_bytes(
-    plan: Plan, keys: int | dict[str, int], events_per_key: int | dict[str, int]
+    plan: Plan,
+    keys: int | dict[str, int] = KEYS,
+    events_per_key: int | dict[str, int] = EVENTS_PER_KEY,
 ) -> int:
     """The most bytes that keyed state can take: the sum of `group_sizes`.
 

@@ -104,7 +104,7 @@ class Engine:
     Args:
         plan: What to compute.
         threads: How many work at once; all cores if not given.
-        memory_limit_bytes: Above this no batch is begun.
+        memory_limit_bytes: At this no batch is begun, and one that comes to it gives nothing.
         secret: Two halves of the key of hashes. A random one keeps whoever chooses keys from
             aiming collisions; who takes events from outside gives one. It has no influence
             on results.
@@ -156,7 +156,8 @@ class Engine:
             tables: Rows of reference tables by table, likewise.
 
         Raises:
-            LimitReached: If state has met its limit; nothing has been taken.
+            LimitReached: If state had met its limit, and nothing has been taken; or it meets it
+                with this batch, and no other will be taken.
         """
         self._check_limit()
         tables = tables or {}
@@ -179,6 +180,8 @@ class Engine:
         for table in self._tables:
             # last of all: programs read the rows that this lets go of
             table.settle()
+        # a batch that went past the limit is not decided; no later one is begun
+        self._check_limit()
         return Features(features, self._categories_now())
 
     def _answers(self, count: int) -> Answers:

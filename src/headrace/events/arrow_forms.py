@@ -1,14 +1,9 @@
-"""Batches as Arrow: one form for people and other programs, one for Headrace's own files.
+"""Batches as Arrow: values as people and other programs expect them.
 
-**Natural** (`to_arrow`): values as Arrow programs expect them. Times are `timestamp[ns, UTC]`,
-currencies and countries are text, truth values are `bool`. `Decimal` and `Money` in a fixed
-currency are `decimal128` with the digits of the field or currency; `Money` whose currency varies
-has four digits after the point, which is what the finest currency (CLF, UYW) needs: 12.3400 is
-12.34 EUR. Validation reads all of it back to the same batch.
-
-**Storage** (`to_storage`, `from_storage`): the canonical 64-bit words themselves, without a copy.
-Floats and times carry their Arrow types, everything else of fixed width is `int64` (minor units,
-packed letters).
+Times are `timestamp[ns, UTC]`, currencies and countries are text, truth values are `bool`.
+`Decimal` and `Money` in a fixed currency are `decimal128` with the digits of the field or currency;
+`Money` whose currency varies has four digits after the point, which is what the finest currency
+(CLF, UYW) needs: 12.3400 is 12.34 EUR. Validation reads all of it back to the same batch.
 """
 
 from __future__ import annotations
@@ -19,11 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.core.columns import Batch, Column, Fixed, Kind, Text, unpack_letters
-from headrace.core.errors import DataError
 from headrace.events import currencies
 
 if TYPE_CHECKING:
-    from headrace.core.columns import Bytes, Int32s, Int64s
+    from headrace.core.columns import Bytes, Int64s
     from headrace.events.schema import Field, Schema
 
 #: Digits after the point of an amount whose currency varies: those of the finest currency.
@@ -48,44 +42,10 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     )
 
 
-def storage_schema(schema: Schema) -> pa.Schema:
-    """The Arrow schema of what `to_storage` gives."""
-    return pa.schema([pa.field(field.name, _stored(field)) for field in schema.fields])
-
-
 def to_arrow(schema: Schema, batch: Batch) -> pa.RecordBatch:
     """A batch with natural Arrow types, for people and other programs."""
     columns = [_to_natural(field, batch) for field in schema.fields]
     return pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema))
-
-
-def to_storage(schema: Schema, batch: Batch) -> pa.RecordBatch:
-    """A batch as its canonical words, sharing their memory."""
-    columns = [_array(batch.columns[field.name], _stored(field)) for field in schema.fields]
-    return pa.RecordBatch.from_arrays(columns, schema=storage_schema(schema))
-
-
-def from_storage(schema: Schema, stored: pa.RecordBatch) -> Batch:
-    """The batch that `to_storage` was given, sharing the memory of `stored` where it can.
-
-    Raises:
-        DataError: When the columns are not those of the schema.
-    """
-    wanted = storage_schema(schema)
-    if not stored.schema.equals(wanted):
-        raise DataError(
-            f"stored rows of {schema.name} have the columns {_said(stored.schema)}; "
-            f"expected {_said(wanted)}: read them with the definition that they were written by"
-        )
-    columns = {
-        field.name: _column(field, stored.column(place))
-        for place, field in enumerate(schema.fields)
-    }
-    return Batch(columns, stored.num_rows)
-
-
-def _said(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
 def _natural(field: Field) -> pa.DataType:
@@ -99,12 +59,6 @@ def _natural(field: Field) -> pa.DataType:
         Kind.FLOAT: pa.float64(),
         Kind.TIME: _TIME,
     }.get(field.kind, pa.string())
-
-
-def _stored(field: Field) -> pa.DataType:
-    return {Kind.TEXT: pa.string(), Kind.FLOAT: pa.float64(), Kind.TIME: _TIME}.get(
-        field.kind, pa.int64()
-    )
 
 
 def _to_natural(field: Field, batch: Batch) -> pa.Array:
@@ -158,21 +112,3 @@ def _array(column: Column, kind: pa.DataType) -> pa.Array:
             pa.py_buffer(np.ascontiguousarray(column.data)),
         ]
     return pa.Array.from_buffers(kind, len(column), [_bitmap(column.valid), *data])
-
-
-def _column(field: Field, array: pa.Array) -> Column:
-    present = np.ones(len(array), dtype=np.uint8)
-    if array.null_count:
-        present = array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
-        array = array.fill_null("" if field.kind is Kind.TEXT else pa.scalar(0).cast(array.type))
-    span = slice(array.offset, array.offset + len(array))
-    buffers = array.buffers()
-    if field.kind is not Kind.TEXT:
-        words = np.frombuffer(buffers[1], dtype=np.int64) if len(array) else np.zeros(0, np.int64)
-        return Fixed(words[span], present)
-    if not len(array):
-        return Text.of([])
-    offsets: Int32s = np.frombuffer(buffers[1], dtype=np.int32)[span.start : span.stop + 1]
-    first, last = int(offsets[0]), int(offsets[-1])
-    data = np.frombuffer(buffers[2], dtype=np.uint8) if buffers[2] else np.zeros(0, dtype=np.uint8)
-    return Text(offsets - np.int32(first) if first else offsets, data[first:last], present)

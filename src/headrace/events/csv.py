@@ -1,4 +1,4 @@
-"""CSV files (RFC 4180, with a header), read in chunks and written whole."""
+"""CSV files (RFC 4180, with a header), read in chunks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, invariant
 from headrace.events.arrow_columns import text_source
-from headrace.events.chunks import Broken, Chunk, TableWriter, readable
+from headrace.events.chunks import Broken, Chunk, readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -157,15 +157,3 @@ def _from_latin(column: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(
         pa.large_binary(), len(column), [pa.py_buffer(buffer) for buffer in buffers]
     )
-
-
-def writer(path: str | Path, schema: pa.Schema) -> TableWriter:
-    """A CSV file to write batches of `schema` to, with a header.
-
-    Missing values are empty, an empty text is `""`; `read` tells them apart again.
-    """
-    return TableWriter(Path(path), schema, _start)
-
-
-def _start(path: Path, schema: pa.Schema) -> pa_csv.CSVWriter:
-    return pa_csv.CSVWriter(str(path), schema)

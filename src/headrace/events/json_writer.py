@@ -1,11 +1,9 @@
-"""Columns to lines of JSON: events as the readers take them, and any other columns.
+"""Columns to lines of JSON.
 
 Everything is done by the column: a value becomes its JSON text, a member its name and that text,
 and the members of a row are joined. What is missing is left out of its object.
 
-* Amounts and decimals are number tokens with exactly the digits of their unit (`12.30`, not
-  `12.3`), so no reader that keeps digits can lose one. Floats are the shortest text that reads
-  back as the same double.
+* Floats are the shortest text that reads back as the same double.
 * Times are ISO 8601 in UTC (`Z`), to the second, millisecond, microsecond or nanosecond: the
   coarsest that says them in full.
 * Text is UTF-8 as it is; only the quote, the backslash and control characters are escaped (RFC
@@ -16,23 +14,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.columns import Kind, unpack_letters
 from headrace.core.errors import invariant
-from headrace.events import currencies
-from headrace.events.arrow_forms import to_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headrace.core.columns import Batch, Int64s
-    from headrace.events.schema import Field, Schema
+    from headrace.core.columns import Int64s
 
 #: Rows whose lines are made at once; their bytes must fit the 32-bit offsets of Arrow's text.
 _ROWS = 16_384
@@ -90,33 +83,6 @@ def list_texts(offsets: pa.Array, items: OutColumn) -> Rendered:
     texts = pc.fill_null(_json(items), "null")
     inside = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ",")
     return Rendered(pc.binary_join_element_wise("[", inside, "]", ""))
-
-
-def write_lines(schema: Schema, batch: Batch) -> bytes:
-    r"""Events as lines of JSON, which read back as the same batch.
-
-    >>> from headrace.core.columns import Fixed
-    >>> from headrace.core.columns import Batch as Events
-    >>> from headrace.events.schema import Field, Schema
-    >>> schema = Schema("Fee", (Field("at", Kind.TIME), Field("rate", Kind.DECIMAL, scale=4)))
-    >>> write_lines(schema, Events({"at": Fixed.of([5 * 10**8]), "rate": Fixed.of([-12500])}, 1))
-    b'{"at":"1970-01-01T00:00:00.500Z","rate":-1.2500}\n'
-    """
-    stored = to_storage(schema, batch)
-    columns: list[tuple[str, OutColumn]] = []
-    for field in schema.fields:
-        column = stored.column(field.name)
-        if field.kind in {Kind.DECIMAL, Kind.MONEY}:
-            texts = _decimals(column, _digits_after_point(field, stored))
-            columns.append((field.name, Rendered(texts)))
-        elif field.kind in {Kind.CURRENCY, Kind.COUNTRY}:
-            letters = 3 if field.kind is Kind.CURRENCY else 2
-            columns.append((field.name, Rendered(pc.take(_quoted_codes(letters), column))))
-        elif field.kind is Kind.BOOL:
-            columns.append((field.name, pc.cast(column, pa.bool_())))
-        else:
-            columns.append((field.name, column))
-    return lines_of(columns)
 
 
 def _length(column: OutColumn) -> int:
@@ -209,34 +175,6 @@ def _times_to(ns: pa.Array, fineness: int) -> pa.Array:
     return pc.binary_join_element_wise('"', texts, 'Z"', "")
 
 
-def _digits_after_point(field: Field, stored: pa.RecordBatch) -> Int64s:
-    """For each row, the digits after the point of an amount or decimal."""
-    if not field.currency_field:
-        return np.full(stored.num_rows, field.scale, dtype=np.int64)
-    packed = pc.fill_null(stored.column(field.currency_field), 0).to_numpy()
-    # where the currency is missing the amount is too, and its digits do not matter
-    digits: Int64s = np.maximum(currencies.digits_by_letters()[packed], 0).astype(np.int64)
-    return digits
-
-
-def _decimals(units: pa.Array, digits: Int64s) -> pa.Array:
-    return _by_group(units, digits, _decimals_of)
-
-
-def _decimals_of(units: pa.Array, digits: int) -> pa.Array:
-    """Units of ten to minus `digits` as plain decimal numbers."""
-    if digits == 0:
-        return pc.cast(units, pa.string())
-    size = pc.abs(units)
-    whole = pc.divide(size, 10**digits)
-    rest = pc.subtract(size, pc.multiply(whole, 10**digits))
-    sign = pc.if_else(pc.less(units, 0), "-", "")
-    # a one before the rest keeps its zeros
-    padded = pc.utf8_slice_codeunits(pc.cast(pc.add(rest, 10**digits), pa.string()), 1)
-    point = pc.binary_join_element_wise(pc.cast(whole, pa.string()), padded, ".")
-    return pc.binary_join_element_wise(sign, point, "")
-
-
 def _by_group(
     values: pa.Array, groups: Int64s, render: Callable[[pa.Array, int], pa.Array]
 ) -> pa.Array:
@@ -257,8 +195,3 @@ def _by_group(
     places = np.empty(len(order), dtype=np.int64)
     places[order] = np.arange(len(order))
     return pa.concat_arrays(parts).take(pa.array(places))
-
-
-@cache
-def _quoted_codes(letters: int) -> pa.Array:
-    return pa.array([f'"{unpack_letters(number, letters)}"' for number in range(26**letters)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,27 +115,10 @@ def _last_good(path: Path, segment: int, keys: Sequence[PublicKey]) -> tuple[int
                 chain = Chain(keys, start.previous, start.first_seq)
                 chain.start(frame, segment)
             elif isinstance(chain.follow(frame), SignedHead):
-                good = frame.end
+                good, best = frame.end, copy(chain)
     except (FrameDamaged, JournalError) as error:
         why = str(error)
-    if good:
-        best = _chain_until(path, good, segment)
     return good, best, why
-
-
-def _chain_until(path: Path, end: int, segment: int) -> Chain:
-    """The chain of a segment whose frames up to `end` were found good."""
-    chain = Chain(None)
-    for frame in frames_of(path):
-        if frame.offset == 0:
-            start = SegmentStart.decoded(frame)
-            chain = Chain(None, start.previous, start.first_seq)
-            chain.start(frame, segment)
-        else:
-            chain.follow(frame)
-        if frame.end == end:
-            break
-    return chain
 
 
 def _check_joint(folder: Path, segment: int) -> None:

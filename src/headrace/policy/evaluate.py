@@ -189,10 +189,6 @@ class CompiledPolicy:
             if rules >> i & 1
         )
 
-    def names_of(self, rules: int) -> tuple[str, ...]:
-        """The names of the rules whose bits are set in `rules`."""
-        return tuple(rule.name for i, rule in enumerate(self.policy.rules) if rules >> i & 1)
-
 
 def _addresses(column: Column, out: NDArray[np.int64]) -> Column:
     """Write the column's addresses to `out`; the column they are of, made contiguous."""

@@ -66,7 +66,6 @@ _LETTERS = np.frombuffer(
 _MIX_LOW = np.uint64(0x9E3779B97F4A7C15)
 _MIX_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
 
 
 @kernel

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _AMOUNT_DIGITS = 14
 _WHOLE_CURRENCIES = tuple(code for code, money in CURRENCIES.items() if money.digits == 0)
 #: Columns whose texts are all of one length.
-_FIXED_TEXT = ("payment_id", "card", "merchant", "currency", "country", "mcc")
 
 
 def json_lines(simulation: Simulation, *, rows: int = 32_768) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +14,7 @@ import headrace as hr
 from headrace.adapters.opening import open_file, open_frame
 from headrace.adapters.tables import TableHistory
 from headrace.core.errors import DataError
-from headrace.events import arrow_ipc, csv, parquet
+from headrace.events import arrow_ipc, parquet
 from headrace.events.chunks import CHUNK_ROWS, Chunk, chunks_of
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same rows in every format; the Parquet file has row groups of several sizes."""
     made = tmp_path_factory.mktemp("history")
     rows = table()
-    with csv.writer(made / "rows.csv", rows.schema) as target:
-        for batch in rows.to_batches():
-            target.write(batch)
+    pa.csv.write_csv(rows, made / "rows.csv")
     with arrow_ipc.writer(made / "rows.arrow", rows.schema) as target:
         for batch in rows.to_batches(50_000):
             target.write(batch)

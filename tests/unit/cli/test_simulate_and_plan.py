@@ -11,6 +11,8 @@ import pytest
 
 from headrace.cli import build, main
 from headrace.core.errors import DataError, DefinitionError, NotFound
+from headrace.definitions.describe import worst_case_bytes
+from headrace.runtime.loading import load_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +68,10 @@ def test_simulate_into_a_file_is_refused(tmp_path: Path) -> None:
 def test_plan_shows_features_state_and_policy(capsys: pytest.CaptureFixture[str]) -> None:
     build()(("plan", "card-fraud", "--keys", "1000", "--events-per-key", "10"))
     said = capsys.readouterr().out
-    for words in ("card_count_10m", "payments by card", "together", "score_very_high", "otherwise"):
+    worst = worst_case_bytes(load_case("card-fraud").plan, 1_000, 10)
+    for words in ("card_count_10m", "payments by card", "score_very_high", "otherwise"):
         assert words in said
+    assert f"together {worst:,} bytes" in said
 
 
 @pytest.mark.parametrize(

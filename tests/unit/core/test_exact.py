@@ -65,6 +65,12 @@ def test_ties_go_to_the_even_float(near: int, shift: int) -> None:
     )
 
 
+@settings(deadline=None)
+@given(SIGNED, SCALE)
+def test_an_integer_is_scaled_once(value: int, scale: int) -> None:
+    assert exact.ratio(*words(value), 1, scale, WORK) == nearest(Fraction(value, 10**scale))
+
+
 @settings(deadline=None, max_examples=400)
 @given(
     st.lists(st.integers(-(2**53), 2**53), min_size=2, max_size=20)

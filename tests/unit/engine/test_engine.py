@@ -324,6 +324,14 @@ def test_at_the_limit_nothing_is_taken() -> None:
     assert engine.snapshot() == snapshot
 
 
+def test_a_batch_that_goes_past_the_limit_gives_nothing() -> None:
+    engine = Engine(COUNT_PLAN, threads=1, memory_limit_bytes=100_000)
+    with pytest.raises(LimitReached, match="its limit is 100,000"):
+        feed(engine, [dataclasses.replace(ONE, at=n) for n in range(10_000)], 0, 10_000)
+    with pytest.raises(LimitReached):
+        feed(engine, [ONE], 0, 1)
+
+
 @pytest.mark.parametrize("function", [Function.LAST, Function.DISTINCT, Function.MEAN])
 def test_what_buckets_cannot_hold_is_refused(function: Function) -> None:
     item = Aggregate(function, 0, value=SCORE, floating=True, window_ns=10)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.columns import Batch, Column, Fixed, Kind, Text, pack_letters
 from headrace.core.compiled import float_bits
-from headrace.core.errors import DataError
-from headrace.events.arrow_forms import arrow_schema, from_storage, to_arrow, to_storage
+from headrace.events.arrow_forms import arrow_schema, to_arrow
 from headrace.events.currencies import digits_by_code
 from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 from headrace.events.times import TIME_MAX, TIME_MIN
@@ -80,38 +77,6 @@ def test_the_natural_form_validates_to_the_same_batch(batch: Batch) -> None:
     parsed = validate(SCHEMA, arrow)
     assert len(parsed.rejections) == 0
     assert all(_columns_equal(batch.columns[n], parsed.batch.columns[n]) for n in SCHEMA.names)
-
-
-@settings(deadline=None, max_examples=60)
-@given(_batches(), st.integers(0, 8))
-def test_storage_gives_back_the_same_words(batch: Batch, skipped: int) -> None:
-    stored = to_storage(SCHEMA, batch)
-    stored.validate(full=True)
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, stored.schema) as writer:
-        writer.write_batch(stored)
-    read = pa.ipc.open_stream(sink.getvalue()).read_next_batch()
-    for form in (stored, read):
-        back = from_storage(SCHEMA, form)
-        assert all(_columns_equal(batch.columns[n], back.columns[n]) for n in SCHEMA.names)
-    skipped = min(skipped, len(batch))
-    sliced = from_storage(SCHEMA, stored.slice(skipped))
-    tail = batch.take(np.arange(skipped, len(batch)))
-    assert all(_columns_equal(tail.columns[n], sliced.columns[n]) for n in SCHEMA.names)
-
-
-def test_storage_shares_memory() -> None:
-    batch = Batch({"n": Fixed.of([1, 2]), "note": Text.of(["a", "b"])}, 2)
-    schema = Schema("Few", (SCHEMA.field("n"), SCHEMA.field("note")))
-    back = from_storage(schema, to_storage(schema, batch))
-    assert np.shares_memory(back.fixed("n").values, batch.fixed("n").values)
-    assert np.shares_memory(back.text("note").data, batch.text("note").data)
-
-
-def test_storage_of_another_definition_is_refused() -> None:
-    schema = Schema("Few", (SCHEMA.field("n"),))
-    with pytest.raises(DataError, match="expected n: int64"):
-        from_storage(schema, pa.record_batch({"n": ["1"]}))
 
 
 def test_amounts_read_as_people_write_them() -> None:

@@ -350,7 +350,7 @@ def test_a_write_that_fails_stops_the_journal(
         journal.append(samples.batch(1, 0, 5))
         with monkeypatch.context() as patch:
             patch.setattr("headrace.journal.journal.os.write", full)
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(JournalError, match=r"No space left.*before input 0 is safe"):
                 journal.commit()
         with pytest.raises(JournalError, match="open it again"):
             journal.commit()
