@@ -51,7 +51,6 @@ COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 SETTINGS = RunSettings(lane=LaneSettings(durability="os"))
 DAYS = 3
 ROWS = 300
-NO_FAULTS = {"late": 0.0, "duplicates": 0.0, "invalid": 0.0}
 
 
 @pytest.fixture
@@ -62,7 +61,14 @@ def work(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
     made = simulate(
         SimulationSettings(
-            events=DAYS * ROWS, cards=40, merchants=9, days=DAYS, seed=8, **NO_FAULTS
+            events=DAYS * ROWS,
+            cards=40,
+            merchants=9,
+            days=DAYS,
+            seed=8,
+            late=0.0,
+            duplicates=0.0,
+            invalid=0.0,
         )
     )
     table = made.payments.sort_by([("received", "ascending"), ("at", "ascending")])

@@ -159,7 +159,7 @@ class JsonLinesHistory:
     @property
     def stored(self) -> Stored:
         """See `HistoricSource.stored`."""
-        return Stored(len(self._data), grows=True, at=lambda begin, end: self._data[begin:end])
+        return Stored(len(self._data), grows=True, at=lambda begin, end: self._data[begin:end].data)
 
     def expect(self, rows: Int64s) -> None:
         """See `HistoricSource.expect`; any line can be read at any time."""

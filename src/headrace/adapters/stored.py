@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headrace.core.columns import Bytes
-
 _BLOCK = 4 * 1024 * 1024
 
 
@@ -26,7 +24,7 @@ class Stored:
 
     size: int
     grows: bool
-    at: Callable[[int, int], bytes | Bytes]
+    at: Callable[[int, int], bytes | memoryview]
 
     def digests(self, about: bytes, ends: Sequence[int]) -> list[str]:
         """SHA-256 of `about` and the bytes up to each of `ends`, ascending, in hexadecimal.

@@ -173,11 +173,11 @@ class TableHistory:
         """See `HistoricSource.read`."""
         end = self._served + len(rows)
         invariant(np.array_equal(self._expected[self._served : end], rows), "rows come as expected")
-        if end > self._loaded or self._window is None:
-            self._load(end)
-        invariant(self._window is not None, "rows were read")
+        window = self._window
+        if end > self._loaded or window is None:
+            window = self._load(end)
         begin = self._served - self._window_at
-        part = self._window.taken(np.arange(begin, begin + len(rows)))
+        part = window.taken(np.arange(begin, begin + len(rows)))
         refused = rows[part.parsed.rejections.rows].tolist()
         self._refused = dict(zip(refused, part.raw, strict=True))
         self._served = end
@@ -187,7 +187,7 @@ class TableHistory:
         """The row, one of those read last, as its source shows it."""
         return self._refused[row]
 
-    def _load(self, least: int) -> None:
+    def _load(self, least: int) -> _Window:
         """Read more of the expected rows, at least up to `least`; what was served is let go."""
         ahead = self._expected[self._loaded : max(least, self._loaded + _WINDOW)]
         lowest = int(ahead.min())
@@ -205,6 +205,7 @@ class TableHistory:
             fresh = _Window.joined([self._window.taken(rest), fresh])
         self._window, self._window_at = fresh, self._served
         self._loaded += len(ahead)
+        return fresh
 
     def _gathered(self, wanted: Int64s) -> _Window:
         """The rows of those ordinals, which ascend."""

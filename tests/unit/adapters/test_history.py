@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Payment(hr.Event):
     payment_id: hr.Id
     at: hr.EventTime
-    amount: hr.Money("EUR")
+    amount: hr.Money = hr.field(currency="EUR")
 
 
 SCHEMA: Schema = hr.stream(Payment, name="payments").definition.schema
