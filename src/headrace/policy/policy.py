@@ -84,7 +84,9 @@ def _rule(outcome: Outcome, name: str, condition: object, at: SourceLine | None)
     try:
         return Rule(outcome, name, condition_of(condition), at)
     except DefinitionError as error:
-        raise DefinitionError(f"rule {name}: {error}", at=at) from error
+        raise DefinitionError(
+            f"rule {name}: {error.message}", at=error.at or at, fix=error.fix
+        ) from error
 
 
 @checked

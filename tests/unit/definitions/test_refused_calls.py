@@ -199,6 +199,18 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "policy='x' is no policy",
         "hr.Policy",
     ),
+    "stream of a name": (
+        lambda: hr.stream("Payment"),
+        "a stream of 'Payment', which is no class of hr.Event",
+        "class Name(hr.Event)",
+    ),
+    "stream of a table's rows": (lambda: hr.stream(Rate), "is no class of hr.Event", "hr.Event"),
+    "table of events": (lambda: hr.table(Payment, key="card"), "is no class of hr.Row", "hr.Row"),
+    "rule that computes": (
+        lambda: hr.block("x", card.count("5m") > 5),
+        "rule x: a rule computes something that is not a feature",
+        "name it in hr.features(",
+    ),
 }
 
 
