@@ -348,12 +348,17 @@ class Expression:
             DefinitionError: If the text has another placeholder.
         """
         at = user_line()
+        kind = self.term.type.kind
+        sample: object = 1 if kind in (Kind.INT, Kind.BOOL) else 1.5
+        if kind in (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY):
+            sample = "DE"
         try:
             names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
-        except ValueError as error:
-            raise _bad_text(text, str(error), at) from None
-        if any(name != "value" for name in names):
-            raise _bad_text(text, "it may hold {value} alone", at)
+            if any(name != "value" for name in names):
+                raise _bad_text(text, "it may hold {value} alone", at)
+            text.format(value=sample)
+        except (ValueError, TypeError, LookupError) as error:
+            raise _bad_text(text, f"{self.term.type} as {sample!r} gives: {error}", at) from None
         return Expression(replace(self.term, text=text))
 
 
@@ -367,7 +372,7 @@ def _bad_text(text: str, why: str, at: SourceLine | None) -> DefinitionError:
 
 @checked
 def money(amount: literals.Literal, currency: str) -> Expression:
-    """A fixed amount of money, exact.
+    """A fixed amount of money, exact; a float means its shortest spelling, so 0.1 is ten cents.
 
     >>> money("9.99", "EUR")
     <Expression: money in EUR>
@@ -466,10 +471,16 @@ def great_circle(
 ) -> Expression:
     """The distance in kilometres between two places in degrees, on a sphere."""
     at = user_line()
-    parts = [
-        arithmetic.plain_float(arithmetic.number(operand(value), at, "locate by"), at, "locate by")
-        for value in (latitude, longitude, other_latitude, other_longitude)
-    ]
+    parts = []
+    for value in (latitude, longitude, other_latitude, other_longitude):
+        term = arithmetic.number(operand(value), at, "locate by")
+        if term.type.unit:
+            raise DefinitionError(
+                f"can't locate by {term.type}",
+                at=at,
+                fix="give latitudes and longitudes in degrees",
+            )
+        parts.append(arithmetic.plain_float(term, at, "locate by"))
     return Expression(conversions.applied(Op.GREAT_CIRCLE, parts, FLOAT, at))
 
 

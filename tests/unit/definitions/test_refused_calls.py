@@ -41,7 +41,7 @@ payments = hr.stream(Payment)
 chargebacks = hr.stream(Chargeback)
 rates = hr.table(Rate, key=("base", "quote"))
 card = payments.by("card")
-features = hr.features(n=card.count("5m"), spent=payments.amount)
+features = hr.features(n=card.count("5m"), spent=payments.amount, hour=payments.at.hour())
 
 
 FRAME = pa.table(
@@ -210,6 +210,62 @@ CASES: dict[str, tuple[Any, str, str]] = {
         lambda: hr.block("x", card.count("5m") > 5),
         "rule x: a rule computes something that is not a feature",
         "name it in hr.features(",
+    ),
+    "count below 0": (
+        lambda: case(policy=rules(hr.block("x", features.n < 0))),
+        "rule x can never match: n < 0 is true of no event",
+        "correct the condition",
+    ),
+    "count from 0 on": (
+        lambda: case(policy=rules(hr.block("x", features.n >= 0))),
+        "rule x matches every event",
+        "otherwise=block",
+    ),
+    "missing count": (
+        lambda: case(policy=rules(hr.block("x", features.n.is_missing()))),
+        "rule x can never match",
+        "correct the condition",
+    ),
+    "hour beyond the day": (
+        lambda: case(policy=rules(hr.block("x", features.hour > 23))),
+        "rule x can never match",
+        "correct the condition",
+    ),
+    "two halves": (
+        lambda: case(policy=rules(hr.block("x", (features.n > 5) | (features.n <= 5)))),
+        "rule x matches every event",
+        "otherwise=block",
+    ),
+    "rule after all": (
+        lambda: case(
+            policy=rules(
+                hr.block("x", features.n > 5),
+                hr.review("y", features.n < 6),
+                hr.review("z", features.spent > 1),
+            )
+        ),
+        "rule z can never decide: the rules before it match every event",
+        "move it before them, or end the policy with otherwise=review",
+    ),
+    "unlike itself": (
+        lambda: hr.Policy(hr.block("x", features.n != features.n), otherwise=hr.approve()),
+        "rule x can never match: n != n",
+        "correct the condition",
+    ),
+    "format of no kind": (
+        lambda: payments.amount.described("spent {value:zz}"),
+        "'spent {value:zz}' is no text for a reason",
+        "{value}",
+    ),
+    "format of numbers on text": (
+        lambda: payments.channel.described("by {value:.2f}"),
+        "is no text for a reason: text as 'DE' gives",
+        "{value}",
+    ),
+    "located by money": (
+        lambda: hr.great_circle(payments.lat, payments.lon, payments.amount, payments.lon),
+        "can't locate by money in EUR",
+        "degrees",
     ),
 }
 
