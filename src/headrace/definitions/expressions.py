@@ -8,12 +8,11 @@ written; what cannot be meant is a `DefinitionError` on the user's line.
 from __future__ import annotations
 
 from dataclasses import replace
-from string import Formatter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.definitions import arithmetic, calendars, comparisons, conversions, literals
+from headrace.definitions import arithmetic, calendars, comparisons, conversions, describe, literals
 from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.plan import Op
 from headrace.definitions.source_lines import user_line
@@ -345,29 +344,10 @@ class Expression:
         """The same value with a text of its own for reasons, in which `{value}` is the value.
 
         Raises:
-            DefinitionError: If the text has another placeholder.
+            DefinitionError: If the text has another placeholder, or a format that does not fit.
         """
-        at = user_line()
-        kind = self.term.type.kind
-        sample: object = 1 if kind in (Kind.INT, Kind.BOOL) else 1.5
-        if kind in (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY):
-            sample = "DE"
-        try:
-            names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
-            if any(name != "value" for name in names):
-                raise _bad_text(text, "it may hold {value} alone", at)
-            text.format(value=sample)
-        except (ValueError, TypeError, LookupError) as error:
-            raise _bad_text(text, f"{self.term.type} as {sample!r} gives: {error}", at) from None
+        describe.check_text(text, self.term, user_line())
         return Expression(replace(self.term, text=text))
-
-
-def _bad_text(text: str, why: str, at: SourceLine | None) -> DefinitionError:
-    return DefinitionError(
-        f"{text!r} is no text for a reason: {why}",
-        at=at,
-        fix='write as in "spend is {value} times usual"; a brace itself is written twice',
-    )
 
 
 @checked

@@ -267,6 +267,11 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "can't locate by money in EUR",
         "degrees",
     ),
+    "negative threads": (
+        lambda: hr.compute(case(), FRAME, threads=-3),
+        "threads=-3",
+        "from 1 on",
+    ),
 }
 
 
