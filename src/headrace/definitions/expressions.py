@@ -392,6 +392,7 @@ def coalesce(first: Value, second: Value, *more: Value) -> Expression:
     return Expression(arithmetic.coalesced(values, user_line()))
 
 
+@checked_methods
 class When:
     """A condition that waits for what to give where it holds; made by `when`."""
 
@@ -403,6 +404,7 @@ class When:
         return Then(((self._condition, value),))
 
 
+@checked_methods
 class Then:
     """Conditions with their values, waiting for another condition or for the rest."""
 
@@ -424,6 +426,7 @@ class Then:
         return Expression(result)
 
 
+@checked_methods
 class NextWhen:
     """A further condition that waits for what to give where it holds."""
 

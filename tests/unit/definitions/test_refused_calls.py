@@ -272,6 +272,21 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "threads=-3",
         "from 1 on",
     ),
+    "misspelt setting": (
+        lambda: hr.XGBoost(tres=5),
+        "XGBoost() has no tres=; did you mean 'trees'",
+        "XGBoost(trees=..., max_depth=...",
+    ),
+    "label without a length": (
+        lambda: chargebacks.of(payments).within(),
+        "within() was called wrongly: missing a required argument: 'length'",
+        "within(length)",
+    ),
+    "choice without the rest": (
+        lambda: hr.when(payments.lat > 0).then(1).otherwise(),
+        "otherwise() was called wrongly",
+        "otherwise(value)",
+    ),
 }
 
 
