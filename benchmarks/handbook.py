@@ -160,9 +160,7 @@ def scores_of(
         payments.fraud[part.train].astype(np.float64),
     )
     fitted = fit(model, learned, None, names=names, categorical=[False] * len(names))
-    served = ServedModel(
-        imported(case, fitted.content, fitted.form, BOOK_MODEL), case.plan.features
-    )
+    served = ServedModel(imported(case, fitted.content, fitted.form, model), case.plan.features)
     taken = served.taken(np.ascontiguousarray(values[:, part.test]), [])
     return served.score(taken).margin
 

@@ -115,7 +115,9 @@ __all__ = sorted(["__version__", *_PLACES])  # noqa: PLE0605 - one list says wha
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
-        raise AttributeError(f"headrace has no {name!r}; it has {', '.join(sorted(_PLACES))}")
+        suggestions = importlib.import_module("headrace.definitions.suggestions")
+        near = suggestions.did_you_mean(name, _PLACES)
+        raise AttributeError(f"headrace has no {name!r}{near}; it has {', '.join(sorted(_PLACES))}")
     value = getattr(importlib.import_module(f"headrace.{_PLACES[name]}"), name)
     globals()[name] = value
     return value

@@ -45,6 +45,7 @@ class DefinitionError(HeadraceError):
     def __init__(
         self, message: str, *, at: SourceLine | None = None, fix: str | None = None
     ) -> None:
+        self.message = message
         self.at = at
         self.fix = fix
         where = f"{at}: " if at else ""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from headrace.core.columns import Kind
 from headrace.core.durations import duration_text, duration_words
+from headrace.core.errors import DefinitionError
 from headrace.definitions.plan import Function, Hold, Op
 from headrace.definitions.terms import (
     Among,
@@ -23,6 +25,7 @@ from headrace.definitions.terms import (
 )
 
 if TYPE_CHECKING:
+    from headrace.core.errors import SourceLine
     from headrace.definitions.plan import Group, Plan
 
 #: Beyond so many levels an expression is named, not spelled out.
@@ -88,6 +91,34 @@ def feature_text(term: Term) -> str:
         says_value = any(name == "value" for _, name, _, _ in Formatter().parse(term.text))
         return term.text if says_value else f"{term.text}: {{value}}"
     return f"{words(term).replace('{', '{{').replace('}', '}}')}: {{value}}"
+
+
+def check_text(text: object, term: Term, at: SourceLine | None) -> None:
+    """See that a text of the user's can say a value of the term.
+
+    Raises:
+        DefinitionError: If it has another placeholder, or a format for values of another kind.
+    """
+    kind = term.type.kind
+    sample: object = 1 if kind in (Kind.INT, Kind.BOOL) else 1.5
+    if kind in (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY):
+        sample = "DE"
+    why = "it is no text"
+    if isinstance(text, str):
+        try:
+            names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+            text.format(value=sample)
+            why = "" if set(names) <= {"value"} else "it may hold {value} alone"
+        except (LookupError, AttributeError):
+            why = "it may hold {value} alone"
+        except (ValueError, TypeError) as error:
+            why = f"{term.type} as {sample!r} gives: {error}"
+    if why:
+        raise DefinitionError(
+            f"{text!r} is no text for a reason: {why}",
+            at=at,
+            fix='write as in "spend is {value} times usual"; a brace itself is written twice',
+        )
 
 
 def words(term: Term, depth: int = 0) -> str:  # noqa: PLR0911 - one way for each node

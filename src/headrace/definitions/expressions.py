@@ -8,12 +8,11 @@ written; what cannot be meant is a `DefinitionError` on the user's line.
 from __future__ import annotations
 
 from dataclasses import replace
-from string import Formatter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
-from headrace.definitions import arithmetic, calendars, comparisons, conversions, literals
+from headrace.definitions import arithmetic, calendars, comparisons, conversions, describe, literals
 from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.plan import Op
 from headrace.definitions.source_lines import user_line
@@ -345,29 +344,15 @@ class Expression:
         """The same value with a text of its own for reasons, in which `{value}` is the value.
 
         Raises:
-            DefinitionError: If the text has another placeholder.
+            DefinitionError: If the text has another placeholder, or a format that does not fit.
         """
-        at = user_line()
-        try:
-            names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
-        except ValueError as error:
-            raise _bad_text(text, str(error), at) from None
-        if any(name != "value" for name in names):
-            raise _bad_text(text, "it may hold {value} alone", at)
+        describe.check_text(text, self.term, user_line())
         return Expression(replace(self.term, text=text))
-
-
-def _bad_text(text: str, why: str, at: SourceLine | None) -> DefinitionError:
-    return DefinitionError(
-        f"{text!r} is no text for a reason: {why}",
-        at=at,
-        fix='write as in "spend is {value} times usual"; a brace itself is written twice',
-    )
 
 
 @checked
 def money(amount: literals.Literal, currency: str) -> Expression:
-    """A fixed amount of money, exact.
+    """A fixed amount of money, exact; a float means its shortest spelling, so 0.1 is ten cents.
 
     >>> money("9.99", "EUR")
     <Expression: money in EUR>
@@ -407,6 +392,7 @@ def coalesce(first: Value, second: Value, *more: Value) -> Expression:
     return Expression(arithmetic.coalesced(values, user_line()))
 
 
+@checked_methods
 class When:
     """A condition that waits for what to give where it holds; made by `when`."""
 
@@ -418,6 +404,7 @@ class When:
         return Then(((self._condition, value),))
 
 
+@checked_methods
 class Then:
     """Conditions with their values, waiting for another condition or for the rest."""
 
@@ -439,6 +426,7 @@ class Then:
         return Expression(result)
 
 
+@checked_methods
 class NextWhen:
     """A further condition that waits for what to give where it holds."""
 
@@ -466,10 +454,16 @@ def great_circle(
 ) -> Expression:
     """The distance in kilometres between two places in degrees, on a sphere."""
     at = user_line()
-    parts = [
-        arithmetic.plain_float(arithmetic.number(operand(value), at, "locate by"), at, "locate by")
-        for value in (latitude, longitude, other_latitude, other_longitude)
-    ]
+    parts = []
+    for value in (latitude, longitude, other_latitude, other_longitude):
+        term = arithmetic.number(operand(value), at, "locate by")
+        if term.type.unit:
+            raise DefinitionError(
+                f"can't locate by {term.type}",
+                at=at,
+                fix="give latitudes and longitudes in degrees",
+            )
+        parts.append(arithmetic.plain_float(term, at, "locate by"))
     return Expression(conversions.applied(Op.GREAT_CIRCLE, parts, FLOAT, at))
 
 

@@ -104,7 +104,8 @@ def features(*more: Features, **named: Expression) -> Features:
         **named: A name and an expression for each.
 
     Raises:
-        DefinitionError: If a name clashes, or a value is no feature.
+        DefinitionError: If a name clashes, with another or with a column of results (`id`,
+            `score`, `outcome`, ...), or a value is no feature.
     """
     at = user_line()
     made: dict[str, Term] = {}

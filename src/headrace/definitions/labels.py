@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
+from headrace.definitions.calls import checked_methods
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.suggestions import known_field
 from headrace.events.schema import Role
@@ -37,6 +38,7 @@ class LabelDefinition:
     within_ns: int
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class LabelOf:
     """Labels of a stream, waiting for the time that they may take."""

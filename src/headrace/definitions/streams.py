@@ -24,14 +24,13 @@ from headrace.definitions.terms import (
     stored_type,
 )
 from headrace.definitions.windows import Keyed
-from headrace.events.event import schema_of
+from headrace.events.event import Event, Row, schema_of
 from headrace.events.schema import Role, Schema
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from headrace.definitions.expressions import Value
-    from headrace.events.event import Event, Row
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -148,7 +147,7 @@ def stream(
     <Expression: a whole number>
     """
     at = user_line()
-    schema = _schema(events)
+    schema = _schema(events, Event, at)
     definition = StreamDefinition(
         name=_named(name, schema, at),
         schema=schema,
@@ -256,7 +255,7 @@ def table(
         DefinitionError: If a field of the key is unknown, or the row has no time of validity.
     """
     at = user_line()
-    schema = _schema(rows)
+    schema = _schema(rows, Row, at)
     fields = (key,) if isinstance(key, str) else key
     if not isinstance(fields, tuple):
         raise DefinitionError(
@@ -276,8 +275,17 @@ def table(
     return Table(TableDefinition(_named(name, schema, at), schema, fields, valid_from.name, at))
 
 
-def _schema(declared: Any) -> Schema:
-    return declared if isinstance(declared, Schema) else schema_of(declared)
+def _schema(declared: Any, base: type[Event | Row], at: SourceLine | None) -> Schema:
+    if isinstance(declared, Schema):
+        return declared
+    if not isinstance(declared, type) or not issubclass(declared, base) or declared is base:
+        what = "stream" if base is Event else "table"
+        raise DefinitionError(
+            f"a {what} of {declared!r}, which is no class of hr.{base.__name__}",
+            at=at,
+            fix=f"give a class that is declared by `class Name(hr.{base.__name__}): ...`",
+        )
+    return schema_of(declared)
 
 
 def _named(name: str | None, schema: Schema, at: SourceLine | None) -> str:

@@ -129,13 +129,21 @@ class _Declaration:
         annotations = {}
         for name, written in inspect.get_annotations(declared).items():
             annotations[name] = (
-                _evaluated(f"{declared.__name__}.{name}", written, names, at)
+                _evaluated(declared.__name__, name, written, names, at)
                 if isinstance(written, str)
                 else written
             )
-        options = {
-            name: value for name, value in vars(declared).items() if isinstance(value, FieldOptions)
-        }
+        options = {}
+        for name, value in vars(declared).items():
+            if isinstance(value, FieldOptions):
+                options[name] = value
+            elif name in annotations:
+                raise DefinitionError(
+                    f"{declared.__name__}.{name} has the default {value!r}, which no event takes",
+                    at=_field_line(declared.__name__, name, at),
+                    fix="leave it away; for a field that can be missing write its type with"
+                    " `| None`, and hr.coalesce(...) in a feature",
+                )
         return _Declaration(
             declared.__name__, issubclass(declared, Event), annotations, options, at
         )
@@ -352,20 +360,23 @@ class _Declaration:
 
     def fault(self, name: str, what: str, fix: str) -> DefinitionError:
         """Why the class is refused; `name` is the field at fault, "" for the class as a whole."""
-        at = SourceLine(self.at.path, _field_line(self, name))
+        at = _field_line(self.name, name, self.at)
         who = f"{self.name}.{name}" if name else self.name
         return DefinitionError(f"{who} {what}", at=at, fix=fix)
 
 
-def _evaluated(who: str, written: str, names: dict[str, Any], at: SourceLine) -> Any:
+def _evaluated(
+    declared: str, name: str, written: str, names: dict[str, Any], at: SourceLine
+) -> Any:
     """An annotation that is text (`from __future__ import annotations`), as the value it names."""
     try:
         return eval(written, names)  # noqa: S307 - it is the user's own program, run a little later
     except Exception as error:
+        known = ", ".join(sorted(_type_names()))
         raise DefinitionError(
-            f"{who} has the type {written!r}, which cannot be evaluated: {error}",
-            at=at,
-            fix="import what it names before the class",
+            f"{declared}.{name} has the type {written!r}, which cannot be evaluated: {error}",
+            at=_field_line(declared, name, at),
+            fix=f"use one of hr.{{{known}}}, and import what it names before the class",
         ) from error
 
 
@@ -378,20 +389,20 @@ def _type_names() -> list[str]:
     ]
 
 
-def _field_line(declaration: _Declaration, name: str) -> int:
-    """The line of a field's declaration; of the class where the source cannot be read."""
-    source = "".join(linecache.getlines(declaration.at.path))
+def _field_line(declared: str, name: str, at: SourceLine) -> SourceLine:
+    """The line of a field of the class declared at `at`; that of the class if it is not found."""
+    source = "".join(linecache.getlines(at.path))
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return declaration.at.line
+        return at
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name == declaration.name:
+        if isinstance(node, ast.ClassDef) and node.name == declared:
             first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
-            if declaration.at.line not in (first, node.lineno):
+            if at.line not in (first, node.lineno):
                 continue
             for statement in node.body:
                 target = statement.target if isinstance(statement, ast.AnnAssign) else None
                 if isinstance(target, ast.Name) and target.id == name:
-                    return statement.lineno
-    return declaration.at.line
+                    return SourceLine(at.path, statement.lineno)
+    return at

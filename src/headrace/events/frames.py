@@ -43,6 +43,10 @@ def as_reader(frame: object) -> pa.RecordBatchReader:
             f"the {type(frame).__name__} cannot be taken as Arrow: {error}; "
             "expected columns of one type each: convert the column named"
         ) from error
+    if hasattr(frame, "collect"):
+        raise DataError(
+            f"a {type(frame).__name__} has no rows yet; give what its collect() returns"
+        )
     raise DataError(
         f"a {type(frame).__name__} is no frame; expected a pyarrow, pandas or Polars frame, "
         "or anything that has __arrow_c_stream__"

@@ -98,8 +98,11 @@ def _column(schema: Schema, field: Field, table: pa.RecordBatch | pa.Table) -> A
         if field.optional:
             return ArrowColumn(field.name, pa.nulls(table.num_rows))
         names = table.schema.names
-        near = difflib.get_close_matches(field.name, names, n=1)
-        hint = f"rename {near[0]!r}" if near else f"give it, or write {field.name}: ... | None"
+        free = [name for name in names if name not in schema.names]
+        near = difflib.get_close_matches(field.name, free, n=1)
+        hint = f"give it, or declare it as {field.name}: ... | None"
+        if near:
+            hint = f"rename {near[0]!r} to {field.name!r}"
         raise DataError(
             f"no column {field.name!r}, which {schema.name} requires; "
             f"there are {', '.join(names) or 'none'}: {hint}"

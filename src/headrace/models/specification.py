@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace.core.errors import DefinitionError
+from headrace.definitions.calls import checked_methods
 from headrace.definitions.source_lines import user_line
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class _Trees:
         return {"kind": type(self).__name__, **settings}
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True)
 class XGBoost(_Trees):
     """Gradient boosting by XGBoost (Chen and Guestrin, 2016), histogram method.
@@ -160,6 +162,7 @@ class XGBoost(_Trees):
     """
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True)
 class LightGBM(_Trees):
     """Gradient boosting by LightGBM (Ke and others, 2017); needs `pip install headrace[lightgbm]`.
@@ -180,6 +183,7 @@ class LightGBM(_Trees):
         return {**_Trees.plain(self), "leaves": self.leaves}
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """A model that was trained elsewhere: XGBoost's JSON or UBJSON, or LightGBM's text.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,16 @@ from headrace.definitions.calls import checked_methods
 from headrace.definitions.compiler import compile_plan
 from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
+from headrace.definitions.plan import Function
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.streams import Stream
+from headrace.definitions.terms import INT, InCalendar, Windowed
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
-from headrace.policy.conditions import Source, operands
+from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
+from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
     from headrace.models.serving import ServedModel
@@ -125,7 +129,24 @@ class UseCase:
                         fix=f"ask about a field of {decided.name!r}, or about a feature that reads"
                         f" {operand.stream!r} through a window",
                     )
-        return CompiledPolicy(policy, self.plan.features, decided.schema)
+        return CompiledPolicy(policy, self.plan.features, decided.schema, _limits(self.features))
+
+
+def _limits(features: Features) -> dict[Operand, Allowed]:
+    """What features can be by their definition: counts are there, and not below 0."""
+    found = {}
+    for name, term in features.definitions.items():
+        node = term.node
+        if isinstance(node, Windowed) and node.function in (Function.COUNT, Function.DISTINCT):
+            allowed = Allowed(missing=False, numbers=Range(low=Decimal(0)))
+        elif isinstance(node, Windowed) and node.function is Function.SECONDS_SINCE_LAST:
+            allowed = Allowed(numbers=Range(low=Decimal(0)))
+        elif isinstance(node, InCalendar) and term.type == INT:
+            allowed = Allowed(numbers=Range(Decimal(0), Decimal(term.bound)))
+        else:
+            continue
+        found[Operand(Source.FEATURE, name)] = allowed
+    return found
 
 
 def _dashed(name: str) -> str:

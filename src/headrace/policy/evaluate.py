@@ -36,6 +36,7 @@ from headrace.policy.operand_values import (
     number_of,
 )
 from headrace.policy.policy import Policy, Rule, check_sense
+from headrace.policy.reasoning import Known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Feature
     from headrace.events.schema import Schema
     from headrace.policy.explain import Seen
+    from headrace.policy.reasoning import Allowed
 
 _RELATIONS = {
     Relation.LT: 0,
@@ -82,20 +84,27 @@ class CompiledPolicy:
         policy: Any policy.
         features: The features in the order of the matrix's rows; a bare name is a number.
         schema: Of the event that is decided.
+        limits: What an operand can be, where that is not everything.
 
     Raises:
         DefinitionError: With the rule's line and the fix, for names that are not there and
             comparisons that cannot be meant.
     """
 
-    def __init__(self, policy: Policy, features: Sequence[Feature | str], schema: Schema) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        features: Sequence[Feature | str],
+        schema: Schema,
+        limits: Mapping[Operand, Allowed] | None = None,
+    ) -> None:
         self.policy = policy
         self.outcomes: tuple[str, ...] = tuple(outcome.name for outcome in policy.outcomes)
         self._values = Values(features, schema)
         for rule in policy.rules:
             for operand in operands(rule.condition):
                 self._values.find(operand, rule)
-        check_sense(policy, self._values.whole())
+        check_sense(policy, Known(self._values.whole(), limits or {}))
         assembly = _Assembly(self._values)
         for number, rule in enumerate(policy.rules):
             assembly.add(rule, number)

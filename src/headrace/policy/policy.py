@@ -24,7 +24,6 @@ from headrace.policy.conditions import (
     Comparison,
     Condition,
     Constant,
-    Operand,
     Relation,
     Source,
     atoms,
@@ -84,7 +83,9 @@ def _rule(outcome: Outcome, name: str, condition: object, at: SourceLine | None)
     try:
         return Rule(outcome, name, condition_of(condition), at)
     except DefinitionError as error:
-        raise DefinitionError(f"rule {name}: {error}", at=at) from error
+        raise DefinitionError(
+            f"rule {name}: {error.message}", at=error.at or at, fix=error.fix
+        ) from error
 
 
 @checked
@@ -182,7 +183,9 @@ class Policy:
     Raises:
         DefinitionError: With the line of the rule and the fix, when names repeat, a rule can
             never match or never decide, a rule before the last matches everything, or a
-            threshold lies outside the score's range.
+            threshold lies outside the score's range. Only what is certain is refused: that a rule
+            can't decide because one value is computed of another (a feature that repeats a field
+            of an earlier rule) is not looked for.
 
     >>> from headrace.policy.conditions import feature, score
     >>> policy = Policy(
@@ -347,12 +350,12 @@ def unknown(what: str, name: str, known: Collection[str], at: SourceLine | None)
     return DefinitionError(f"there is no {what} {name!r}; there are: {listed}", at=at, fix=fix)
 
 
-def check_sense(policy: Policy, integers: Collection[Operand] = ()) -> None:
+def check_sense(policy: Policy, known: reasoning.Known = reasoning.NOTHING_KNOWN) -> None:
     """Raise for what cannot be meant; only what is certain is called wrong.
 
     Args:
         policy: Any policy.
-        integers: Operands known to be whole numbers.
+        known: What its operands can be.
 
     Raises:
         DefinitionError: With the line and the fix.
@@ -361,20 +364,27 @@ def check_sense(policy: Policy, integers: Collection[Operand] = ()) -> None:
     owners: list[Rule] = []
     for position, rule in enumerate(policy.rules):
         _check_thresholds(rule)
-        found = reasoning.cases(rule.condition, integers)
+        found = reasoning.cases(rule.condition, known)
         if reasoning.never(found):
             raise DefinitionError(
-                f"rule {rule.name} can never match: {rule.condition} contradicts itself",
+                f"rule {rule.name} can never match: {rule.condition} is true of no event",
                 at=rule.at,
                 fix="correct the condition, or remove the rule",
             )
-        if reasoning.always(found):
+        if reasoning.always(found, known):
             after = len(policy.rules) - position - 1
             lost = f", so the {after} after it never decide" if after else ""
             raise DefinitionError(
                 f"rule {rule.name} matches every event{lost}",
                 at=rule.at,
                 fix=f"correct the condition, or end the policy with otherwise={rule.outcome.name}",
+            )
+        if reasoning.always(earlier, known):
+            raise DefinitionError(
+                f"rule {rule.name} can never decide: the rules before it match every event",
+                at=rule.at,
+                fix=f"move it before them, or end the policy with"
+                f" otherwise={policy.rules[position - 1].outcome.name}",
             )
         if reasoning.implied(found, earlier):
             by = sorted(

@@ -4,7 +4,8 @@ A condition is brought into a disjunction of **cases**; a case is what must hold
 once (an interval, a set of texts, being there or not) plus comparisons between operands, taken as
 opaque. From cases follow: *never* (no case can hold), *always* (a case asks nothing), and *implied*
 (each case lies inside a case of another condition). All three are sound: they are said only when
-certain, and a condition too large to expand is left alone.
+certain, and a condition too large to expand is left alone. What follows only from how one operand
+is computed of another, as of a feature that repeats a field, is not looked for.
 
 A score, where there is one, lies in [0, 1].
 """
@@ -30,7 +31,7 @@ from headrace.policy.conditions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 #: A condition of more cases than this is not reasoned about.
 CASES_MAX = 256
@@ -175,30 +176,47 @@ def _by_operand(item: tuple[Operand, Allowed]) -> Operand:
     return item[0]
 
 
-def cases(condition: Condition, integers: Collection[Operand] = ()) -> list[Case] | None:
-    """The cases in which `condition` is true; None when there are too many to reason about.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of operands before any condition.
 
-    Args:
-        condition: Any condition.
-        integers: Operands known to be whole numbers: more than 8 is then at least 9.
+    Attributes:
+        integers: Operands that are whole numbers: more than 8 is then at least 9.
+        limits: What an operand can be, where that is not everything: a count is there, and not
+            below 0.
     """
+
+    integers: Collection[Operand] = ()
+    limits: Mapping[Operand, Allowed] = field(default_factory=dict)
+
+    def limit(self, operand: Operand) -> Allowed:
+        """What an operand can be."""
+        if operand.source is Source.SCORE:
+            return Allowed(numbers=UNIT)
+        return self.limits.get(operand, _ANYTHING)
+
+
+_ANYTHING = Allowed()
+NOTHING_KNOWN = Known()
+
+
+def cases(condition: Condition, known: Known = NOTHING_KNOWN) -> list[Case] | None:
+    """The cases in which `condition` is true; None when there are too many to reason about."""
     expanded = _cases(condition, True)
     if expanded is None:
         return None
-    tidy = [_tidy(case, integers) for case in expanded]
+    tidy = [_tidy(case, known) for case in expanded]
     return [case for case in tidy if not case.is_empty()]
 
 
-def _tidy(case: Case, integers: Collection[Operand]) -> Case:
-    """Integers with closed ends; and a score lies from 0 to 1."""
+def _tidy(case: Case, known: Known) -> Case:
+    """What is known beside what is asked; integers with closed ends."""
     tidied: list[tuple[Operand, Allowed]] = []
-    for operand, allowed in case.allowed:
-        if operand in integers:
-            tidied.append((operand, replace(allowed, numbers=allowed.numbers.of_integers())))
-        elif operand.source is Source.SCORE and not allowed.missing:
-            tidied.append((operand, replace(allowed, numbers=allowed.numbers.meet(UNIT))))
-        else:
-            tidied.append((operand, allowed))
+    for operand, asked in case.allowed:
+        allowed = asked.meet(known.limit(operand))
+        if operand in known.integers:
+            allowed = replace(allowed, numbers=allowed.numbers.of_integers())
+        tidied.append((operand, allowed))
     return Case(tuple(tidied), case.between)
 
 
@@ -227,7 +245,7 @@ def _cases(  # noqa: PLR0911 - one way for each kind of condition
             asked = relation if wanted else relation.opposite
             if isinstance(right, Constant):
                 return _of_constant(left, asked, right)
-            return [_of_pair(left, asked, right)]
+            return _of_pair(left, asked, right)
     return None
 
 
@@ -281,13 +299,16 @@ def _range(relation: Relation, value: Decimal) -> Range:
     return Range(excluded=frozenset([value]))
 
 
-def _of_pair(left: Operand, relation: Relation, right: Operand) -> Case:
+def _of_pair(left: Operand, relation: Relation, right: Operand) -> list[Case]:
     there = Allowed(missing=False)
+    if left == right:
+        equal = relation in (Relation.EQ, Relation.LE, Relation.GE)
+        return [_one(left, there)] if equal else []
     if right < left:
         left, relation, right = right, relation.mirrored, left
     pair = Comparison(left, relation, right)
     both = _one(left, there).meet(_one(right, there))
-    return replace(both, between=frozenset([pair]))
+    return [replace(both, between=frozenset([pair]))]
 
 
 def never(found: list[Case] | None) -> bool:
@@ -295,25 +316,42 @@ def never(found: list[Case] | None) -> bool:
     return found is not None and not found
 
 
-def always(found: list[Case] | None) -> bool:
+def always(found: list[Case] | None, known: Known = NOTHING_KNOWN) -> bool:
     """Whether a condition of these cases is certainly true of every event."""
     if found is None:
         return False
-    if any(_asks_nothing(case) for case in found):
-        return True
-    # of one operand: missing in one case, there (with nothing more) in another
-    alone = [case.allowed[0] for case in found if len(case.allowed) == 1 and not case.between]
-    for operand in {operand for operand, _ in alone}:
-        mine = [allowed for other, allowed in alone if other == operand]
-        there = Allowed(missing=False)
-        gone = Allowed(present=False)
-        if any(gone.within(one) for one in mine) and any(there.within(one) for one in mine):
+    alone: dict[Operand, list[Allowed]] = {}
+    for case in found:
+        asked = [
+            (operand, allowed)
+            for operand, allowed in case.allowed
+            if not known.limit(operand).within(allowed)
+        ]
+        if case.between or len(asked) > 1:
+            continue
+        if not asked:
             return True
-    return False
+        alone.setdefault(asked[0][0], []).append(asked[0][1])
+    return any(_cover(parts, operand, known) for operand, parts in alone.items())
 
 
-def _asks_nothing(case: Case) -> bool:
-    return not case.between and all(Allowed().within(allowed) for _, allowed in case.allowed)
+def _cover(parts: list[Allowed], operand: Operand, known: Known) -> bool:
+    """Whether what is allowed of one operand, taken together, is all that it can be."""
+    limit = known.limit(operand)
+    if limit.missing and not any(part.missing for part in parts):
+        return False
+    there = [part for part in parts if part.present]
+    if any(replace(limit, missing=False).within(part) for part in there):
+        return True
+    ranges = [part.numbers for part in there if part.words is None and not part.not_words]
+    step = 1 if operand in known.integers else 0
+    at, taken = limit.numbers.low, limit.numbers.low_open or not limit.numbers.low.is_finite()
+    for part in sorted(ranges, key=lambda part: (part.low, part.low_open)):
+        touches = part.low < at or (part.low == at and (taken or not part.low_open))
+        if part.excluded or not (touches or (taken and part.low == at + step)):
+            return False
+        at, taken = max((at, taken), (part.high, not part.high_open))
+    return (at, taken) >= (limit.numbers.high, not limit.numbers.high_open) or at == _INFINITE
 
 
 def implied(found: list[Case] | None, earlier: list[Case]) -> bool:

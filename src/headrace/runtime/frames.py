@@ -92,6 +92,18 @@ def _check_case(case: object) -> None:
         )
 
 
+def _limits(threads: object) -> LaneLimits:
+    if threads is None:
+        return LaneLimits()
+    if type(threads) is not int or threads < 1:
+        raise DefinitionError(
+            f"threads={threads!r}",
+            at=user_line(),
+            fix="give a whole number from 1 on, or None for all that the machine has",
+        )
+    return LaneLimits(threads=threads)
+
+
 class _Rows:
     """What became of each row of the decided stream's frame, in the frame's order."""
 
@@ -174,7 +186,7 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
         DataError: When a frame's columns cannot be those of its stream.
     """
     intake = _intake(case, frames)
-    lane = Lane(case.definition(None), _KEY, LaneLimits(threads=threads))
+    lane = Lane(case.definition(None), _KEY, _limits(threads))
     rows = _Rows(case, intake.rows_of(case.plan.on))
     categories: Sequence[str] = ()
     for inputs in intake.batches(0, _BATCH):
@@ -245,7 +257,7 @@ def decide(
     """
     served = _served(case, model)
     intake = _intake(case, frames)
-    lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
+    lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
     rows = _Rows(case, intake.rows_of(case.plan.on))
     parts: list[pa.Table] = []
     for inputs in intake.batches(0, _BATCH):

@@ -41,7 +41,7 @@ payments = hr.stream(Payment)
 chargebacks = hr.stream(Chargeback)
 rates = hr.table(Rate, key=("base", "quote"))
 card = payments.by("card")
-features = hr.features(n=card.count("5m"), spent=payments.amount)
+features = hr.features(n=card.count("5m"), spent=payments.amount, hour=payments.at.hour())
 
 
 FRAME = pa.table(
@@ -198,6 +198,94 @@ CASES: dict[str, tuple[Any, str, str]] = {
         lambda: hr.decide(case(), FRAME, policy="x"),
         "policy='x' is no policy",
         "hr.Policy",
+    ),
+    "stream of a name": (
+        lambda: hr.stream("Payment"),
+        "a stream of 'Payment', which is no class of hr.Event",
+        "class Name(hr.Event)",
+    ),
+    "stream of a table's rows": (lambda: hr.stream(Rate), "is no class of hr.Event", "hr.Event"),
+    "table of events": (lambda: hr.table(Payment, key="card"), "is no class of hr.Row", "hr.Row"),
+    "rule that computes": (
+        lambda: hr.block("x", card.count("5m") > 5),
+        "rule x: a rule computes something that is not a feature",
+        "name it in hr.features(",
+    ),
+    "count below 0": (
+        lambda: case(policy=rules(hr.block("x", features.n < 0))),
+        "rule x can never match: n < 0 is true of no event",
+        "correct the condition",
+    ),
+    "count from 0 on": (
+        lambda: case(policy=rules(hr.block("x", features.n >= 0))),
+        "rule x matches every event",
+        "otherwise=block",
+    ),
+    "missing count": (
+        lambda: case(policy=rules(hr.block("x", features.n.is_missing()))),
+        "rule x can never match",
+        "correct the condition",
+    ),
+    "hour beyond the day": (
+        lambda: case(policy=rules(hr.block("x", features.hour > 23))),
+        "rule x can never match",
+        "correct the condition",
+    ),
+    "two halves": (
+        lambda: case(policy=rules(hr.block("x", (features.n > 5) | (features.n <= 5)))),
+        "rule x matches every event",
+        "otherwise=block",
+    ),
+    "rule after all": (
+        lambda: case(
+            policy=rules(
+                hr.block("x", features.n > 5),
+                hr.review("y", features.n < 6),
+                hr.review("z", features.spent > 1),
+            )
+        ),
+        "rule z can never decide: the rules before it match every event",
+        "move it before them, or end the policy with otherwise=review",
+    ),
+    "unlike itself": (
+        lambda: hr.Policy(hr.block("x", features.n != features.n), otherwise=hr.approve()),
+        "rule x can never match: n != n",
+        "correct the condition",
+    ),
+    "format of no kind": (
+        lambda: payments.amount.described("spent {value:zz}"),
+        "'spent {value:zz}' is no text for a reason",
+        "{value}",
+    ),
+    "format of numbers on text": (
+        lambda: payments.channel.described("by {value:.2f}"),
+        "is no text for a reason: text as 'DE' gives",
+        "{value}",
+    ),
+    "located by money": (
+        lambda: hr.great_circle(payments.lat, payments.lon, payments.amount, payments.lon),
+        "can't locate by money in EUR",
+        "degrees",
+    ),
+    "negative threads": (
+        lambda: hr.compute(case(), FRAME, threads=-3),
+        "threads=-3",
+        "from 1 on",
+    ),
+    "misspelt setting": (
+        lambda: hr.XGBoost(tres=5),
+        "XGBoost() has no tres=; did you mean 'trees'",
+        "XGBoost(trees=..., max_depth=...",
+    ),
+    "label without a length": (
+        lambda: chargebacks.of(payments).within(),
+        "within() was called wrongly: missing a required argument: 'length'",
+        "within(length)",
+    ),
+    "choice without the rest": (
+        lambda: hr.when(payments.lat > 0).then(1).otherwise(),
+        "otherwise() was called wrongly",
+        "otherwise(value)",
     ),
 }
 

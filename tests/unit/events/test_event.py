@@ -124,6 +124,7 @@ BAD = {
         "id: Id\n    at: EventTime\n    m: Money = field(currency_field='at')"
     ),
     "begins with an underscore": "id: Id\n    at: EventTime\n    _m: Int",
+    "has the default 5": "id: Id\n    at: EventTime\n    m: Int = 5",
     "has no longest|no text": "id: Id\n    at: EventTime\n    m: Int = field(longest=3)",
 }
 
@@ -144,9 +145,10 @@ def test_an_event_class_is_not_derived_from() -> None:
             pass
 
 
-def test_the_line_is_the_one_of_the_field(tmp_path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - pytest's own fixture
+@pytest.mark.parametrize("field", ["m: Money", "m: Int = 5", "m: 'Kez'", "m: int"])
+def test_the_line_is_the_one_of_the_field(tmp_path, field: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - pytest's own fixture
     path = tmp_path / "case.py"
-    path.write_text("\nclass Bad(Event):\n    id: Id\n    at: EventTime\n\n    m: Money\n")
+    path.write_text("\nclass Bad(Event):\n    id: Id\n    at: EventTime\n\n    " + field + "\n")
     with pytest.raises(DefinitionError) as caught:
         exec(compile(path.read_text(), str(path), "exec", 0, True), {**globals()})  # noqa: S102 - the module of a user
     assert caught.value.at is not None

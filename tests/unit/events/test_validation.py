@@ -237,6 +237,16 @@ def test_what_cannot_be_read_at_all_is_said(table: pa.Table, message: str) -> No
         validate(Schema("Two", (FIELDS["id"],)), table)
 
 
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [("other", "give it, or declare it as amount"), ("amuont", "rename 'amuont' to 'amount'")],
+)
+def test_a_column_that_a_field_has_is_not_to_be_renamed(more: str, hint: str) -> None:
+    schema = Schema("Two", (Field("country", Kind.TEXT), Field("amount", Kind.INT)))
+    with pytest.raises(DataError, match=hint):
+        validate(schema, pa.table({"country": ["DE"], more: [5]}))
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(0, 4 * 365 * 86_400) | st.integers(63_590_000, 63_600_000), max_size=20),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 import xgboost
@@ -168,3 +169,9 @@ def test_training_needs_the_stream_of_labels() -> None:
 def test_files_of_history_must_have_what_features_read(tmp_path: Path) -> None:
     with pytest.raises(hr.DataError, match="--history rate=FILE"):
         next(history_of(reading, Home.at(tmp_path), ["payments.csv"], lambda *_: None))
+
+
+def test_a_lazy_frame_is_to_be_collected() -> None:
+    lazy = pl.LazyFrame({"payment_id": ["p1"]})
+    with pytest.raises(hr.DataError, match=r"a LazyFrame has no rows yet; .* collect\(\)"):
+        hr.compute(case(policy=None), lazy)
