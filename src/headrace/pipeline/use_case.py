@@ -74,6 +74,8 @@ class UseCase:
             )
         if type(reasons) is not int or not 0 <= reasons <= 8:
             raise DefinitionError(f"reasons={reasons!r}", at=at, fix="ask for 0 to 8 reason codes")
+        if not isinstance(explain_all, bool):
+            raise DefinitionError(f"explain_all={explain_all!r}", at=at, fix="give True or False")
         self.on = on
         self.features = features
         self.label = label

@@ -70,11 +70,15 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
                 " call it as one of them"
             )
     lacking = [name for name in (*plan.read(), labels) if name and name not in given]
-    if lacking or given[plan.on] is None:
+    if lacking:
         example = ", ".join(f"{name!r}: ..." for name in (*given, *lacking))
         raise DataError(
-            f"no frame of {' and '.join(map(repr, lacking or [plan.on]))}, which {case.name}"
-            f" reads: give {{{example}}}; None in place of a frame says that it has no rows"
+            f"no frame of {' and '.join(map(repr, lacking))}, which {case.name} reads:"
+            f" give {{{example}}}; None in place of a frame says that it has no rows"
+        )
+    if given[plan.on] is None:
+        raise DataError(
+            f"None for {plan.on!r}, whose events are decided: give a frame; it may have no rows"
         )
     sources = [
         (number, open_frame(frame, name, assembly.schemas[name]))
