@@ -18,7 +18,7 @@ import pyarrow as pa
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import Kind
 from headrace.core.errors import DataError, DefinitionError, NotFound
-from headrace.definitions.calls import checked
+from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
@@ -92,7 +92,9 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
 def _check_case(case: object) -> None:
     if not isinstance(case, UseCase):
         raise DefinitionError(
-            f"{case!r} is no use case", at=user_line(), fix="give what hr.UseCase(...) made first"
+            f"{shown(case)} is no use case",
+            at=user_line(),
+            fix="give what hr.UseCase(...) made first",
         )
 
 
@@ -285,7 +287,7 @@ def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
     _check_case(case)
     if model is not None and not isinstance(model, Artefact):
         raise DefinitionError(
-            f"model={model!r} is no artefact",
+            f"model={shown(model)} is no artefact",
             at=user_line(),
             fix="give hr.train(...).artefact, or hr.import_model(case, path)",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import ArtefactError, DefinitionError, NotFound
-from headrace.definitions.calls import checked
+from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import imported
@@ -53,7 +53,7 @@ def import_model(case: UseCase, path: str | Path) -> Artefact:
     """
     if not isinstance(case, UseCase) or not isinstance(path, str | Path):
         raise DefinitionError(
-            f"import_model({case!r}, {path!r})",
+            f"import_model({shown(case)}, {shown(path)})",
             at=user_line(),
             fix='give a use case and the path of a file, as in hr.import_model(case, "m.json")',
         )

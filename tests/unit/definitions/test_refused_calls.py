@@ -189,6 +189,11 @@ CASES: dict[str, tuple[Any, str, str]] = {
     ),
     "rule without condition": (lambda: hr.block("x"), "'condition'", "block(name, condition)"),
     "compute without use case": (lambda: hr.compute("x", None), "'x' is no use case", "hr.UseCase"),
+    "frame first": (
+        lambda: hr.compute(FRAME, case()),
+        "pyarrow.Table payment_id: string",
+        "hr.UseCase(...) made",
+    ),
     "decide by a text": (
         lambda: hr.decide(case(), None, model="x"),
         "model='x' is no artefact",
