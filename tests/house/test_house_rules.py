@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import headrace
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FUNCTION_LINES_MAX = 70
@@ -85,3 +87,15 @@ def test_every_public_module_says_what_it_is() -> None:
         if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent
+
+
+def test_type_checkers_know_every_public_name() -> None:
+    """What is loaded late is imported for type checkers too, from the same module."""
+    told = {
+        alias.asname: f"{node.module}"
+        for node in ast.walk(ast.parse(Path(headrace.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    assert told == {name: f"headrace.{place}" for name, place in headrace._PLACES.items()}

@@ -80,8 +80,8 @@ def run(
         aside.print(word)
     for lacking in opened.lacking:
         aside.print(
-            f"warning: features read {lacking}, and no --source {lacking}=FILE is named: what they"
-            " make of it is missing or 0, except of what an earlier run has read"
+            f"warning: features read {lacking}, and neither this run nor an earlier one was given"
+            f" it: what they make of it is missing or 0. Run --source {lacking}=FILE first"
         )
     if opened.begins_at:
         aside.print(f"going on at input {opened.begins_at:,}: those before it were decided")

@@ -73,7 +73,7 @@ def holidays(country: str, subdivision: str | None, zone: str, at: SourceLine | 
         days = library.country_holidays(
             country, subdiv=subdivision, years=range(FIRST_YEAR, LAST_YEAR + 1)
         )
-    except NotImplementedError as error:
+    except (NotImplementedError, TypeError) as error:
         raise DefinitionError(
             f"no calendar of holidays: {error}",
             at=at,

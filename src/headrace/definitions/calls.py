@@ -17,6 +17,8 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Class = TypeVar("Class", bound=type)
 
+_LONGEST = 72
+
 
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """The function, with a `DefinitionError` on the user's line where Python gives a `TypeError`.
@@ -56,6 +58,16 @@ def checked_methods(cls: Class) -> Class:
         if inspect.isfunction(value) and (name == "__init__" or not name.startswith("_")):
             setattr(cls, name, checked(value))
     return cls
+
+
+def shown(value: object) -> str:
+    """A value in a message: on one line, and only how it begins where it is long.
+
+    >>> shown("x"), shown(list(range(100)))[-12:]
+    ("'x'", '18, 19, 2...')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _wrong(signature: inspect.Signature, args: tuple[Any, ...], given: dict[str, Any]) -> str:

@@ -89,9 +89,9 @@ class Stream:
                     fix="keep by text, a code, a whole number or an exact decimal",
                 )
         asked = (asked_by,) if isinstance(asked_by, str) else asked_by
-        if asked is not None and len(asked) != len(key):
+        if asked is not None and (not isinstance(asked, tuple) or len(asked) != len(key)):
             raise DefinitionError(
-                f"by{key!r} is asked by {len(asked)} fields",
+                f"by{key!r} is asked by {asked!r}",
                 at=at,
                 fix="name one for each of the key",
             )

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from headrace.events.schema import Field, Schema
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest known name, "" if none is near.
 
     >>> did_you_mean("amuont", ["amount", "card"])
     "; did you mean 'amount'?"
     """
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    near = difflib.get_close_matches(name, sorted(known), n=1) if isinstance(name, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -377,6 +377,10 @@ class Keyed:
 
 def _included(function: Function, options: Options, delay: int, at: SourceLine | None) -> bool:
     """Whether the event itself counts."""
+    if options.include_current not in (None, True, False):
+        raise DefinitionError(
+            f"include_current={options.include_current!r}", at=at, fix="give True or False"
+        )
     if delay and options.include_current:
         raise DefinitionError(
             "include_current=True with a delay: the window ends before the event",

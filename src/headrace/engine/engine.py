@@ -457,6 +457,10 @@ class Engine:
             "reference tables": sum(table.rows.nbytes for table in self._tables),
         }
 
+    def has_rows(self, table: str) -> bool:
+        """Whether a row of a reference table is known."""
+        return any(len(held.rows) > 0 for held in self._tables if held.plan.name == table)
+
     def memory(self) -> Memory:
         """What state takes, by structure."""
         return Memory(

@@ -112,6 +112,12 @@ class Lane:
         )
         self.next_seq = 0
 
+    def knows(self, name: str) -> bool:
+        """Whether an event of a stream, or a row of a table, has been accepted so far."""
+        if any(table.name == name for table in self.definition.plan.tables):
+            return self.engine.has_rows(name)
+        return self.acceptance.watermark(name) is not None
+
     def snapshot(self) -> bytes:
         """The whole state, as bytes that depend on nothing but the inputs so far."""
         parts = [self.acceptance.snapshot(), self.engine.snapshot()]

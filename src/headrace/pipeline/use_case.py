@@ -8,7 +8,7 @@ from types import NoneType
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DefinitionError
-from headrace.definitions.calls import checked_methods
+from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
 from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
@@ -74,6 +74,8 @@ class UseCase:
             )
         if type(reasons) is not int or not 0 <= reasons <= 8:
             raise DefinitionError(f"reasons={reasons!r}", at=at, fix="ask for 0 to 8 reason codes")
+        if not isinstance(explain_all, bool):
+            raise DefinitionError(f"explain_all={explain_all!r}", at=at, fix="give True or False")
         self.on = on
         self.features = features
         self.label = label
@@ -106,7 +108,7 @@ class UseCase:
         """A policy bound to this use case's features and events."""
         if not isinstance(policy, Policy):
             raise DefinitionError(
-                f"policy={policy!r} is no policy",
+                f"policy={shown(policy)} is no policy",
                 at=user_line(),
                 fix="give hr.Policy(..., otherwise=hr.approve())",
             )
@@ -176,7 +178,7 @@ def _check_parts(
     at = user_line()
     for name, value, expected, fix in kinds:
         if not isinstance(value, expected):
-            raise DefinitionError(f"{name}={value!r} of hr.UseCase", at=at, fix=fix)
+            raise DefinitionError(f"{name}={shown(value)} of hr.UseCase", at=at, fix=fix)
     if isinstance(label, LabelDefinition) and isinstance(on, Stream) and label.of != on.definition:
         raise DefinitionError(
             f"the label is of {label.of.name!r}, the use case decides {on.definition.name!r}",

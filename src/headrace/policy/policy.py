@@ -144,6 +144,10 @@ def outcome(name: str, *, severity: int | None = None) -> RuleMaker:
 
 
 def _outcome(name: str, severity: int | None, at: SourceLine | None) -> Outcome:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise DefinitionError(
+            f"{name!r} cannot name an outcome", at=at, fix="use letters, digits and underscores"
+        )
     standard = _STANDARD.get(name)
     if standard is not None:
         if severity not in (None, standard.severity):
@@ -158,14 +162,10 @@ def _outcome(name: str, severity: int | None, at: SourceLine | None) -> Outcome:
         raise DefinitionError(
             f"there is no outcome {name!r}", at=at, fix=f"did you mean {close[0]!r}?"
         )
-    if not name.isidentifier():
-        raise DefinitionError(
-            f"{name!r} cannot name an outcome", at=at, fix="use letters, digits and underscores"
-        )
     chosen = 40 if severity is None else severity
-    if not 0 <= chosen <= 100:
+    if type(chosen) is not int or not 0 <= chosen <= 100:
         raise DefinitionError(
-            f"severity {chosen} of outcome {name} is out of range",
+            f"severity {chosen!r} of outcome {name} is out of range",
             at=at,
             fix="choose from 0 (approve) to 100 (block)",
         )

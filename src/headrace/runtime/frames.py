@@ -18,7 +18,7 @@ import pyarrow as pa
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import CATEGORICAL, Kind, category_text
 from headrace.core.errors import DataError, DefinitionError, NotFound
-from headrace.definitions.calls import checked
+from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
@@ -70,11 +70,15 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
                 " call it as one of them"
             )
     lacking = [name for name in (*plan.read(), labels) if name and name not in given]
-    if lacking or given[plan.on] is None:
+    if lacking:
         example = ", ".join(f"{name!r}: ..." for name in (*given, *lacking))
         raise DataError(
-            f"no frame of {' and '.join(map(repr, lacking or [plan.on]))}, which {case.name}"
-            f" reads: give {{{example}}}; None in place of a frame says that it has no rows"
+            f"no frame of {' and '.join(map(repr, lacking))}, which {case.name} reads:"
+            f" give {{{example}}}; None in place of a frame says that it has no rows"
+        )
+    if given[plan.on] is None:
+        raise DataError(
+            f"None for {plan.on!r}, whose events are decided: give a frame; it may have no rows"
         )
     sources = [
         (number, open_frame(frame, name, assembly.schemas[name]))
@@ -88,7 +92,9 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
 def _check_case(case: object) -> None:
     if not isinstance(case, UseCase):
         raise DefinitionError(
-            f"{case!r} is no use case", at=user_line(), fix="give what hr.UseCase(...) made first"
+            f"{shown(case)} is no use case",
+            at=user_line(),
+            fix="give what hr.UseCase(...) made first",
         )
 
 
@@ -281,7 +287,7 @@ def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
     _check_case(case)
     if model is not None and not isinstance(model, Artefact):
         raise DefinitionError(
-            f"model={model!r} is no artefact",
+            f"model={shown(model)} is no artefact",
             at=user_line(),
             fix="give hr.train(...).artefact, or hr.import_model(case, path)",
         )

@@ -54,7 +54,8 @@ class RunSettings:
 class LocalRun:
     """A run that is opened, goes over its sources, and is closed.
 
-    `lacking` names the streams and tables that features read and no source is of.
+    `lacking` names the streams and tables that features read, of which there is no source, and of
+    which no earlier run has read anything.
 
     Args:
         case: The use case.
@@ -77,8 +78,6 @@ class LocalRun:
         self.settings = settings or RunSettings()
         self.home = home
         names = named_sources(sources, case.plan.on)
-        named = {name.stream for name in names}
-        self.lacking = tuple(name for name in case.plan.read() if name not in named)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
         if model is not None and case.explaining.most:
@@ -97,6 +96,12 @@ class LocalRun:
                 lambda done, most: progress("replaying the journal", done, most),
             )
             opening.callback(self.local.close, keep_state=False)
+            named = {case.plan.on, *(name.stream for name in names)}
+            self.lacking = tuple(
+                name
+                for name in case.plan.read()
+                if name not in named and not self.local.lane.knows(name)
+            )
             assembly = Assembly(case.plan, self.local.vault)
             self._live: LiveIntake | None = None
             self._history: HistoryIntake | None = None

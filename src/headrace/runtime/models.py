@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.core.errors import ArtefactError, NotFound
+from headrace.core.errors import ArtefactError, DefinitionError, NotFound
+from headrace.definitions.calls import checked, shown
+from headrace.definitions.source_lines import user_line
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import imported
 from headrace.models.serving import ServedModel
 from headrace.models.specification import ModelFile
+from headrace.pipeline.use_case import UseCase
 
 if TYPE_CHECKING:
     from headrace.models.artefact import Artefact
-    from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
 
 
@@ -36,6 +38,7 @@ def form_of(path: Path, content: bytes) -> str:
     )
 
 
+@checked
 def import_model(case: UseCase, path: str | Path) -> Artefact:
     """A model that was trained elsewhere, as an artefact: what `decide` and `backtest` take.
 
@@ -48,6 +51,12 @@ def import_model(case: UseCase, path: str | Path) -> Artefact:
         ArtefactError: When it holds no model that is served, or one that does not fit the use
             case.
     """
+    if not isinstance(case, UseCase) or not isinstance(path, str | Path):
+        raise DefinitionError(
+            f"import_model({shown(case)}, {shown(path)})",
+            at=user_line(),
+            fix='give a use case and the path of a file, as in hr.import_model(case, "m.json")',
+        )
     file = Path(path)
     if not file.is_file():
         raise NotFound(f"no model file {file}; check the path")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
-
-import pytest
 
 from headrace.cli import build
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 CASE = """
 import headrace as hr
@@ -37,16 +38,25 @@ converted = hr.UseCase(on=payments, features=features, name="converted")
 """
 
 
-@pytest.mark.parametrize("with_rates", [False, True])
 def test_a_run_without_what_features_read_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, with_rates: bool
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "case.py").write_text(CASE)
-    payments, rates = tmp_path / "payments.jsonl", tmp_path / "rates.jsonl"
-    payments.write_text('{"payment_id":"p1","at":"2026-03-01T12:00:00Z","card":"c","amount":"5"}\n')
-    rates.write_text("")
-    more = ("--source", f"rates={rates}") if with_rates else ()
-    words = ("run", str(tmp_path / "case.py"), "--source", str(payments), *more)
-    build()((*words, "--home", str(tmp_path / "home")))
-    said = " ".join(capsys.readouterr().err.split())
-    assert ("features read rates, and no --source rates=FILE is named" in said) is not with_rates
+    rates = tmp_path / "rates.jsonl"
+    rates.write_text(
+        '{"base":"EUR","quote":"USD","rate":"2","valid_from":"2026-01-01T00:00:00Z"}\n'
+    )
+
+    def said(number: int, *more: str) -> str:
+        """What a run over payments of its own says beside the result."""
+        payments = tmp_path / f"payments{number}.jsonl"
+        event = {"payment_id": f"p{number}", "at": f"2026-03-01T12:0{number}:00Z", "card": "c"}
+        payments.write_text(json.dumps({**event, "amount": "5"}) + "\n")
+        words = ("run", str(tmp_path / "case.py"), "--source", str(payments), *more)
+        build()((*words, "--home", str(tmp_path / "home")))
+        return " ".join(capsys.readouterr().err.split())
+
+    warning = "warning: features read rates, and neither this run nor an earlier one was given it"
+    assert warning in said(1)
+    assert "warning" not in said(2, "--source", f"rates={rates}")
+    assert "warning" not in said(3)

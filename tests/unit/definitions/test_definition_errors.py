@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "float key": (lambda: payments.by("weight"), "'weight' is a float", "text"),
     "asked by too few": (
         lambda: payments.by("card", "merchant", asked_by="card"),
-        "asked by 1 fields",
+        "is asked by ('card',)",
         "one for each",
     ),
     "unknown duration": (lambda: card.count("5x"), "'5x' is no length of time", '"5m"'),

@@ -189,6 +189,11 @@ CASES: dict[str, tuple[Any, str, str]] = {
     ),
     "rule without condition": (lambda: hr.block("x"), "'condition'", "block(name, condition)"),
     "compute without use case": (lambda: hr.compute("x", None), "'x' is no use case", "hr.UseCase"),
+    "frame first": (
+        lambda: hr.compute(FRAME, case()),
+        "pyarrow.Table payment_id: string",
+        "hr.UseCase(...) made",
+    ),
     "decide by a text": (
         lambda: hr.decide(case(), None, model="x"),
         "model='x' is no artefact",
@@ -286,6 +291,30 @@ CASES: dict[str, tuple[Any, str, str]] = {
         lambda: hr.when(payments.lat > 0).then(1).otherwise(),
         "otherwise() was called wrongly",
         "otherwise(value)",
+    ),
+    "outcome in numbers": (lambda: hr.outcome(5), "5 cannot name an outcome", "letters"),
+    "severity in letters": (
+        lambda: hr.outcome("step_up", severity="a"),
+        "severity 'a' of outcome step_up",
+        "from 0 (approve) to 100 (block)",
+    ),
+    "asked by a number": (lambda: payments.by("card", asked_by=5), "is asked by 5", "for each"),
+    "zone in numbers": (lambda: payments.at.hour(5), "unknown time zone 5", "IANA"),
+    "country in numbers": (lambda: payments.at.is_holiday(5), "no calendar of holidays", '"DE"'),
+    "neither true nor false": (
+        lambda: card.count("5m", include_current="no"),
+        "include_current='no'",
+        "True or False",
+    ),
+    "explain nobody knows what": (
+        lambda: hr.UseCase(on=payments, features=features, explain_all="x"),
+        "explain_all='x'",
+        "True or False",
+    ),
+    "model file of no use case": (
+        lambda: hr.import_model("m.json", case()),
+        "import_model('m.json', <use case",
+        "hr.import_model(case,",
     ),
 }
 
