@@ -2,6 +2,11 @@
 
 A sink follows the journal: it gets what the journal has made durable, and when it is opened again
 it goes on where its file ends. What a crash kept from it is in the journal, and is written first.
+
+Columns are those of the definition, so they change with it. A line of JSON names its own. A table
+has the columns of all decisions in it, with nothing in those that a decision does not have: Parquet
+is written whole, so it always has them all; a CSV file keeps the header that it began with, and a
+definition with a column more is refused before anything is decided.
 """
 
 from __future__ import annotations
@@ -13,16 +18,19 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from headrace.core.errors import DataError
+from headrace.adapters.held_lines import held_lines
+from headrace.core.errors import DataError, NotFound
+from headrace.core.out_files import out_file
+from headrace.events import parquet
 from headrace.events.json_writer import OutColumn, Rendered, lines_of, list_texts, object_texts
-from headrace.journal.reader import stored_batches
+from headrace.journal.batch import Decisions, Inputs, JournalBatch
+from headrace.journal.reader import find, stored_batches
 from headrace.journal.tables import decision_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
 
 
@@ -35,17 +43,27 @@ class LineSink:
         header: What the batches to come are recorded under.
 
     Raises:
-        DataError: When what stands in the file is not of this journal.
+        DataError: When what stands in the file is not of this journal, or has no place for a
+            column of the decisions to come.
     """
 
     def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
         self._header = header
         self._csv = path.suffix == ".csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        last = _last_seq(path, csv=self._csv) if path.exists() else -1
+        held = held_lines(out_file(path), header.lane, as_csv=self._csv)
+        _check_reached(path, journal, held.last)
+        self._columns = held.columns
+        if self._csv:
+            coming = decision_schema(journal, header, held.last + 1).names
+            self._columns = held.columns or tuple(coming)
+            _check_columns(path, self._columns, coming)
         self._file = path.open("ab")
-        for stored in stored_batches(journal, last + 1):
-            self._write(stored.batch(), stored.header, last)
+        self._file.truncate(held.end)
+        if self._csv and not held.columns:
+            self._write_csv(pa.table({name: pa.array([], pa.string()) for name in self._columns}))
+        for stored in stored_batches(journal, held.last + 1):
+            self._write(stored.batch(), stored.header, held.last)
+        self._file.flush()
 
     def write(self, batches: Sequence[JournalBatch]) -> None:
         """Take decided batches, in order."""
@@ -60,15 +78,67 @@ class LineSink:
         table = table.filter(pa.compute.greater(table["seq"], after))
         if self._csv:
             flat = _flat(table)
-            options = pa.csv.WriteOptions(include_header=self._file.tell() == 0)
-            pa.csv.write_csv(flat, self._file, options)
+            missing = pa.nulls(len(flat), pa.string())
+            chosen = [
+                flat[name] if name in flat.column_names else missing for name in self._columns
+            ]
+            self._write_csv(pa.table(chosen, names=list(self._columns)), header=False)
         else:
             columns = zip(table.column_names, table.combine_chunks().columns, strict=True)
             self._file.write(lines_of([(name, _written(column)) for name, column in columns]))
 
+    def _write_csv(self, table: pa.Table, *, header: bool = True) -> None:
+        pa.csv.write_csv(table, self._file, pa.csv.WriteOptions(include_header=header))
+
     def close(self) -> None:
         """Nothing more will come."""
         self._file.close()
+
+
+def _check_reached(path: Path, journal: Path, last: int) -> None:
+    """A file may not be ahead of the journal that it is a copy of."""
+    try:
+        if last >= 0:
+            find(journal, last)
+    except NotFound as error:
+        raise DataError(
+            f"{path} holds decisions up to input {last:,}, and the journal {journal} does not reach"
+            " that far: the file is of another journal; name another --sink"
+        ) from error
+
+
+def _check_columns(path: Path, held: Sequence[str], coming: Sequence[str]) -> None:
+    more = [name for name in coming if name not in held]
+    if more:
+        raise DataError(
+            f"{path} has no column {', '.join(more)}, which decisions have now: the definition has"
+            " changed since the file was begun. Name another --sink; it gets every decision of the"
+            " journal, under the columns of both definitions"
+        )
+
+
+def decision_schema(journal: Path, header: JournalHeader, from_seq: int = 0) -> pa.Schema:
+    """The columns of all decisions of the journal from input `from_seq` on, and of those to come.
+
+    A column whose type differs from definition to definition is text.
+    """
+    headers = {header.encoded(): header}
+    for stored in stored_batches(journal, from_seq):
+        headers[stored.header_encoded] = stored.header
+    # the newest definition's columns come first, and in its order
+    fields: dict[str, pa.Field] = {}
+    for one in headers.values():
+        nothing = JournalBatch(
+            0,
+            Inputs.empty(),
+            {one.on: one.schema(one.on).no_rows()},
+            Decisions.empty(len(one.features)),
+        )
+        for field in decision_table(nothing, one).schema:
+            known = fields.setdefault(field.name, field.with_nullable(True))
+            if known.type != field.type:
+                fields[field.name] = pa.field(field.name, pa.string())
+    return pa.schema(fields.values())
 
 
 def _written(column: pa.ChunkedArray) -> OutColumn:
@@ -86,28 +156,6 @@ def _written(column: pa.ChunkedArray) -> OutColumn:
     return array
 
 
-def _last_seq(path: Path, *, csv: bool) -> int:
-    """Sequence number of the last whole line; what stands after it is cut off."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    lines = data[:whole].rstrip(b"\n").rsplit(b"\n", 1)
-    last = lines[-1]
-    if not last or (csv and len(lines) == 1):
-        return -1
-    try:
-        if csv:
-            names = data.split(b"\n", 1)[0].decode().replace('"', "").split(",")
-            return int(last.split(b",")[names.index("seq")])
-        return int(msgspec.json.decode(last)["seq"])
-    except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"{path} does not hold decisions of this journal ({error}); name another --sink"
-        ) from error
-
-
 def _flat(table: pa.Table) -> pa.Table:
     """The same table with lists as JSON text, which is all that CSV can hold."""
     for index, field in enumerate(table.schema):
@@ -123,43 +171,77 @@ class ParquetSink:
     Args:
         path: Ends in .parquet.
         journal: Folder of the journal that it follows.
+        header: What the batches to come are recorded under.
+
+    Raises:
+        DataError: When what stands in the file is not of this journal.
     """
 
-    def __init__(self, path: Path, journal: Path) -> None:
+    def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
         self._path = path
         self._journal = journal
+        self._header = header
+        _check_reached(path, journal, _last_of_parquet(out_file(path), header.lane))
 
     def write(self, batches: Sequence[JournalBatch]) -> None:
         """Take decided batches: the journal has them, and they are read from there."""
 
     def close(self) -> None:
         """Write the file beside its place, and move it there."""
-        draft = self._path.with_suffix(".draft")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        writer: pa.parquet.ParquetWriter | None = None
-        for table in _tables(self._journal):
-            if writer is None:
-                writer = pa.parquet.ParquetWriter(draft, table.schema)
-            writer.write_table(table.cast(writer.schema))
-        if writer is not None:
-            writer.close()
-            draft.replace(self._path)
+        schema = decision_schema(self._journal, self._header)
+        with parquet.writer(self._path, schema) as writer:
+            for stored in stored_batches(self._journal):
+                if stored.link.decisions:
+                    for batch in _under(decision_table(stored.batch(), stored.header), schema):
+                        writer.write(batch)
 
 
-def _tables(journal: Path) -> Iterator[pa.Table]:
-    for stored in stored_batches(journal):
-        if stored.link.decisions:
-            yield decision_table(stored.batch(), stored.header)
+def _under(table: pa.Table, schema: pa.Schema) -> Sequence[pa.RecordBatch]:
+    """The rows of a table under the columns of a schema, which has all of its names."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    batches: list[pa.RecordBatch] = pa.table(columns, schema=schema).to_batches()
+    return batches
+
+
+def _last_of_parquet(path: Path, lane: str) -> int:
+    """Sequence number of the last decision of a Parquet file; -1 where there is none.
+
+    Raises:
+        DataError: When it holds anything but decisions of that lane.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return -1
+    try:
+        held = pa.parquet.read_table(path, columns=["decision_id", "seq"])
+        last = pa.compute.max(held["seq"]).as_py()
+        ours = last is None or f"{lane}/{last}" in held["decision_id"].to_pylist()[-1:]
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise DataError(
+            f"{path} is there and holds no decisions ({str(error).splitlines()[0]}). It would be"
+            " replaced, so it was left as it is; name another --sink"
+        ) from error
+    if not ours:
+        raise DataError(
+            f"{path} holds other decisions than those of {lane}. It would be replaced, so it was"
+            " left as it is; name another --sink"
+        )
+    return -1 if last is None else int(last)
 
 
 def open_sink(path: Path, journal: Path, header: JournalHeader) -> LineSink | ParquetSink:
     """The sink of a file, by its ending.
 
     Raises:
-        DataError: The ending is of no known format.
+        DataError: The ending is of no known format, the folder is not there, or what stands in the
+            file is not of this journal.
     """
     if path.suffix in (".jsonl", ".ndjson", ".csv"):
         return LineSink(path, journal, header)
     if path.suffix == ".parquet":
-        return ParquetSink(path, journal)
+        return ParquetSink(path, journal, header)
     raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv or .parquet")

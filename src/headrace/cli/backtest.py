@@ -10,6 +10,7 @@ from rich.table import Table
 
 from headrace.cli.terminal import aside, console, stages
 from headrace.core.errors import DefinitionError
+from headrace.core.out_files import out_file
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.pipeline.lane import Lane
 from headrace.runtime.backtesting import backtest_report, history_of
@@ -53,6 +54,8 @@ def backtest(
     """
     if policy is None and model is None:
         raise DefinitionError("nothing is changed", fix="name --policy FILE.py or --model ID")
+    if report is not None:
+        out_file(report)
     place = Home.at(home)
     use_case = load_case(case)
     served = model_of(use_case, place)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace.adapters.live import LiveLines
 from headrace.core.errors import DataError
+from headrace.core.out_files import out_file
 from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.runtime.definitions import Definitions
@@ -74,6 +75,8 @@ class LocalRun:
     ) -> None:
         self.settings = settings or RunSettings()
         self.home = home
+        if self.settings.checkpoint is not None:
+            out_file(self.settings.checkpoint)
         names = named_sources(sources, case.plan.on)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
