@@ -69,6 +69,9 @@ def open_frame(frame: object, stream: str, schema: Schema) -> TableHistory:
 
 def _table(name: str, stream: str, schema: Schema, chunks: Iterable[Chunk]) -> TableHistory:
     held = list(chunks)
+    if not held:
+        nothing = Parsed(schema.no_rows(), np.zeros(0, np.int32), Rejections.of([], []), 0)
+        return TableHistory(name, stream, schema, nothing, lambda _row: b"")
     parsed = [chunk.parsed(schema) for chunk in held]
     rejected = [
         (chunk.first + int(part.rejections.rows[i]), part.rejections[i])

@@ -75,6 +75,9 @@ def run(
         aside.print(word)
     if opened.begins_at:
         aside.print(f"going on at input {opened.begins_at:,}: those before it were decided")
+    if opened.total == 0:
+        further = "further " if opened.begins_at else ""
+        aside.print(f"the sources hold no {further}events")
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
     LiveView.summary(console, use_case.name, opened.meters, place)

@@ -29,18 +29,20 @@ def read(source: str | Path | BinaryIO) -> Iterator[Chunk]:
         path = isinstance(source, str | Path)
         # Not mapped into memory: a file that is cut short under a map ends the process.
         stream = pa.OSFile(str(source)) if path else pa.PythonFile(source, mode="r")
-        yield from chunks_of(checked(batch) for batch in _batches(stream))
+        is_file = stream.read(len(_MAGIC)) == _MAGIC
+        stream.seek(0)
+        opened = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
+        yield from chunks_of(opened.schema, (checked(batch) for batch in _batches(opened)))
 
 
-def _batches(stream: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-    is_file = stream.read(len(_MAGIC)) == _MAGIC
-    stream.seek(0)
-    if not is_file:
-        yield from pa.ipc.open_stream(stream)
+def _batches(
+    opened: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader,
+) -> Iterator[pa.RecordBatch]:
+    if isinstance(opened, pa.ipc.RecordBatchStreamReader):
+        yield from opened
         return
-    file = pa.ipc.open_file(stream)
-    for place in range(file.num_record_batches):
-        yield file.get_batch(place)
+    for place in range(opened.num_record_batches):
+        yield opened.get_batch(place)
 
 
 def writer(path: str | Path, schema: pa.Schema) -> TableWriter:

@@ -96,14 +96,19 @@ def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     return Chunk(first, rows, batch, np.arange(rows, dtype=np.int32))
 
 
-def chunks_of(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    """Batches as chunks of at most `CHUNK_ROWS` rows."""
+def chunks_of(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
+    """Batches of `schema` as chunks of at most `CHUNK_ROWS` rows.
+
+    Where there are no rows, one chunk without any says what the columns are.
+    """
     first = 0
     for batch in batches:
         for start in range(0, batch.num_rows, CHUNK_ROWS):
             part = batch.slice(start, CHUNK_ROWS)
             yield whole(first, part)
             first += part.num_rows
+    if first == 0:
+        yield whole(0, pa.RecordBatch.from_pylist([], schema=schema))
 
 
 def checked(batch: pa.RecordBatch) -> pa.RecordBatch:

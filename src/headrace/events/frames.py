@@ -53,6 +53,6 @@ def read(frame: object) -> Iterator[Chunk]:
     """The rows of a frame, a chunk at a time; raises `DataError` as `as_reader` does."""
     reader = as_reader(frame)
     try:
-        yield from chunks_of(iter(reader))
+        yield from chunks_of(reader.schema, iter(reader))
     except pa.ArrowException as error:
         raise DataError(f"the {type(frame).__name__} broke off: {error}") from error

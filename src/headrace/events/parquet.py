@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.events.chunks import CHUNK_ROWS, Chunk, TableWriter, checked, chunks_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
 
 
 def read(source: str | Path | BinaryIO, names: Sequence[str] | None = None) -> Iterator[Chunk]:
@@ -30,7 +29,8 @@ def read(source: str | Path | BinaryIO, names: Sequence[str] | None = None) -> I
         there = file.schema_arrow.names
         wanted = there if names is None else [name for name in there if name in set(names)]
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted)
-        yield from chunks_of(checked(batch) for batch in batches)
+        schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
+        yield from chunks_of(schema, (checked(batch) for batch in batches))
 
 
 def writer(path: str | Path, schema: pa.Schema) -> TableWriter:

@@ -19,6 +19,7 @@ from headrace.core.columns import Kind
 from headrace.core.errors import DataError
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role
+from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
@@ -36,10 +37,9 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Feature
-    from headrace.journal.batch import JournalBatch
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.artefact import Artefact
-    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.inputs import Inputs as GatheredInputs
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.policy.policy import Policy
@@ -81,7 +81,7 @@ class _Rows:
         self.decided = np.zeros(rows, dtype=bool)
 
     def judged(
-        self, inputs: Inputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
+        self, inputs: GatheredInputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
     ) -> None:
         """Note what became of the inputs of one batch."""
         plan = self.case.plan
@@ -216,7 +216,8 @@ def decide(
     served = ServedModel(model, case.plan.features) if model is not None else None
     lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
     rows = _Rows(case, intake.rows_of(case.plan.on))
-    parts: list[pa.Table] = []
+    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(len(case.plan.features)))
+    parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
     for inputs in intake.batches(0, _BATCH):
         batch = step(lane, inputs)
         rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
@@ -257,7 +258,7 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
             "position": pa.array(positions),
             "margin": pa.array(made.margin, mask=np.isnan(made.margin)),
             "score": pa.array(made.score, mask=np.isnan(made.score)),
-            "outcome": pa.array(outcomes[made.outcome]),
+            "outcome": pa.array(outcomes[made.outcome], pa.string()),
             "rule": pa.array([names[r] if r >= 0 else None for r in made.rule], pa.string()),
             "rules": pa.array(rules, pa.list_(pa.string())),
             "reasons": pa.array(reasons, reason_type),
