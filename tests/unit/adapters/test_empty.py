@@ -72,13 +72,24 @@ def nothing_of(table: pa.Table, path: Path) -> str:
     elif path.name == "header.csv":
         path.write_text(",".join(table.column_names) + "\n")
     else:
-        path.write_text("\n\n" if "blank" in path.name else "")
+        held = {"blank": "\n\n", "marked": "\ufeff"}.get(path.stem, "")
+        path.write_text(held, encoding="utf-8")
     return str(path)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["a.jsonl", "blank.jsonl", "a.csv", "blank.csv", "header.csv", "a.parquet", "a.arrow"],
+    [
+        "a.jsonl",
+        "blank.jsonl",
+        "marked.jsonl",
+        "a.csv",
+        "blank.csv",
+        "marked.csv",
+        "header.csv",
+        "a.parquet",
+        "a.arrow",
+    ],
 )
 def test_a_file_without_events_is_no_events(tmp_path: Path, name: str) -> None:
     (tmp_path / "rates").mkdir()
