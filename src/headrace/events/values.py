@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.columns import Kind, pack_letters, unpack_letters
 from headrace.events import countries, currencies
-from headrace.events.decimals import Refused, exact_units, is_number, nearest_units
+from headrace.events.decimals import Refused, exact_units, is_number, near_units, nearest_units
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 from headrace.events.times import (
@@ -263,6 +263,8 @@ def _read_decimal(field: Field, value: object, currency: str, reading: Reading) 
 def _read_units(value: object, digits: int) -> int:
     if isinstance(value, float):
         return nearest_units(value, digits, EXACT_LIMIT)
+    if isinstance(value, str):
+        return near_units(value, digits, EXACT_LIMIT)
     return exact_units(_number_text(value), digits, EXACT_LIMIT)
 
 
