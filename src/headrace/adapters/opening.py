@@ -64,7 +64,7 @@ def open_file(path: Path, stream: str, schema: Schema) -> HistoricSource:
 
 def open_frame(frame: object, stream: str, schema: Schema) -> TableHistory:
     """An Arrow, pandas or Polars frame as history."""
-    return _table(stream, stream, schema, frames.read(frame))
+    return _table(stream, stream, schema, frames.read(frame, schema))
 
 
 def _table(name: str, stream: str, schema: Schema, chunks: Iterable[Chunk]) -> TableHistory:

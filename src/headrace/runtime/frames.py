@@ -17,8 +17,10 @@ import pyarrow as pa
 from headrace.adapters.opening import open_frame
 from headrace.core.columns import Kind
 from headrace.core.errors import DataError
+from headrace.events.frames import read as frames_read
+from headrace.events.frames import table_of
 from headrace.events.reasons import Reason
-from headrace.events.schema import Role
+from headrace.events.schema import Role, Schema
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
@@ -48,6 +50,11 @@ if TYPE_CHECKING:
 Frames: TypeAlias = Any
 
 _BATCH = 16_384
+#: What columns of the answer are called; a feature of such a name is `feature_NAME`.
+_COLUMNS = {
+    *("id", "status", "reason", "field", "value", "expected"),
+    *("margin", "score", "outcome", "rule", "rules", "reasons"),
+}
 #: Nothing is kept across calls, so the key of the hashes of ids needs no secrecy.
 _KEY = (0, 0)
 
@@ -71,27 +78,29 @@ def _intake(case: UseCase, frames: Frames) -> HistoryIntake:
 class _Rows:
     """What became of each row of the decided stream's frame, in the frame's order."""
 
-    def __init__(self, case: UseCase, rows: int) -> None:
+    def __init__(self, case: UseCase, frames: Mapping[str, Any]) -> None:
         self.case = case
         self.rank = [stream.name for stream in case.plan.streams].index(case.plan.on)
-        self.ids = np.full(rows, None, dtype=object)
+        self.ids = _ids(case, frames[case.plan.on])
+        rows = len(self.ids)
         self.verdict = np.full(rows, Verdict.QUARANTINED, dtype=np.uint8)
         self.reason = np.zeros(rows, dtype=np.uint16)
         self.features = np.full((len(case.plan.features), rows), np.nan)
         self.decided = np.zeros(rows, dtype=bool)
+        self.told: dict[int, tuple[str, str, str]] = {}
 
     def judged(
         self, inputs: GatheredInputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
     ) -> None:
         """Note what became of the inputs of one batch."""
-        plan = self.case.plan
         mine = np.flatnonzero(inputs.stream == self.rank)
         self.verdict[inputs.position[mine]] = verdicts[mine]
         self.reason[inputs.position[mine]] = reasons[mine]
-        typed = mine[inputs.row[mine] >= 0]
-        id_field = plan.stream(plan.on).schema.having(Role.ID)
-        if id_field is not None and len(typed):
-            self.ids[inputs.position[typed]] = inputs.batches[plan.on].text(id_field.name).strings()
+        refused = inputs.refused
+        for place, index in enumerate(refused.index.tolist()):
+            if inputs.stream[index] == self.rank:
+                why = (refused.fields[place], refused.values[place], refused.expected[place])
+                self.told[int(inputs.position[index])] = why
 
     def computed(self, positions: Int64s, values: Floats) -> None:
         """Note the features of the rows at `positions`."""
@@ -99,7 +108,7 @@ class _Rows:
         self.decided[positions] = True
 
     def columns(self, categories: Sequence[str]) -> dict[str, pa.Array]:
-        """Id, status, reason and features, as Arrow columns."""
+        """Id, status, what was wrong, and features, as Arrow columns."""
         names = np.array(["accepted", "duplicate", "quarantined"])
         texts = {int(reason): reason.text for reason in Reason}
         columns: dict[str, pa.Array] = {
@@ -107,9 +116,35 @@ class _Rows:
             "status": pa.array(names[self.verdict]),
             "reason": pa.array([texts.get(int(code)) for code in self.reason], pa.string()),
         }
+        none = (None, None, None)
+        told = [self.told.get(row, none) for row in range(len(self.ids))]
+        for place, name in enumerate(("field", "value", "expected")):
+            columns[name] = pa.array([why[place] for why in told], pa.string())
         for number, feature in enumerate(self.case.plan.features):
-            columns[feature.name] = _feature_column(feature, self.features[number], categories)
+            name = f"feature_{feature.name}" if feature.name in _COLUMNS else feature.name
+            columns[name] = _feature_column(feature, self.features[number], categories)
         return columns
+
+
+def _ids(case: UseCase, table: pa.Table) -> NDArray[np.object_]:
+    """The id of every row of the decided stream's frame, where there is one to be read.
+
+    A row that is refused for another field is known by its id all the same.
+    """
+    ids = np.full(len(table), None, dtype=object)
+    schema = case.plan.stream(case.plan.on).schema
+    id_field = schema.having(Role.ID)
+    if id_field is not None and id_field.name in table.column_names:
+        for chunk in frames_read(table):
+            parsed = chunk.parsed(Schema(schema.name, (id_field,)))
+            ids[chunk.first + parsed.rows] = parsed.batch.text(id_field.name).strings()
+    return ids
+
+
+def _held(case: UseCase, frames: Frames) -> dict[str, pa.Table]:
+    """The frames by name, as tables that can be read more than once."""
+    given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {case.plan.on: frames}
+    return {name: frame if frame is None else table_of(frame) for name, frame in given.items()}
 
 
 def _feature_column(feature: Feature, values: Floats, categories: Sequence[str]) -> pa.Array:
@@ -142,15 +177,18 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
 
     Returns:
         An Arrow table with a row for each row of the decided stream's frame, in its order: `id`,
-        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), and the
-        features; null where missing, or where the event was not accepted.
+        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), `field`,
+        `value` and `expected` (what was wrong with it), and the features; null where missing, or
+        where the event was not accepted. A feature that is called as another column is
+        `feature_NAME`.
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
     """
-    intake = _intake(case, frames)
+    held = _held(case, frames)
+    intake = _intake(case, held)
     lane = Lane(case.definition(None), _KEY, LaneLimits(threads=threads))
-    rows = _Rows(case, intake.rows_of(case.plan.on))
+    rows = _Rows(case, held)
     categories: Sequence[str] = ()
     for inputs in intake.batches(0, _BATCH):
         first = lane.next_seq
@@ -212,10 +250,11 @@ def decide(
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
     """
-    intake = _intake(case, frames)
+    held = _held(case, frames)
+    intake = _intake(case, held)
     served = ServedModel(model, case.plan.features) if model is not None else None
     lane = Lane(case.definition(served, policy), _KEY, LaneLimits(threads=threads))
-    rows = _Rows(case, intake.rows_of(case.plan.on))
+    rows = _Rows(case, held)
     nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(len(case.plan.features)))
     parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
     for inputs in intake.batches(0, _BATCH):
