@@ -99,7 +99,9 @@ def _show(found: Backtest) -> None:
         console.print(moves)
     else:
         console.print("No event would have been decided otherwise.")
-    reasons = Table("strongest reason", "as it is", "changed", title="Why events were acted on")
+    reasons = Table(
+        "raised the score most", "as it is", "changed", title="Why events were acted on"
+    )
     for name in dict.fromkeys([*found.before.reasons, *found.after.reasons]):
         reasons.add_row(
             name,

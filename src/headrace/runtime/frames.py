@@ -245,7 +245,8 @@ def decide(
 
     Returns:
         What `compute` returns, with `margin`, `score`, `outcome`, `rule` (the first that matched),
-        `rules` (all), and `reasons` (feature and contribution, the strongest first).
+        `rules` (all), and `reasons` (features that raised the score, the most first, and by how
+        much each raised the margin).
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
