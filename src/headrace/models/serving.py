@@ -98,7 +98,7 @@ class ServedModel:
         return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
-        """What raised the margin most in the rows numbered `rows`; features by their place in the plan.
+        """What raised the margin most in the rows numbered `rows`; features by place in the plan.
 
         Returns:
             Feature (-1: none) and contribution to the margin, each `[count, len(rows)]`.
