@@ -45,7 +45,7 @@ _FORM = {
 app = App(name="quarantine", help="List, show and retry quarantined events.")
 
 
-@app.command(name="list")
+@app.command(name="list", usage="headrace quarantine list [OPTIONS] [USE_CASE]\n")
 def list_(
     use_case: str | None = None,
     /,
