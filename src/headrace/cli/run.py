@@ -12,6 +12,7 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import aside, console, stages
+from headrace.core.errors import DataError
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
@@ -56,6 +57,9 @@ def run(
     home
         The folder of journal, models, vault and keys.
     """
+    for path in sink:
+        if sink.count(path) > 1:
+            raise DataError(f"--sink {path} is named twice; expected a file for each")
     place = Home.at(home)
     use_case = load_case(case)
     compiled_once()

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from numba.core.event import install_timer
+
 from headrace.adapters.live import LiveLines
 from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
@@ -148,7 +150,8 @@ class LocalRun:
     def go(self) -> None:
         """Decide everything, close the lane, and bind its head in a checkpoint."""
         try:
-            self._run.over(self._batches())
+            with install_timer("numba:compile", self.meters.compiled):
+                self._run.over(self._batches())
         except BaseException:
             self.local.__exit__(*sys.exc_info())
             raise
