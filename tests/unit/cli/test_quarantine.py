@@ -123,12 +123,6 @@ def test_a_retry_says_why_it_is_refused_again(
         said(capsys, "retry", case, "--reason=late", f"--home={home}")
 
 
-def test_a_sink_is_named_once(home: str) -> None:
-    sinks = ("--sink=d.csv", "--sink=d.csv")
-    with pytest.raises(DataError, match="named twice"):
-        build()(("run", "case.py", "--source=in.jsonl", *sinks, f"--home={home}"))
-
-
 def test_a_home_without_a_journal_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no journal yet"):
         build()(("quarantine", "list", f"--home={tmp_path}"))

@@ -55,3 +55,11 @@ def test_help_names_arguments_and_shows_no_empty_default(
     assert max(map(len, lines)) <= 80
     entries = lines[lines.index("Parameters:") :] if "Parameters:" in lines else []
     assert not [line for line in entries if line.strip() and not line.startswith("  ")][1:]
+
+
+def test_a_sink_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "run case.py --source in.jsonl --sink d.csv --sink d.csv"
+    code, _, err = called(monkeypatch, capsys, line)
+    assert (code, err) == (1, "headrace: --sink d.csv is named twice; expected a file for each\n")
