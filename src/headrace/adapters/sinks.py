@@ -2,6 +2,7 @@
 
 A sink follows the journal: it gets what the journal has made durable, and when it is opened again
 it goes on where its file ends. What a crash kept from it is in the journal, and is written first.
+What the journal lost of what it had before (a tail that nothing vouches for) is moved aside.
 
 Columns are those of the definition, so they change with it. A line of JSON names its own. A table
 has the columns of all decisions in it, with nothing in those that a decision does not have: Parquet
@@ -19,18 +20,20 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from headrace.adapters.held_lines import held_lines
-from headrace.core.errors import DataError, NotFound
+from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
-from headrace.events import parquet
+from headrace.events import arrow_ipc, parquet
 from headrace.events.json_writer import OutColumn, Rendered, lines_of, list_texts, object_texts
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
-from headrace.journal.reader import find, stored_batches
+from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from headrace.adapters.held_lines import HeldLines
+    from headrace.events.chunks import TableWriter
     from headrace.journal.header import JournalHeader
 
 
@@ -41,24 +44,25 @@ class LineSink:
         path: Ends in .jsonl, .ndjson or .csv.
         journal: Folder of the journal that it follows.
         header: What the batches to come are recorded under.
+        next_seq: Where the journal ends. Lines of the file that it does not have are kept beside
+            it, in NAME.unvouched.
 
     Raises:
         DataError: When what stands in the file is not of this journal, or has no place for a
             column of the decisions to come.
     """
 
-    def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
+    def __init__(self, path: Path, journal: Path, header: JournalHeader, next_seq: int) -> None:
         self._header = header
         self._csv = path.suffix == ".csv"
-        held = held_lines(out_file(path), header.lane, as_csv=self._csv)
-        _check_reached(path, journal, held.last)
+        held = held_lines(out_file(path), header.lane, next_seq, as_csv=self._csv)
         self._columns = held.columns
         if self._csv:
             coming = decision_schema(journal, header, held.last + 1).names
             self._columns = held.columns or tuple(coming)
             _check_columns(path, self._columns, coming)
+        _move_aside(path, held)
         self._file = path.open("ab")
-        self._file.truncate(held.end)
         if self._csv and not held.columns:
             self._write_csv(pa.table({name: pa.array([], pa.string()) for name in self._columns}))
         for stored in stored_batches(journal, held.last + 1):
@@ -95,16 +99,16 @@ class LineSink:
         self._file.close()
 
 
-def _check_reached(path: Path, journal: Path, last: int) -> None:
-    """A file may not be ahead of the journal that it is a copy of."""
-    try:
-        if last >= 0:
-            find(journal, last)
-    except NotFound as error:
-        raise DataError(
-            f"{path} holds decisions up to input {last:,}, and the journal {journal} does not reach"
-            " that far: the file is of another journal; name another --sink"
-        ) from error
+def _move_aside(path: Path, held: HeldLines) -> None:
+    """Leave in a file the lines that the journal has, and keep other whole ones beside it."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        if held.end < held.whole:
+            file.seek(held.end)
+            with path.with_name(path.name + ".unvouched").open("ab") as aside:
+                aside.write(file.read(held.whole - held.end))
+        file.truncate(held.end)
 
 
 def _check_columns(path: Path, held: Sequence[str], coming: Sequence[str]) -> None:
@@ -165,23 +169,39 @@ def _flat(table: pa.Table) -> pa.Table:
     return table
 
 
-class ParquetSink:
-    """A Parquet file of all decisions of the journal, written whole when the run ends.
+class TableSink:
+    """A table file of all decisions of the journal, written whole when the run ends.
 
     Args:
-        path: Ends in .parquet.
+        path: Where it goes.
         journal: Folder of the journal that it follows.
         header: What the batches to come are recorded under.
+        next_seq: Where the journal ends.
+        writer: Of the file's format.
 
     Raises:
         DataError: When what stands in the file is not of this journal.
     """
 
-    def __init__(self, path: Path, journal: Path, header: JournalHeader) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        journal: Path,
+        header: JournalHeader,
+        next_seq: int,
+        writer: Callable[[Path, pa.Schema], TableWriter],
+    ) -> None:
+        self._path = out_file(path)
         self._journal = journal
         self._header = header
-        _check_reached(path, journal, _last_of_parquet(out_file(path), header.lane))
+        self._writer = writer
+        last = _last_of_table(path, header.lane)
+        if last >= next_seq:
+            raise DataError(
+                f"{path} holds decisions up to input {last:,}, and the journal {journal} ends"
+                f" before input {next_seq:,}: the file is of another journal, and would be"
+                " replaced. It was left as it is; name another --sink"
+            )
 
     def write(self, batches: Sequence[JournalBatch]) -> None:
         """Take decided batches: the journal has them, and they are read from there."""
@@ -189,11 +209,11 @@ class ParquetSink:
     def close(self) -> None:
         """Write the file beside its place, and move it there."""
         schema = decision_schema(self._journal, self._header)
-        with parquet.writer(self._path, schema) as writer:
+        with self._writer(self._path, schema) as target:
             for stored in stored_batches(self._journal):
                 if stored.link.decisions:
                     for batch in _under(decision_table(stored.batch(), stored.header), schema):
-                        writer.write(batch)
+                        target.write(batch)
 
 
 def _under(table: pa.Table, schema: pa.Schema) -> Sequence[pa.RecordBatch]:
@@ -208,16 +228,19 @@ def _under(table: pa.Table, schema: pa.Schema) -> Sequence[pa.RecordBatch]:
     return batches
 
 
-def _last_of_parquet(path: Path, lane: str) -> int:
-    """Sequence number of the last decision of a Parquet file; -1 where there is none.
+def _last_of_table(path: Path, lane: str) -> int:
+    """Sequence number of the last decision of a table file; -1 where there is none.
 
     Raises:
         DataError: When it holds anything but decisions of that lane.
     """
     if not path.exists() or path.stat().st_size == 0:
         return -1
+    names = ["decision_id", "seq"]
     try:
-        held = pa.parquet.read_table(path, columns=["decision_id", "seq"])
+        with pa.OSFile(str(path)) as file:
+            form = pa.parquet.ParquetFile if path.suffix == ".parquet" else pa.ipc.open_file
+            held = _last_rows(form(file)).select(names)
         last = pa.compute.max(held["seq"]).as_py()
         ours = last is None or f"{lane}/{last}" in held["decision_id"].to_pylist()[-1:]
     except (pa.ArrowException, KeyError, OSError) as error:
@@ -233,15 +256,30 @@ def _last_of_parquet(path: Path, lane: str) -> int:
     return -1 if last is None else int(last)
 
 
-def open_sink(path: Path, journal: Path, header: JournalHeader) -> LineSink | ParquetSink:
-    """The sink of a file, by its ending.
+def _last_rows(opened: pa.parquet.ParquetFile | pa.ipc.RecordBatchFileReader) -> pa.Table:
+    """The last part of a table file, with its columns if there are no rows."""
+    if isinstance(opened, pa.parquet.ParquetFile):
+        groups = opened.num_row_groups
+        nothing = opened.schema_arrow.empty_table()
+        return opened.read_row_group(groups - 1) if groups else nothing
+    batches = opened.num_record_batches
+    parts = [opened.get_batch(batches - 1)] if batches else []
+    return pa.Table.from_batches(parts, opened.schema)
+
+
+def open_sink(
+    path: Path, journal: Path, header: JournalHeader, next_seq: int
+) -> LineSink | TableSink:
+    """The sink of a file, by its ending; see `LineSink`.
 
     Raises:
         DataError: The ending is of no known format, the folder is not there, or what stands in the
             file is not of this journal.
     """
     if path.suffix in (".jsonl", ".ndjson", ".csv"):
-        return LineSink(path, journal, header)
+        return LineSink(path, journal, header, next_seq)
     if path.suffix == ".parquet":
-        return ParquetSink(path, journal, header)
-    raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv or .parquet")
+        return TableSink(path, journal, header, next_seq, parquet.writer)
+    if path.suffix in (".arrow", ".feather"):
+        return TableSink(path, journal, header, next_seq, arrow_ipc.writer)
+    raise DataError(f"--sink {path}: expected a name that ends in .jsonl, .csv, .parquet or .arrow")

@@ -28,7 +28,7 @@ from headrace.runtime.training import train_on_files
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.adapters.sinks import LineSink, TableSink
     from headrace.lifecycle.training import Trained
     from headrace.runtime.demo import Evidence, Judged
     from headrace.runtime.local_lane import LocalLane
@@ -177,8 +177,8 @@ def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]
     return meters
 
 
-def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
-    return open_sink(path, local.journal.folder, local.header)
+def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
+    return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

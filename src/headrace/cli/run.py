@@ -19,7 +19,7 @@ from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 
 if TYPE_CHECKING:
-    from headrace.adapters.sinks import LineSink, ParquetSink
+    from headrace.adapters.sinks import LineSink, TableSink
     from headrace.runtime.local_lane import LocalLane
 
 
@@ -87,5 +87,5 @@ def run(
     LiveView.summary(console, use_case.name, opened.meters, place)
 
 
-def _sink(path: Path, local: LocalLane) -> LineSink | ParquetSink:
-    return open_sink(path, local.journal.folder, local.header)
+def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
+    return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import headrace as hr
@@ -50,9 +51,20 @@ def payments(folder: Path, first: int, count: int, card: str = "c") -> str:
     return str(path)
 
 
+def read_arrow(path: Path) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.ipc.open_file(path).read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
 def run(use_case: UseCase, home: Path, source: str, *sinks: Path) -> None:
     makers = [
-        partial(lambda path, local: open_sink(path, local.journal.folder, local.header), path)
+        partial(
+            lambda path, local: open_sink(
+                path, local.journal.folder, local.header, local.journal.next_seq
+            ),
+            path,
+        )
         for path in sinks
     ]
     settings = RunSettings(lane=LaneSettings(durability="os"))
@@ -94,12 +106,15 @@ def test_a_csv_file_leaves_empty_what_a_new_definition_lacks(tmp_path: Path) -> 
     ]
 
 
-def test_a_parquet_file_has_the_columns_of_all_definitions(tmp_path: Path) -> None:
-    home, sink = tmp_path / "home", tmp_path / "d.parquet"
+@pytest.mark.parametrize(
+    ("name", "read"), [("d.parquet", pl.read_parquet), ("d.arrow", read_arrow)]
+)
+def test_a_table_has_the_columns_of_all_definitions(tmp_path: Path, name: str, read: Any) -> None:
+    home, sink = tmp_path / "home", tmp_path / name
     run(case(), home, payments(tmp_path, 0, 2), sink)
     run(case("w"), home, payments(tmp_path, 2, 1), sink)
     run(case("sum_1d"), home, payments(tmp_path, 3, 1), sink)
-    told = pl.read_parquet(sink)
+    told = read(sink)
     assert told["w"].to_list() == [None, None, 3.0, None]
     assert told["sum_1d"].to_list() == [None, None, None, 4.0]
     assert told["count_5m"].to_list() == [1.0, 2.0, 3.0, 4.0]
@@ -116,8 +131,24 @@ def test_a_file_that_was_cut_off_anywhere_is_made_whole(tmp_path: Path, name: st
     header = next(stored_batches(journal)).header
     for cut in range(len(whole)):
         sink.write_bytes(whole[:cut])
-        open_sink(sink, journal, header).close()
+        open_sink(sink, journal, header, 3).close()
         assert sink.read_bytes() == whole, cut
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.jsonl"])
+def test_lines_that_the_journal_does_not_have_are_kept_beside(tmp_path: Path, name: str) -> None:
+    home, sink = tmp_path / "home", tmp_path / name
+    run(case(), home, payments(tmp_path, 0, 3, card="a\\nb"), sink)
+    whole = sink.read_bytes()
+    journal = Home(home).journal("sunk")
+    header = next(stored_batches(journal)).header
+    open_sink(sink, journal, header, 1).close()
+    assert sink.read_bytes() == whole
+    aside = sink.with_name(f"{name}.unvouched").read_bytes()
+    assert whole.endswith(aside)
+    assert aside.count(b"sunk/0/") == 2
+    open_sink(sink, journal, header, 0).close()
+    assert sink.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -126,13 +157,12 @@ def test_a_file_that_was_cut_off_anywhere_is_made_whole(tmp_path: Path, name: st
         ("d.csv", b"hello"),
         ("d.csv", b"hello\n"),
         ("d.csv", b'"decision_id","seq","outcome"\n"other/0/1",1,"approve"\n'),
-        ("d.csv", b'"decision_id","seq","outcome"\n"sunk/0/7",7,"approve"\n'),
         ("d.csv", b'"decision_id","seq","outcome"\n"sunk/0/1"\n'),
         ("d.jsonl", b"hello"),
         ("d.jsonl", b'{"seq": 1}\n'),
-        ("d.jsonl", b'{"decision_id":"sunk/0/7","seq":7}\n'),
         ("d.jsonl", b'{"decision_id":"sunk/0/1","seq":1}\nhello\n'),
         ("d.parquet", b"hello"),
+        ("d.arrow", b"hello"),
     ],
 )
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, name: str, held: bytes) -> None:
