@@ -32,7 +32,8 @@ def read(source: str | Path | BinaryIO) -> Iterator[Chunk]:
         is_file = stream.read(len(_MAGIC)) == _MAGIC
         stream.seek(0)
         opened = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
-        yield from chunks_of(opened.schema, (checked(batch) for batch in _batches(opened)))
+        batches = (checked(batch) for batch in _batches(opened))
+        yield from chunks_of(batches, schema=opened.schema)
 
 
 def _batches(

@@ -96,10 +96,12 @@ def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     return Chunk(first, rows, batch, np.arange(rows, dtype=np.int32))
 
 
-def chunks_of(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    """Batches of `schema` as chunks of at most `CHUNK_ROWS` rows.
+def chunks_of(
+    batches: Iterator[pa.RecordBatch], *, schema: pa.Schema | None = None
+) -> Iterator[Chunk]:
+    """Batches as chunks of at most `CHUNK_ROWS` rows.
 
-    Where there are no rows, one chunk without any says what the columns are.
+    Where there are no rows, one chunk without any says what the columns are, if `schema` does.
     """
     first = 0
     for batch in batches:
@@ -107,7 +109,7 @@ def chunks_of(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[
             part = batch.slice(start, CHUNK_ROWS)
             yield whole(first, part)
             first += part.num_rows
-    if first == 0:
+    if first == 0 and schema is not None:
         yield whole(0, pa.RecordBatch.from_pylist([], schema=schema))
 
 

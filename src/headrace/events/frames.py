@@ -89,6 +89,6 @@ def read(frame: object, schema: Schema | None = None) -> Iterator[Chunk]:
         if field.kind is Kind.TIME and place >= 0:
             _check_zone(field.name, reader.schema.field(place).type)
     try:
-        yield from chunks_of(reader.schema, iter(reader))
+        yield from chunks_of(iter(reader), schema=reader.schema)
     except pa.ArrowException as error:
         raise DataError(f"the {type(frame).__name__} broke off: {error}") from error

@@ -30,7 +30,7 @@ def read(source: str | Path | BinaryIO, names: Sequence[str] | None = None) -> I
         wanted = there if names is None else [name for name in there if name in set(names)]
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted)
         schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
-        yield from chunks_of(schema, (checked(batch) for batch in batches))
+        yield from chunks_of((checked(batch) for batch in batches), schema=schema)
 
 
 def writer(path: str | Path, schema: pa.Schema) -> TableWriter:

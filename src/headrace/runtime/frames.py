@@ -50,11 +50,8 @@ if TYPE_CHECKING:
 Frames: TypeAlias = Any
 
 _BATCH = 16_384
-#: What columns of the answer are called; a feature of such a name is `feature_NAME`.
-_COLUMNS = {
-    *("id", "status", "reason", "field", "value", "expected"),
-    *("margin", "score", "outcome", "rule", "rules", "reasons"),
-}
+#: What was wrong with a row: as quarantine says it of an event.
+_REFUSED = pa.struct([(name, pa.string()) for name in ("field", "value", "expected")])
 #: Nothing is kept across calls, so the key of the hashes of ids needs no secrecy.
 _KEY = (0, 0)
 
@@ -87,7 +84,7 @@ class _Rows:
         self.reason = np.zeros(rows, dtype=np.uint16)
         self.features = np.full((len(case.plan.features), rows), np.nan)
         self.decided = np.zeros(rows, dtype=bool)
-        self.told: dict[int, tuple[str, str, str]] = {}
+        self.told: dict[int, dict[str, str]] = {}
 
     def judged(
         self, inputs: GatheredInputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
@@ -99,8 +96,11 @@ class _Rows:
         refused = inputs.refused
         for place, index in enumerate(refused.index.tolist()):
             if inputs.stream[index] == self.rank:
-                why = (refused.fields[place], refused.values[place], refused.expected[place])
-                self.told[int(inputs.position[index])] = why
+                self.told[int(inputs.position[index])] = {
+                    "field": refused.fields[place],
+                    "value": refused.values[place],
+                    "expected": refused.expected[place],
+                }
 
     def computed(self, positions: Int64s, values: Floats) -> None:
         """Note the features of the rows at `positions`."""
@@ -116,13 +116,11 @@ class _Rows:
             "status": pa.array(names[self.verdict]),
             "reason": pa.array([texts.get(int(code)) for code in self.reason], pa.string()),
         }
-        none = (None, None, None)
-        told = [self.told.get(row, none) for row in range(len(self.ids))]
-        for place, name in enumerate(("field", "value", "expected")):
-            columns[name] = pa.array([why[place] for why in told], pa.string())
+        columns["refused"] = pa.array(
+            [self.told.get(row) for row in range(len(self.ids))], _REFUSED
+        )
         for number, feature in enumerate(self.case.plan.features):
-            name = f"feature_{feature.name}" if feature.name in _COLUMNS else feature.name
-            columns[name] = _feature_column(feature, self.features[number], categories)
+            columns[feature.name] = _feature_column(feature, self.features[number], categories)
         return columns
 
 
@@ -177,10 +175,9 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
 
     Returns:
         An Arrow table with a row for each row of the decided stream's frame, in its order: `id`,
-        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), `field`,
-        `value` and `expected` (what was wrong with it), and the features; null where missing, or
-        where the event was not accepted. A feature that is called as another column is
-        `feature_NAME`.
+        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), `refused`
+        (the field that could not be read, its value, and what was expected), and the features; null
+        where missing, or where the event was not accepted.
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
