@@ -21,6 +21,8 @@ def page() -> str:
         sys.argv = called
     # usage is shown, not run, and the site has a table of contents of its own
     made = made.replace("```console", "```text").replace("# headrace\n", "# Commands\n", 1)
+    # a usage of the command's own is put after its name once more
+    made = re.sub(r"^headrace (.+) \1 ", r"headrace \1 ", made, flags=re.MULTILINE)
     return re.sub(r"## Table of Contents\n.*?\n(?=\*\*Commands\*\*)", "", made, flags=re.DOTALL)
 
 

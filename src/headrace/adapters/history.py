@@ -16,6 +16,7 @@ from headrace.adapters.line_kernels import gather_lines, line_starts
 from headrace.adapters.stored import Stored
 from headrace.core.columns import Fixed
 from headrace.core.errors import DataError, invariant
+from headrace.events.json_lines import BYTE_ORDER_MARK
 from headrace.events.order import known_times
 from headrace.events.schema import Role, Schema
 
@@ -198,10 +199,10 @@ def _mapped(path: Path) -> Bytes:
 
 
 def _lines(data: Bytes) -> tuple[Int64s, Int64s]:
-    """Where every line that is not blank starts and ends."""
+    """Where every line that is not blank starts and ends; a byte order mark is of no line."""
     starts: list[Int64s] = []
     ends: list[Int64s] = []
-    begin = 0
+    begin = len(BYTE_ORDER_MARK) if data[:3].tobytes() == BYTE_ORDER_MARK else 0
     while begin < len(data):
         end = min(begin + _CHUNK, len(data))
         while end < len(data) and data[end - 1] != ord("\n"):

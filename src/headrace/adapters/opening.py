@@ -61,7 +61,7 @@ def open_file(path: Path, stream: str, schema: Schema) -> HistoricSource:
 
 def open_frame(frame: object, stream: str, schema: Schema) -> TableHistory:
     """An Arrow, pandas or Polars frame as history."""
-    return TableHistory(stream, stream, schema, _FrameTable(tuple(frames.read(frame))))
+    return TableHistory(stream, stream, schema, _FrameTable(tuple(frames.read(frame, schema))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _FrameTable:
 
     def chunks(self, _names: Collection[str] | None, first: int) -> Iterator[Chunk]:
         """See `headrace.adapters.tables.Table`."""
-        return (chunk for chunk in self.held if chunk.first + chunk.received > first)
+        return (chunk for chunk in self.held if chunk.first + max(chunk.received, 1) > first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, Parameter
 
 from headrace import __version__
+from headrace.cli.usage import HelpLines, shown_default, wrong_call
 
 #: Subcommand, the function behind it, and what it is for.
 COMMANDS = {
@@ -26,6 +27,13 @@ COMMANDS = {
     "compile": ("compile:compile_kernels", "Compile the kernels now, once."),
 }
 
+#: How commands are called whose argument may be left out.
+USAGES = {
+    "verify": "[OPTIONS] [USE_CASE]",
+    "replay": "[OPTIONS] [USE_CASE]",
+    "erase": "[OPTIONS] [SURROGATE]",
+}
+
 
 def build() -> App:
     """The command with its subcommands, none of them loaded yet."""
@@ -35,10 +43,12 @@ def build() -> App:
         help="Streams of financial events become decisions that are fast, explained and provable.",
         result_action="return_value",
         help_format="plaintext",
-        help_formatter="plain",
+        help_formatter=HelpLines(),
+        default_parameter=Parameter(show_default=shown_default),
     )
     for name, (place, purpose) in COMMANDS.items():
-        app.command(f"headrace.cli.{place}", name=name, help=purpose)
+        more = {"usage": f"headrace {name} {USAGES[name]}\n"} if name in USAGES else {}
+        app.command(f"headrace.cli.{place}", name=name, help=purpose, **more)
     return app
 
 
@@ -47,7 +57,10 @@ def main() -> None:
     from headrace.core.errors import HeadraceError  # noqa: PLC0415 - `--help` needs none of it
 
     try:
-        code = build()(sys.argv[1:])
+        code = build()(sys.argv[1:], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.stderr.write(f"{wrong_call(error)}\n")
+        sys.exit(2)
     except HeadraceError as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)

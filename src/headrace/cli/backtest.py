@@ -10,6 +10,7 @@ from rich.table import Table
 
 from headrace.cli.terminal import aside, console, stages
 from headrace.core.errors import DefinitionError
+from headrace.core.out_files import out_file
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.pipeline.lane import Lane
 from headrace.runtime.backtesting import backtest_report, history_of
@@ -53,6 +54,8 @@ def backtest(
     """
     if policy is None and model is None:
         raise DefinitionError("nothing is changed", fix="name --policy FILE.py or --model ID")
+    if report is not None:
+        out_file(report)
     place = Home.at(home)
     use_case = load_case(case)
     served = model_of(use_case, place)
@@ -96,7 +99,9 @@ def _show(found: Backtest) -> None:
         console.print(moves)
     else:
         console.print("No event would have been decided otherwise.")
-    reasons = Table("strongest reason", "as it is", "changed", title="Why events were acted on")
+    reasons = Table(
+        "raised the score most", "as it is", "changed", title="Why events were acted on"
+    )
     for name in dict.fromkeys([*found.before.reasons, *found.after.reasons]):
         reasons.add_row(
             name,

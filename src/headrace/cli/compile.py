@@ -25,6 +25,7 @@ def compiled_once(*, again: bool = False) -> Compilation | None:
         return None
     with progress("compiling kernels, once", len(PARTS)) as done:
         found = compile_all(done)
+    aside.print(f"compiled the kernels in {found.seconds:.0f} s, once for this version")
     if found.folder is None:
         aside.print(NO_CACHE, highlight=False, soft_wrap=True)
     return found

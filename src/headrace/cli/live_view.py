@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from headrace.runtime.meters import Meters
 
 _REFRESH_SECONDS = 0.25
+#: From so many seconds of compiling on, the latencies of a run are told with a word on it.
+_WORTH_TELLING = 0.1
 
 
 class LiveView:
@@ -83,6 +85,11 @@ class LiveView:
                 f"{meters.decisions:,} decisions ({_counts(meters.outcomes)}),"
                 f" {meters.rate():,.0f} a second;"
                 f" read to durable p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+            )
+        if meters.compiling_seconds > _WORTH_TELLING:
+            console.print(
+                f"in {meters.compiling_seconds:.1f} s of that, kernels were compiled that this use"
+                " case is the first to need; the next run has them"
             )
         if meters.reasons:
             console.print(f"quarantined: {_counts(meters.reasons)}; headrace quarantine list")

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.table import Table
+from rich.text import Text
 
 from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError, NotFound
+from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
 from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LocalLane
 from headrace.runtime.models import model_of
-from headrace.runtime.quarantine import SOURCE, quarantined, raw_bytes
+from headrace.runtime.quarantine import SOURCE, quarantined, quarantined_in, raw_bytes
 from headrace.runtime.quarantine import retry as retry_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.runtime.quarantine import QuarantinedInput
+
+#: The columns of csv and json, and which attribute of an item each shows.
+_FORM = {
+    "input": "seq",
+    "stream": "stream",
+    "source": "source",
+    "position": "position",
+    "received": "received_ns",
+    "reason": "reason",
+    "field": "field",
+    "value": "value",
+    "expected": "expected",
+    "back_as": "retried_as",
+}
 
 app = App(name="quarantine", help="List, show and retry quarantined events.")
 
 
-@app.command(name="list")
+@app.command(name="list", usage="headrace quarantine list [OPTIONS] [USE_CASE]\n")
 def list_(
     use_case: str | None = None,
     /,
     *,
     reason: str | None = None,
+    form: Literal["table", "csv", "json"] = "table",
     rows: int = 50,
     home: Path | None = None,
 ) -> None:
@@ -43,26 +63,80 @@ def list_(
         Whose journal; the home's only one when left out.
     reason
         Only those of this reason, such as late.
+    form
+        How the list is printed; csv and json have all of it.
     rows
-        The most that are listed.
+        The most that a table shows.
     home
         The folder of journal, models, vault and keys.
     """
+    if rows < 1:
+        raise DataError(f"--rows {rows}: expected 1 or more")
     place = Home.at(home)
+    wanted = _reason(reason)
     found = quarantined(_journal(place, use_case))
-    chosen = [item for item in found if reason is None or item.reason == reason]
-    if not chosen:
-        console.print("nothing is in quarantine" if not found else f"nothing for reason {reason!r}")
+    chosen = [item for item in found if wanted is None or item.reason == wanted]
+    if form != "table":
+        _write(chosen, form)
+    elif chosen:
+        console.print(_table(chosen[:rows]))
+        if len(chosen) > rows:
+            console.print(f"{rows} of {len(chosen):,}; more with --rows, all with --form csv")
+    elif found:
+        there = ", ".join(dict.fromkeys(item.reason for item in found))
+        console.print(f"nothing is in quarantine for reason {wanted!r}; what is there is {there}")
+    else:
+        console.print("nothing is in quarantine")
+
+
+def _table(items: Sequence[QuarantinedInput]) -> Table:
+    """A table that can be read in 80 columns: values are text, whatever stands in them."""
+    table = Table()
+    for name in ("input", "stream", "reason"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what was wrong", overflow="fold")
+    back = any(item.retried_as is not None for item in items)
+    if back:
+        table.add_column("back as", no_wrap=True)
+    for item in items:
+        cells = [str(item.seq), item.stream, item.reason, _wrong(item)]
+        if back:
+            cells.append("" if item.retried_as is None else str(item.retried_as))
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _wrong(item: QuarantinedInput) -> str:
+    """The field, its value and what was expected, as far as they are known."""
+    told = f"{item.field} is {item.value}" if item.field else ""
+    expected = f"expected {item.expected}" if item.expected else ""
+    return "; ".join(part for part in (told, expected) if part)
+
+
+def _write(items: Sequence[QuarantinedInput], form: Literal["csv", "json"]) -> None:
+    """Every item with all that is known of it, to stdout."""
+    rows = [
+        {
+            name: _time(item) if name == "received" else getattr(item, of)
+            for name, of in _FORM.items()
+        }
+        for item in items
+    ]
+    if form == "json":
+        import msgspec  # noqa: PLC0415 - needed for this form alone
+
+        for row in rows:
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
         return
-    table = Table("input", "stream", "reason", "field", "value", "expected", "back as")
-    for item in chosen[:rows]:
-        back = "" if item.retried_as is None else f"{item.retried_as:,}"
-        table.add_row(
-            str(item.seq), item.stream, item.reason, item.field, item.value, item.expected, back
-        )
-    console.print(table)
-    if len(chosen) > rows:
-        console.print(f"{rows} of {len(chosen):,}; more with --rows")
+    import csv  # noqa: PLC0415 - needed for this form alone
+
+    writer = csv.DictWriter(sys.stdout, _FORM, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _time(item: QuarantinedInput) -> str:
+    return dt.datetime.fromtimestamp(item.received_ns / 1e9, tz=dt.UTC).isoformat()
 
 
 @app.command
@@ -89,19 +163,22 @@ def show(
     """
     place = Home.at(home)
     item = _one(quarantined(_journal(place, use_case)), seq)
-    received = dt.datetime.fromtimestamp(item.received_ns / 1e9, tz=dt.UTC).isoformat()
-    console.print(f"input {item.seq} of stream {item.stream}: {item.reason}")
-    console.print(f"  from {item.source}, event {item.position:,}, received {received}")
+    lines = [
+        f"input {item.seq} of stream {item.stream}: {item.reason}",
+        f"  from {item.source}, event {item.position:,}, received {_time(item)}",
+    ]
     if item.field:
-        console.print(f"  field {item.field}: {item.value}")
+        lines.append(f"  field {item.field}: {item.value}")
     if item.expected:
-        console.print(f"  expected: {item.expected}")
+        lines.append(f"  expected: {item.expected}")
     if item.retried_as is not None:
-        console.print(f"  accepted on retry, as input {item.retried_as:,}")
+        lines.append(f"  accepted on retry, as input {item.retried_as}")
     if item.reference:
-        console.print(f"  {item.length:,} bytes are sealed in the vault; --raw opens them")
+        lines.append(f"  {item.length:,} bytes are sealed in the vault; --raw opens them")
     if raw:
-        console.out(raw_bytes(place, item).decode("utf-8", "backslashreplace"))
+        lines.append(raw_bytes(place, item).decode("utf-8", "backslashreplace"))
+    for line in lines:
+        console.out(line, highlight=False)
 
 
 @app.command
@@ -128,14 +205,15 @@ def retry(
     """
     if not seq and reason is None:
         raise DataError("nothing to retry: name inputs with --seq, or a --reason")
+    wanted = _reason(reason)
     place = Home.at(home)
     use_case = load_case(case)
     found = quarantined(_journal(place, use_case.name))
     chosen = [_one(found, number) for number in seq] or [
-        item for item in found if item.reason == reason and item.retried_as is None
+        item for item in found if item.reason == wanted and item.retried_as is None
     ]
     if not chosen:
-        raise NotFound(f"nothing is in quarantine for reason {reason!r}")
+        raise NotFound(f"nothing is in quarantine for reason {wanted!r}")
     definition = use_case.definition(model_of(use_case, place))
     with (
         stages() as stage,
@@ -147,12 +225,35 @@ def retry(
         ) as local,
     ):
         made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq))
+        refused = [item for batch in made for item in quarantined_in(batch, local.header)]
     decided = sum(len(batch.decisions) for batch in made)
     back = sum(int((batch.inputs.kind == InputKind.BACKFILL).sum()) for batch in made)
+    doubled = len(chosen) - back - len(refused)
+    twice = f", {doubled} known already" if doubled else ""
     console.print(
-        f"{len(chosen)} retried: {back} accepted as backfills, {decided} decided,"
-        f" {len(chosen) - back} refused again"
+        f"{len(chosen)} retried: {back} accepted as backfills, {decided} decided{twice},"
+        f" {len(refused)} refused again"
     )
+    for item in refused:
+        why = _wrong(item)
+        told = f"  input {item.position}: {item.reason}" + (f"; {why}" if why else "")
+        console.print(Text(told), soft_wrap=True)
+
+
+def _reason(text: str | None) -> str | None:
+    """A reason as it is recorded; `wrong-type` is `wrong type`.
+
+    Raises:
+        DataError: There is no such reason.
+    """
+    if text is None:
+        return None
+    known = [reason.text for reason in Reason]
+    plain = text.lower().replace("-", " ").replace("_", " ")
+    if plain not in known:
+        names = ", ".join(name.replace(" ", "-") for name in known)
+        raise DataError(f"--reason {text}: there is no such reason; expected one of {names}")
+    return plain
 
 
 def _journal(home: Home, use_case: str | None) -> Path:
@@ -161,7 +262,9 @@ def _journal(home: Home, use_case: str | None) -> Path:
         return home.journal(known[0])
     if use_case in known:
         return home.journal(use_case)
-    raise NotFound(f"{home.folder} has the journals {', '.join(known) or 'none'}: name one")
+    if not known:
+        raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
+    raise NotFound(f"{home.folder} has the journals {', '.join(known)}: name one")
 
 
 def _one(items: list[QuarantinedInput], seq: int) -> QuarantinedInput:

@@ -12,6 +12,7 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import aside, console, stages
+from headrace.core.errors import DataError
 from headrace.definitions.describe import EVENTS_PER_KEY, KEYS, worst_case_bytes
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
@@ -57,6 +58,9 @@ def run(
     home
         The folder of journal, models, vault and keys.
     """
+    for path in sink:
+        if sink.count(path) > 1:
+            raise DataError(f"--sink {path} is named twice; expected a file for each")
     place = Home.at(home)
     use_case = load_case(case)
     aside.print(
@@ -85,6 +89,9 @@ def run(
         )
     if opened.begins_at:
         aside.print(f"going on at input {opened.begins_at:,}: those before it were decided")
+    if opened.total == 0:
+        further = "further " if opened.begins_at else ""
+        aside.print(f"the sources hold no {further}events")
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
     LiveView.summary(console, use_case.name, opened.meters, place)

@@ -29,6 +29,7 @@ RESULT_COLUMNS = frozenset(
         "policy",
         "reason",
         "reasons",
+        "refused",
         "received",
         "rule",
         "rules",

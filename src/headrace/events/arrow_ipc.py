@@ -32,18 +32,21 @@ def read(source: str | Path | BinaryIO, names: Collection[str] | None = None) ->
             stream = pa.OSFile(str(source))
         else:
             stream = source if isinstance(source, pa.NativeFile) else pa.PythonFile(source, "r")
-        yield from chunks_of(checked(_columns_of(batch, names)) for batch in _batches(stream))
+        is_file = stream.read(len(_MAGIC)) == _MAGIC
+        stream.seek(0)
+        opened = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
+        batches = (checked(_columns_of(batch, names)) for batch in _batches(opened))
+        yield from chunks_of(batches, schema=opened.schema)
 
 
-def _batches(stream: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-    is_file = stream.read(len(_MAGIC)) == _MAGIC
-    stream.seek(0)
-    if not is_file:
-        yield from pa.ipc.open_stream(stream)
+def _batches(
+    opened: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader,
+) -> Iterator[pa.RecordBatch]:
+    if isinstance(opened, pa.ipc.RecordBatchStreamReader):
+        yield from opened
         return
-    file = pa.ipc.open_file(stream)
-    for place in range(file.num_record_batches):
-        yield file.get_batch(place)
+    for place in range(opened.num_record_batches):
+        yield opened.get_batch(place)
 
 
 def _columns_of(batch: pa.RecordBatch, names: Collection[str] | None) -> pa.RecordBatch:

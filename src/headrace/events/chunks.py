@@ -116,13 +116,20 @@ def whole(first: int, batch: pa.RecordBatch) -> Chunk:
     return Chunk(first, rows, batch, np.arange(rows, dtype=np.int32))
 
 
-def chunks_of(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[Chunk]:
-    """Batches as chunks of at most `CHUNK_ROWS` rows, the first of them at row `first`."""
+def chunks_of(
+    batches: Iterable[pa.RecordBatch], first: int = 0, *, schema: pa.Schema | None = None
+) -> Iterator[Chunk]:
+    """Batches as chunks of at most `CHUNK_ROWS` rows, the first of them at row `first`.
+
+    Where there are no rows, one chunk without any says what the columns are, if `schema` does.
+    """
     for batch in batches:
         for start in range(0, batch.num_rows, CHUNK_ROWS):
             part = batch.slice(start, CHUNK_ROWS)
             yield whole(first, part)
             first += part.num_rows
+    if first == 0 and schema is not None:
+        yield whole(0, pa.RecordBatch.from_pylist([], schema=schema))
 
 
 def checked(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -32,18 +32,19 @@ def read(
 
     The first row names the columns. A field that is empty is missing, unless it is quoted (`""`),
     which is an empty text. A row with too many or too few fields is a broken one. Blank lines are
-    no rows. A path that ends in `.gz`, `.bz2` or `.zst` is decompressed. With `names`, only those
-    columns are given, where they are there.
+    no rows, and a file of nothing else has neither rows nor columns. A path that ends in `.gz`,
+    `.bz2` or `.zst` is decompressed. With `names`, only those columns are given, where they are
+    there.
 
     Raises:
-        DataError: When there is no header, or a row is longer than 4 MiB.
+        DataError: When a row is longer than 4 MiB, or the names of the columns are no UTF-8.
     """
     broken: list[Broken] = []
     with readable(source, "CSV"):
-        batches = iter(_open(source, delimiter, broken))
+        batches = _opened(source, delimiter, broken)
         header = next((batch for batch in batches if batch.num_rows), None)
         if header is None:
-            raise DataError("no header in the first row of the CSV; expected names of columns")
+            return
         columns = _named(_names(header), names)
         first = 0
         batch: pa.RecordBatch | None = header.slice(1)
@@ -53,8 +54,20 @@ def read(
                 first += chunk.received
                 yield chunk
             batch = next(batches, None)
-        if broken:
+        if broken or first == 0:
             yield _chunk(first, _as_bytes(header.slice(0, 0), columns), broken)
+
+
+def _opened(
+    source: str | Path | BinaryIO, delimiter: str, broken: list[Broken]
+) -> Iterator[pa.RecordBatch]:
+    """The batches of a CSV file, the header a row of the first; none where there is no line."""
+    try:
+        yield from _open(source, delimiter, broken)
+    except pa.ArrowInvalid as error:
+        # no line at all: Arrow has no other name for it
+        if "Empty CSV" not in str(error):
+            raise
 
 
 def _open(

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from headrace.core.columns import Kind
 from headrace.core.errors import DataError
 from headrace.events.chunks import Chunk, chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from headrace.events.schema import Schema
 
 
 def as_reader(frame: object) -> pa.RecordBatchReader:
@@ -53,10 +56,43 @@ def as_reader(frame: object) -> pa.RecordBatchReader:
     )
 
 
-def read(frame: object) -> Iterator[Chunk]:
-    """The rows of a frame, a chunk at a time; raises `DataError` as `as_reader` does."""
+def table_of(frame: object) -> pa.Table:
+    """A frame whole, as an Arrow table; raises `DataError` as `as_reader` does."""
     reader = as_reader(frame)
     try:
-        yield from chunks_of(iter(reader))
+        return reader.read_all()
+    except pa.ArrowException as error:
+        raise DataError(f"the {type(frame).__name__} broke off: {error}") from error
+
+
+def _check_zone(name: str, kind: pa.DataType) -> None:
+    if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
+        raise DataError(
+            f"column {name!r} holds times without a zone ({kind}); expected times whose zone is"
+            f" known, as timestamp[us, tz=UTC]: say which zone they are of, as by"
+            f" frame[{name!r}].dt.tz_localize('UTC') in pandas,"
+            f" pl.col({name!r}).dt.replace_time_zone('UTC') in Polars, or"
+            f" pyarrow.compute.assume_timezone(column, 'UTC')"
+        )
+
+
+def read(frame: object, schema: Schema | None = None) -> Iterator[Chunk]:
+    """The rows of a frame, a chunk at a time.
+
+    Args:
+        frame: Of any library that speaks Arrow.
+        schema: What its rows should be, where its columns of times are to be looked at first.
+
+    Raises:
+        DataError: As `as_reader` does, or when a column of times has no zone: not one of its rows
+            could be accepted.
+    """
+    reader = as_reader(frame)
+    for field in schema.fields if schema is not None else ():
+        place = reader.schema.get_field_index(field.name)
+        if field.kind is Kind.TIME and place >= 0:
+            _check_zone(field.name, reader.schema.field(place).type)
+    try:
+        yield from chunks_of(iter(reader), schema=reader.schema)
     except pa.ArrowException as error:
         raise DataError(f"the {type(frame).__name__} broke off: {error}") from error

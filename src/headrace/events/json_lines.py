@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from headrace.events.schema import Field, Schema
     from headrace.events.values import Value
 
+#: What some programs put before UTF-8; it may stand at the start of a file, and is no part of it.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 #: The most bytes of one chunk: positions in it must fit 31 bits.
 LONGEST_CHUNK = 2**31 - 2**20
 #: The most bytes that are kept of a line of which no end is in sight.
@@ -148,7 +151,7 @@ class WholeLines:
 
     def _unmarked(self, chunk: bytes) -> bytes:
         first, self._first = self._first, False
-        return chunk.removeprefix(b"\xef\xbb\xbf") if first else chunk
+        return chunk.removeprefix(BYTE_ORDER_MARK) if first else chunk
 
 
 def _without_return(line: Bytes) -> Bytes:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.events.chunks import CHUNK_ROWS, Chunk, TableWriter, checked, chunks_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-
-    import pyarrow as pa
 
 
 #: How much of a column of a row group is read at once.
@@ -42,7 +41,8 @@ def read(
         wanted = there if names is None else [name for name in there if name in names]
         groups, begin = _groups_from(file, first)
         batches = file.iter_batches(batch_size=CHUNK_ROWS, row_groups=groups, columns=wanted)
-        yield from chunks_of((checked(batch) for batch in batches), begin)
+        schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
+        yield from chunks_of((checked(batch) for batch in batches), begin, schema=schema)
 
 
 def _groups_from(file: pq.ParquetFile, first: int) -> tuple[list[int], int]:

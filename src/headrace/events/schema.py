@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from headrace.core.columns import Kind  # noqa: TC001 - a schema is decoded by its annotations
+from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.core.errors import DefinitionError, SourceLine
 
 #: Integers, exact decimals and money hold values up to this, either sign: what a JSON number
@@ -96,6 +96,15 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The names of the fields, in order."""
         return tuple(field.name for field in self.fields)
+
+    def no_rows(self) -> Batch:
+        """A batch of this schema without any row.
+
+        >>> Schema("Tick", (Field("n", Kind.INT),)).no_rows().fixed("n").values.dtype.name
+        'int64'
+        """
+        none = {kind: Text.of([]) if kind is Kind.TEXT else Fixed.of([]) for kind in Kind}
+        return Batch({field.name: none[field.kind] for field in self.fields}, 0)
 
     def canonical(self) -> bytes:
         """The schema as JSON with sorted keys: what its hash is taken of."""

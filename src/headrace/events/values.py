@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.columns import Kind, pack_letters, unpack_letters
 from headrace.events import countries, currencies
-from headrace.events.decimals import Refused, exact_units, is_number, nearest_units
+from headrace.events.decimals import Refused, exact_units, is_number, near_units, nearest_units
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 from headrace.events.times import (
@@ -136,7 +136,7 @@ def expected(field: Field, currency: str = "") -> str:
     >>> expected(Field("country", Kind.COUNTRY))
     'a country of ISO 3166-1, as DE'
     """
-    return _expected_kind(field, currency) + _expected_limits(field)
+    return _expected_kind(field, currency) + _expected_limits(field, currency)
 
 
 def _keep(
@@ -171,10 +171,15 @@ def _expected_kind(field: Field, currency: str) -> str:
     }[field.kind]
 
 
-def _expected_limits(field: Field) -> str:
+def _expected_limits(field: Field, currency: str) -> str:
+    code = field.currency or currency
+    within = ""
+    if field.kind is Kind.DECIMAL or (field.kind is Kind.MONEY and code):
+        digits = field.scale if field.kind is Kind.DECIMAL else money_digits(field, code)
+        within = f", within ±{Decimal(EXACT_LIMIT).scaleb(-digits):f}"
     least = "" if field.minimum is None else f", at least {_limit_text(field, field.minimum)}"
     most = "" if field.maximum is None else f", at most {_limit_text(field, field.maximum)}"
-    return least + most
+    return within + least + most
 
 
 def _limit_text(field: Field, limit: float) -> str:
@@ -263,6 +268,8 @@ def _read_decimal(field: Field, value: object, currency: str, reading: Reading) 
 def _read_units(value: object, digits: int) -> int:
     if isinstance(value, float):
         return nearest_units(value, digits, EXACT_LIMIT)
+    if isinstance(value, str):
+        return near_units(value, digits, EXACT_LIMIT)
     return exact_units(_number_text(value), digits, EXACT_LIMIT)
 
 

@@ -40,7 +40,7 @@ class Side:
         money: What they are worth, by outcome; empty where no feature is money.
         precision: Share of the mature events acted on that were labelled; NaN if there are none.
         recall: Share of the labelled mature events that were acted on; NaN if there are none.
-        reasons: How often each feature was the strongest reason of an event acted on.
+        reasons: How often each feature raised the score of an event acted on the most.
     """
 
     outcomes: tuple[str, ...]

@@ -203,8 +203,8 @@ def reason_bars(names: Sequence[str], values: ArrayLike, *, unit: str = "decisio
 
     return _drawn(
         "Reasons",
-        f"The most common reason is {shown[0]}. A reason code is the exact share of one "
-        "feature in a score; one that dominates all others deserves a look.",
+        f"The most common reason is {shown[0]}. A reason code is the exact amount by which "
+        "one feature raised a score; one that dominates all others deserves a look.",
         draw,
         size=(5.2, 0.9 + 0.27 * max(len(shown), 5)),
     )

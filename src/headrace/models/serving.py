@@ -106,7 +106,7 @@ class ServedModel:
         return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
-        """The strongest reasons of the rows numbered `rows`: places among the plan's features.
+        """What raised the margin most in the rows numbered `rows`; features by place in the plan.
 
         Returns:
             Feature (-1: none) and contribution to the margin, each `[count, len(rows)]`.

@@ -44,8 +44,9 @@ class UseCase:
         model: What scores; None decides by rules alone.
         policy: What makes an outcome of score and features; None only scores.
         name: What the use case is called in journals and commands: small letters, digits, dashes.
-        reasons: How many reason codes a decision carries at most.
-        explain_all: Whether approvals carry reason codes too.
+        reasons: How many reason codes a decision carries at most: the features that raised its
+            score the most.
+        explain_all: Whether approvals carry reason codes too: what spoke against them.
 
     Raises:
         DefinitionError: With the line and the fix.

@@ -20,8 +20,11 @@ from headrace.core.columns import CATEGORICAL, Kind, category_text
 from headrace.core.errors import DataError, DefinitionError, NotFound
 from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
+from headrace.events.frames import read as frames_read
+from headrace.events.frames import table_of
 from headrace.events.reasons import Reason
-from headrace.events.schema import Role
+from headrace.events.schema import Role, Schema
+from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
@@ -42,10 +45,9 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Feature
-    from headrace.journal.batch import JournalBatch
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.serving import ServedModel
-    from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.inputs import Inputs as GatheredInputs
     from headrace.pipeline.lane import Definition
     from headrace.policy.policy import Policy
 
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 Frames: TypeAlias = Any
 
 _BATCH = 16_384
+#: What was wrong with a row: as quarantine says it of an event.
+_REFUSED = pa.struct([(name, pa.string()) for name in ("field", "value", "expected")])
 #: Nothing is kept across calls, so the key of the hashes of ids needs no secrecy.
 _KEY = (0, 0)
 
@@ -113,27 +117,32 @@ def _limits(threads: object) -> LaneLimits:
 class _Rows:
     """What became of each row of the decided stream's frame, in the frame's order."""
 
-    def __init__(self, case: UseCase, rows: int) -> None:
+    def __init__(self, case: UseCase, frames: Mapping[str, Any]) -> None:
         self.case = case
         self.rank = [stream.name for stream in case.plan.streams].index(case.plan.on)
-        self.ids = np.full(rows, None, dtype=object)
+        self.ids = _ids(case, frames[case.plan.on])
+        rows = len(self.ids)
         self.verdict = np.full(rows, Verdict.QUARANTINED, dtype=np.uint8)
         self.reason = np.zeros(rows, dtype=np.uint16)
         self.features = np.full((len(case.plan.features), rows), np.nan)
         self.decided = np.zeros(rows, dtype=bool)
+        self.told: dict[int, dict[str, str]] = {}
 
     def judged(
-        self, inputs: Inputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
+        self, inputs: GatheredInputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
     ) -> None:
         """Note what became of the inputs of one batch."""
-        plan = self.case.plan
         mine = np.flatnonzero(inputs.stream == self.rank)
         self.verdict[inputs.position[mine]] = verdicts[mine]
         self.reason[inputs.position[mine]] = reasons[mine]
-        typed = mine[inputs.row[mine] >= 0]
-        id_field = plan.stream(plan.on).schema.having(Role.ID)
-        if id_field is not None and len(typed):
-            self.ids[inputs.position[typed]] = inputs.batches[plan.on].text(id_field.name).strings()
+        refused = inputs.refused
+        for place, index in enumerate(refused.index.tolist()):
+            if inputs.stream[index] == self.rank:
+                self.told[int(inputs.position[index])] = {
+                    "field": refused.fields[place],
+                    "value": refused.values[place],
+                    "expected": refused.expected[place],
+                }
 
     def computed(self, positions: Int64s, values: Floats) -> None:
         """Note the features of the rows at `positions`."""
@@ -141,7 +150,7 @@ class _Rows:
         self.decided[positions] = True
 
     def columns(self, categories: Sequence[str]) -> dict[str, pa.Array]:
-        """Id, status, reason and features, as Arrow columns."""
+        """Id, status, what was wrong, and features, as Arrow columns."""
         names = np.array(["accepted", "duplicate", "quarantined"])
         texts = {int(reason): reason.text for reason in Reason}
         columns: dict[str, pa.Array] = {
@@ -149,9 +158,33 @@ class _Rows:
             "status": pa.array(names[self.verdict]),
             "reason": pa.array([texts.get(int(code)) for code in self.reason], pa.string()),
         }
+        columns["refused"] = pa.array(
+            [self.told.get(row) for row in range(len(self.ids))], _REFUSED
+        )
         for number, feature in enumerate(self.case.plan.features):
             columns[feature.name] = _feature_column(feature, self.features[number], categories)
         return columns
+
+
+def _ids(case: UseCase, table: pa.Table) -> NDArray[np.object_]:
+    """The id of every row of the decided stream's frame, where there is one to be read.
+
+    A row that is refused for another field is known by its id all the same.
+    """
+    ids = np.full(len(table), None, dtype=object)
+    schema = case.plan.stream(case.plan.on).schema
+    id_field = schema.having(Role.ID)
+    if id_field is not None and id_field.name in table.column_names:
+        for chunk in frames_read(table):
+            parsed = chunk.parsed(Schema(schema.name, (id_field,)))
+            ids[chunk.first + parsed.rows] = parsed.batch.text(id_field.name).strings()
+    return ids
+
+
+def _held(case: UseCase, frames: Frames) -> dict[str, pa.Table]:
+    """The frames by name, as tables that can be read more than once."""
+    given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {case.plan.on: frames}
+    return {name: frame if frame is None else table_of(frame) for name, frame in given.items()}
 
 
 def _feature_column(feature: Feature, values: Floats, categories: Sequence[str]) -> pa.Array:
@@ -185,15 +218,17 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
 
     Returns:
         An Arrow table with a row for each row of the decided stream's frame, in its order: `id`,
-        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), and the
-        features; null where missing, or where the event was not accepted.
+        `status` (accepted, duplicate, quarantined), `reason` (why it was quarantined), `refused`
+        (the field that could not be read, its value, and what was expected), and the features; null
+        where missing, or where the event was not accepted.
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
     """
-    intake = _intake(case, frames)
+    held = _held(case, frames)
+    intake = _intake(case, held)
     lane = Lane(case.definition(None), _KEY, _limits(threads))
-    rows = _Rows(case, intake.rows_of(case.plan.on))
+    rows = _Rows(case, held)
     categories: Sequence[str] = ()
     for inputs in intake.batches(0, _BATCH):
         first = lane.next_seq
@@ -255,17 +290,20 @@ def decide(
 
     Returns:
         What `compute` returns, with `margin`, `score`, `outcome`, `rule` (the first that matched),
-        `rules` (all), and `reasons` (feature and contribution, the strongest first).
+        `rules` (all), and `reasons` (features that raised the score, the most first, and by how
+        much each raised the margin).
 
     Raises:
         DataError: When a frame's columns cannot be those of its stream.
         NotFound: When the use case declares a model that is to be trained, and none is given.
     """
     served = _served(case, model)
-    intake = _intake(case, frames)
+    held = _held(case, frames)
+    intake = _intake(case, held)
     lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
-    rows = _Rows(case, intake.rows_of(case.plan.on))
-    parts: list[pa.Table] = []
+    rows = _Rows(case, held)
+    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(len(case.plan.features)))
+    parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
     for inputs in intake.batches(0, _BATCH):
         batch = step(lane, inputs)
         rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
@@ -328,7 +366,7 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
             "position": pa.array(positions),
             "margin": pa.array(made.margin, mask=np.isnan(made.margin)),
             "score": pa.array(made.score, mask=np.isnan(made.score)),
-            "outcome": pa.array(outcomes[made.outcome]),
+            "outcome": pa.array(outcomes[made.outcome], pa.string()),
             "rule": pa.array([names[r] if r >= 0 else None for r in made.rule], pa.string()),
             "rules": pa.array(rules, pa.list_(pa.string())),
             "reasons": pa.array(reasons, reason_type),

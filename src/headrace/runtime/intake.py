@@ -204,11 +204,6 @@ class HistoryIntake:
     def __len__(self) -> int:
         return len(self._order)
 
-    def rows_of(self, stream: str) -> int:
-        """How many rows the sources of one stream have."""
-        mine = [place for place, (_, source) in enumerate(self._sources) if source.stream == stream]
-        return int(np.isin(self._order.ranks, mine).sum())
-
     def batches(self, begin: int, size: int) -> Iterator[Inputs]:
         """Inputs from place `begin` of the known order on, `size` at a time.
 

@@ -7,7 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from numba.core.event import install_timer
+
 from headrace.adapters.live import LiveLines
+from headrace.core.out_files import out_file
 from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.runtime.definitions import Definitions
@@ -77,6 +80,8 @@ class LocalRun:
     ) -> None:
         self.settings = settings or RunSettings()
         self.home = home
+        if self.settings.checkpoint is not None:
+            out_file(self.settings.checkpoint)
         names = named_sources(sources, case.plan.on)
         model = model_of(case, home, self.settings.model)
         definition = case.definition(model)
@@ -158,7 +163,8 @@ class LocalRun:
     def go(self) -> None:
         """Decide everything, close the lane, and bind its head in a checkpoint."""
         try:
-            self._run.over(self._batches())
+            with install_timer("numba:compile", self.meters.compiled):
+                self._run.over(self._batches())
         except BaseException:
             self.local.__exit__(*sys.exc_info())
             raise

@@ -25,7 +25,9 @@ class Sample:
 class Meters:
     """Counts of a run, kept by the thread that commits and read by whoever shows them.
 
-    Every input is in exactly one of `accepted`, `duplicates` and `quarantined`.
+    Every input is in exactly one of `accepted`, `duplicates` and `quarantined`. Kernels are
+    compiled before a run begins; where one was not, events waited for it, and `compiling_seconds`
+    says how long.
     """
 
     received: int = 0
@@ -36,6 +38,7 @@ class Meters:
     outcomes: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     journal_bytes: int = 0
+    compiling_seconds: float = 0.0
     samples: list[Sample] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,6 +67,10 @@ class Meters:
         with self._lock:
             self.samples.append(sample)
             self.journal_bytes += size
+
+    def compiled(self, seconds: float) -> None:
+        """Add time in which kernels were compiled while events waited."""
+        self.compiling_seconds += seconds
 
     def latency_ms(self, *percentiles: float) -> list[float]:
         """Percentiles over inputs of the time from bytes read to decision durable, milliseconds.

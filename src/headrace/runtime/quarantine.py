@@ -73,14 +73,15 @@ def quarantined(folder: Path) -> list[QuarantinedInput]:
     returned: dict[int, int] = {}
     for stored in stored_batches(folder):
         batch, header = stored.batch(), stored.header
-        found += _of_batch(batch, header)
+        found += quarantined_in(batch, header)
         back = batch.inputs.kind == InputKind.BACKFILL
         for index in np.flatnonzero(back).tolist():
             returned[int(batch.inputs.position[index])] = batch.first_seq + index
     return [replace(item, retried_as=returned.get(item.seq)) for item in found]
 
 
-def _of_batch(batch: JournalBatch, header: JournalHeader) -> list[QuarantinedInput]:
+def quarantined_in(batch: JournalBatch, header: JournalHeader) -> list[QuarantinedInput]:
+    """Every input of a batch that was quarantined; of none is it known whether it came back."""
     inputs, told = batch.inputs, batch.quarantined
     texts = [column.strings() for column in (told.field, told.value, told.expected, told.vault)]
     place = {int(seq): at for at, seq in enumerate(told.seq)}

@@ -145,9 +145,14 @@ def test_csv_reads_what_python_writes(rows: list[list[str]]) -> None:
     assert read == [[value.encode() for value in row] for row in rows]
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xff,b\n1,2\n"])
+@pytest.mark.parametrize("data", [b"", b"\n\n"])
+def test_csv_without_a_line_has_no_rows(data: bytes) -> None:
+    assert list(csv.read(io.BytesIO(data))) == []
+
+
+@pytest.mark.parametrize("data", [b"\xff,b\n1,2\n"])
 def test_csv_without_a_header_is_no_csv(data: bytes) -> None:
-    with pytest.raises(DataError, match=r"header|Empty"):
+    with pytest.raises(DataError, match="header"):
         list(csv.read(io.BytesIO(data)))
 
 

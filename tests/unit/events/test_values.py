@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headrace.core.columns import Kind, pack_letters
 from headrace.core.errors import DefinitionError
 from headrace.events import countries, currencies
-from headrace.events.decimals import Refused, exact_units, nearest_units
+from headrace.events.decimals import Refused, exact_units, near_units, nearest_units
 from headrace.events.reasons import LONGEST_SHOWN, Reason, Rejected, shown
 from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 from headrace.events.times import STRICT, TIME_MAX, TIME_MIN, Reading, Stamp, read_time_text
@@ -65,7 +65,18 @@ MEANINGS: list[tuple[Field, object, object]] = [
     (EURO, "90071992547409.91", EXACT_LIMIT),
     (EURO, "90071992547409.92", Reason.OUT_OF_RANGE),
     (EURO, Number("1e999999999999"), Reason.OUT_OF_RANGE),
-    (EURO, Number("1e-999999999999"), Reason.TOO_MANY_DIGITS),
+    (EURO, Number("1e-999999999999"), 0),
+    (EURO, Number("0.30000000000000004"), 30),
+    (EURO, "-434.99999999999994", -43_500),
+    (EURO, "12.34000001", 1234),
+    (EURO, "12.340000011", Reason.TOO_MANY_DIGITS),
+    (EURO, "12.33999999", 1234),
+    (EURO, "12.339999989", Reason.TOO_MANY_DIGITS),
+    (EURO, "0.305", Reason.TOO_MANY_DIGITS),
+    (EURO, "90071992547409.9100000001", EXACT_LIMIT),
+    (EURO, "90071992547409.9199999999", Reason.OUT_OF_RANGE),
+    (EURO, ExactDecimal("0.30000000000000004"), Reason.TOO_MANY_DIGITS),
+    (N, "12.00000000000001", Reason.TOO_MANY_DIGITS),
     (EURO, Number("0e999999999999"), 0),
     (EURO, 12.34, 1234),
     (EURO, 0.1 + 0.2, 30),
@@ -205,6 +216,47 @@ def test_digits_are_read_exactly(text: str, digits: int) -> None:
         assert found is Reason.OUT_OF_RANGE
     else:
         assert found == exact
+
+
+#: A number near a unit: some whole, then digits that leave it a little above or below.
+NEAR = st.tuples(
+    st.sampled_from(["", "-"]),
+    st.integers(0, 10**16).map(str),
+    st.integers(0, 4),
+    st.sampled_from(["0", "9"]),
+    st.integers(0, 9),
+    st.from_regex(r"[0-9]{0,12}", fullmatch=True),
+).map(lambda it: f"{it[0]}{it[1]}.{'4' * it[2]}{it[3] * it[4]}{it[5]}0")
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    NEAR
+    | st.floats(-1e9, 1e9).map(repr)
+    | st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.integers(0, 15),
+)
+def test_text_stands_for_the_unit_that_it_is_nearly(text: str, digits: int) -> None:
+    exact = Fraction(text) * 10**digits
+    units = round(exact)
+    try:
+        found: object = near_units(text, digits, EXACT_LIMIT)
+    except Refused as refused:
+        found = refused.reason
+    if abs(exact - units) > Fraction(1, 10**6):
+        assert found is Reason.TOO_MANY_DIGITS
+    elif abs(units) > EXACT_LIMIT:
+        assert found is Reason.OUT_OF_RANGE
+    else:
+        assert found == units
+
+
+@settings(deadline=None)
+@given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9), st.integers(0, 3))
+def test_sums_of_floats_mean_the_same_as_text_and_as_floats(a: int, b: int, digits: int) -> None:
+    added = a / 10**digits + b / 10**digits
+    assert near_units(repr(added), digits, EXACT_LIMIT) == a + b
+    assert nearest_units(added, digits, EXACT_LIMIT) == a + b
 
 
 @settings(deadline=None)
