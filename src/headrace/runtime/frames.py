@@ -183,6 +183,7 @@ def _ids(case: UseCase, table: pa.Table) -> NDArray[np.object_]:
 
 def _held(case: UseCase, frames: Frames) -> dict[str, pa.Table]:
     """The frames by name, as tables that can be read more than once."""
+    _check_case(case)
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {case.plan.on: frames}
     return {name: frame if frame is None else table_of(frame) for name, frame in given.items()}
 
