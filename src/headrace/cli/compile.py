@@ -13,19 +13,19 @@ NO_CACHE = (
 )
 
 
-def compiled_once(*, again: bool = False) -> Compilation | None:
-    """Compile all kernels unless that was done before, with a progress bar; None if it was.
+def compiled_once() -> None:
+    """Compile all kernels, with a progress bar, unless that was done before.
 
     Every command that decides calls this before its first event.
-
-    Args:
-        again: Look at every kernel even if all are said to be there.
     """
-    if is_compiled() and not again:
-        return None
+    if not is_compiled():
+        found = _compiled()
+        aside.print(f"compiled the kernels in {found.seconds:.0f} s, once for this version")
+
+
+def _compiled() -> Compilation:
     with progress("compiling kernels, once", len(PARTS)) as done:
         found = compile_all(done)
-    aside.print(f"compiled the kernels in {found.seconds:.0f} s, once for this version")
     if found.folder is None:
         aside.print(NO_CACHE, highlight=False, soft_wrap=True)
     return found
@@ -37,6 +37,6 @@ def compile_kernels() -> None:
     Headrace is compiled for the processor that it runs on. That is done once for each version, at
     the first command that needs it, or by this one: when a machine image is built, say.
     """
-    found = compiled_once(again=True)
-    if found is not None and found.folder is not None:
+    found = _compiled()
+    if found.folder is not None:
         console.print(f"kernels are ready after {found.seconds:.1f} s, in {found.folder}")
