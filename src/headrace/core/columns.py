@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.address import address_of
 from headrace.core.column_kernels import gather_bytes, gathered_offsets
-from headrace.core.errors import invariant
+from headrace.core.errors import InvariantBroken, invariant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ class Text:
         offsets = np.empty(len(index) + 1, dtype=np.int32)
         gathered_offsets(self.offsets, index, offsets)
         data = np.empty(offsets[-1], dtype=np.uint8)
-        gather_bytes(self.offsets, self.data.ctypes.data, index, offsets, data.ctypes.data)
+        gather_bytes(self.offsets, address_of(self.data), index, offsets, address_of(data))
         return Text(offsets, data, self.valid[index])
 
     def strings(self) -> list[str | None]:
@@ -134,8 +135,10 @@ class Batch:
     rows: int
 
     def __post_init__(self) -> None:
+        rows = self.rows
         for name, column in self.columns.items():
-            invariant(len(column) == self.rows, f"column {name}: {len(column)} of {self.rows} rows")
+            if len(column) != rows:
+                raise InvariantBroken(f"column {name}: {len(column)} of {rows} rows")
 
     def __len__(self) -> int:
         return self.rows

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core import interning_kernels as kernels
+from headrace.core.address import address_of
 from headrace.core.columns import Text
 from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.mapping import reserve
@@ -91,8 +92,8 @@ class TextTable:
             self._hashes = np.zeros(2 * len(codes), dtype=np.uint64)
         done: bool = kernels.intern_rows(
             text.offsets,
-            text.data.ctypes.data,
-            text.valid.ctypes.data,
+            address_of(text.data),
+            address_of(text.valid),
             *self._key,
             self._pool,
             self._parts,

@@ -109,13 +109,7 @@ def leaves_of(digests: Bytes, measured: Int64s) -> Bytes:
     messages = np.zeros((len(digests), 41), dtype=np.uint8)
     messages[:, 1:33] = digests
     messages[:, 33:] = measured.astype("<i8").view(np.uint8).reshape(-1, 8)
-    return _digests_of(messages)
-
-
-def _digests_of(messages: Bytes, out: Bytes | None = None) -> Bytes:
-    """SHA-256 of messages of one length, uint8 [n, length]."""
-    count, length = messages.shape
-    return digest_rows(messages.reshape(-1), np.arange(count + 1) * length, out)
+    return digest_rows(messages.reshape(-1), np.arange(len(digests) + 1) * 41)
 
 
 def _writable(array: Bytes) -> Bytes:
@@ -132,15 +126,7 @@ def _tree(leaves: Bytes) -> Bytes:
     which splits at the largest power of two. An inner node is SHA-256(0x01, left, right).
     """
     nodes = np.empty((2 * len(leaves) + 64, 32), dtype=np.uint8)
-    messages = np.ones((len(leaves) // 2, 65), dtype=np.uint8)
-    level, made = leaves, 0
-    while len(level) > 1:
-        pairs, size = len(level) // 2, (len(level) + 1) // 2
-        messages[:pairs, 1:] = level[: 2 * pairs].reshape(pairs, 64)
-        above = nodes[made : made + size]
-        _digests_of(messages[:pairs], above[:pairs])
-        above[pairs:] = level[2 * pairs :]
-        level, made = above, made + size
+    made = sha256_kernels.write_tree(libcrypto(), _writable(leaves), nodes)
     return nodes[:made]
 
 

@@ -152,3 +152,28 @@ def digest_rows(libcrypto: Int64s, data: Bytes, offsets: Int64s, out: Bytes) -> 
             offsets[row + 1] - offsets[row],
             out.ctypes.data + 32 * row,
         )
+
+
+@kernel
+def write_tree(libcrypto: Int64s, leaves: Bytes, nodes: Bytes) -> int:
+    """Every node above the leaves [n, 32] of a Merkle tree into `nodes`; how many there are.
+
+    A node is SHA-256(0x01, left, right); the odd last one of a level goes up as it is.
+    """
+    work = np.empty(WORKSPACE, np.uint8)
+    pair = np.empty(65, np.uint8)
+    pair[0] = 1
+    level, size, made = int(np.int64(leaves.ctypes.data)), len(leaves), 0
+    while size > 1:
+        out = int(np.int64(nodes.ctypes.data)) + 32 * made
+        above = out
+        for left in range(0, size - 1, 2):
+            copy_bytes(pair.ctypes.data + 1, level + 32 * left, 64)
+            digest_at(libcrypto, work.ctypes.data, pair.ctypes.data, 65, out)
+            out += 32
+        if size % 2 == 1:
+            copy_bytes(out, level + 32 * (size - 1), 32)
+            out += 32
+        level, size = above, (size + 1) // 2
+        made += size
+    return made

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.compiled import kernel, load_u8, load_u64
 
 #: An integer as kernels hold it: a literal, or the item of an array.
@@ -137,5 +138,5 @@ def sip128(message: bytes, key0: int, key1: int) -> tuple[int, int]:
     ['0xe6a825ba047f81a3', '0x930255c71472f66d']
     """
     data = np.frombuffer(message, dtype=np.uint8)
-    low, high = sip128_at(data.ctypes.data, len(message), np.uint64(key0), np.uint64(key1))
+    low, high = sip128_at(address_of(data), len(message), np.uint64(key0), np.uint64(key1))
     return int(low), int(high)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Kind, Text
 from headrace.core.errors import ArtefactError, LimitReached, invariant
 from headrace.core.interning import TextTable
@@ -301,13 +302,13 @@ class Engine:
                 slots = self._around.table_of(program, registers, valid, sequence)
                 finishing = 0
                 if features is not None:
-                    slots[registers_at.OUTPUTS >> 3] = self._outputs.ctypes.data
+                    slots[registers_at.OUTPUTS >> 3] = address_of(self._outputs)
                     slots[registers_at.OUTPUTS_END >> 3] = (
-                        self._outputs.ctypes.data + self._outputs.nbytes
+                        address_of(self._outputs) + self._outputs.nbytes
                     )
-                    slots[registers_at.FEATURES >> 3] = features.ctypes.data
+                    slots[registers_at.FEATURES >> 3] = address_of(features)
                     finishing = self._finish
-                machine.run_program(slots.ctypes.data, low, high, finishing)
+                machine.run_program(address_of(slots), low, high, finishing)
 
             return work
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Text
 from headrace.core.exact import WIDTH
 from headrace.core.memory import entry
@@ -80,11 +81,11 @@ class _Keys:
             column = batch.columns[name]
             if isinstance(column, Text):
                 self.longest += len(column.data) // 8 + 2
-                values, offsets = column.data.ctypes.data, column.offsets.ctypes.data
-                row[:] = [1, values, offsets, column.valid.ctypes.data]
+                values, offsets = address_of(column.data), address_of(column.offsets)
+                row[:] = [1, values, offsets, address_of(column.valid)]
             else:
                 self.longest += 1
-                row[:] = [0, column.values.ctypes.data, 0, column.valid.ctypes.data]
+                row[:] = [0, address_of(column.values), 0, address_of(column.valid)]
         self.hashes = np.empty(self.rows, dtype=np.int64)
 
 
@@ -103,12 +104,12 @@ class GroupState:
             query[queries.Q_DO // 8] = entry(queries.reader(int(function), floating=bool(floating)))
         self._put_record = entry(records.put_record)
         self._table: Int64s = np.zeros(pools.TABLE_WORDS, dtype=np.int64)
-        columns, asked = layout.columns.ctypes.data, self._queries.ctypes.data
+        columns, asked = address_of(layout.columns), address_of(self._queries)
         self._set(
             self._table,
             {
-                pools.POOL: pool.ctypes.data,
-                pools.CONTROLS: self._controls.ctypes.data,
+                pools.POOL: address_of(pool),
+                pools.CONTROLS: address_of(self._controls),
                 pools.ROW: 8 * layout.row,
                 pools.TOTALS: 8 * layout.totals,
                 pools.SUMMARIES: layout.summaries,
@@ -117,7 +118,7 @@ class GroupState:
                 pools.REACH: layout.reach,
                 pools.COLUMNS: columns,
                 pools.COLUMNS_END: columns + layout.columns.nbytes,
-                pools.EDGES: layout.edges.ctypes.data,
+                pools.EDGES: address_of(layout.edges),
                 pools.EDGE_COUNT: layout.edges.nbytes,
                 pools.QUERIES: asked,
                 pools.QUERIES_AFTER: asked + layout.before * queries.QUERY_BYTES,
@@ -157,7 +158,7 @@ class GroupState:
         }
         whole = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
         whole[: len(table)] = table
-        place = whole.ctypes.data + table.nbytes
+        place = address_of(whole) + table.nbytes
         for slot, size in sizes.items():
             whole[slot >> 3] = place
             place += 8 * size
@@ -173,7 +174,7 @@ class GroupState:
         if asking is not None and not (self.layout.own and entering is not None):
             found.append(_Keys(asking.batch, group.asked_by))
         tasks: list[Task] = []
-        table = self._table.ctypes.data
+        table = address_of(self._table)
         for given in found:
             edges = [given.rows * part // parts for part in range(parts + 1)]
             for first, last in pairwise(edges):
@@ -184,8 +185,8 @@ class GroupState:
     def _hash_part(table: int, given: _Keys, first: int, last: int) -> Task:
         def work() -> None:
             room = np.empty(given.longest, dtype=np.int64)
-            hashes, columns = given.hashes.ctypes.data, given.columns.ctypes.data
-            keys.hash_keys(table, columns, hashes, room.ctypes.data, first, last)
+            hashes, columns = address_of(given.hashes), address_of(given.columns)
+            keys.hash_keys(table, columns, hashes, address_of(room), first, last)
 
         return work
 
@@ -197,10 +198,10 @@ class GroupState:
                 given += [0, 0, 0, 0]
             else:
                 arrays = (rows.sequence, rows.at, rows.watermark)
-                given += [len(rows.at), *(array.ctypes.data for array in arrays)]
+                given += [len(rows.at), *(address_of(array) for array in arrays)]
         made = np.empty((given[0] + 2 * given[4], keys.OPERATION_BYTES // 8), dtype=np.int64)
         about = np.array(given, dtype=np.int64)
-        count = keys.merge_operations(about.ctypes.data, self.layout.phases, made.ctypes.data)
+        count = keys.merge_operations(address_of(about), self.layout.phases, address_of(made))
         return made, int(count)
 
     def advancing(
@@ -226,20 +227,20 @@ class GroupState:
             self.layout.queries[:, queries.Q_OUT // 8]
         ]
         slots = {
-            pools.ENTERING: enters.columns.ctypes.data,
-            pools.ASKING: asks.columns.ctypes.data,
-            pools.HASHES: enters.hashes.ctypes.data,
-            pools.ASKING_HASHES: asks.hashes.ctypes.data,
-            pools.OPERATIONS: made.ctypes.data if made is not None else 0,
+            pools.ENTERING: address_of(enters.columns),
+            pools.ASKING: address_of(asks.columns),
+            pools.HASHES: address_of(enters.hashes),
+            pools.ASKING_HASHES: address_of(asks.hashes),
+            pools.OPERATIONS: address_of(made) if made is not None else 0,
             pools.COUNT_OF: count,
-            pools.ORDER: order.ctypes.data,
-            pools.AT: source.at.ctypes.data,
-            pools.WATERMARK: source.watermark.ctypes.data,
-            pools.REGISTERS: source.registers.ctypes.data,
-            pools.VALID: source.valid.ctypes.data,
+            pools.ORDER: address_of(order),
+            pools.AT: address_of(source.at),
+            pools.WATERMARK: address_of(source.watermark),
+            pools.REGISTERS: address_of(source.registers),
+            pools.VALID: address_of(source.valid),
             pools.ROWS: len(source.at),
-            pools.OUT: answers.words.ctypes.data,
-            pools.PRESENT: answers.present.ctypes.data,
+            pools.OUT: address_of(answers.words),
+            pools.PRESENT: address_of(answers.present),
             pools.OUT_ROWS: answers.words.shape[1],
             pools.VISIBLE: visible,
         }
@@ -257,7 +258,7 @@ class GroupState:
         """The work of some shards; `kept` is what the table has addresses of."""
 
         def work() -> tuple[object, ...]:
-            window.advance(table.ctypes.data, first, last)
+            window.advance(address_of(table), first, last)
             return kept
 
         return work
@@ -271,11 +272,11 @@ class GroupState:
     def snapshot(self, visible: int) -> bytes:
         """All keys that hold something visible, in the order of their words, and what they hold."""
         table, size = self._looking(visible), np.zeros(1, dtype=np.int64)
-        made = records.write_records(table.ctypes.data, self._put_record, 0, size.ctypes.data)
+        made = records.write_records(address_of(table), self._put_record, 0, address_of(size))
         words = np.empty(int(size[0]) // 8 + 1, dtype=np.int64)
         starts = np.zeros(int(made) + 1, dtype=np.int64)
         records.write_records(
-            table.ctypes.data, self._put_record, words.ctypes.data, starts.ctypes.data
+            address_of(table), self._put_record, address_of(words), address_of(starts)
         )
         content = words.astype("<i8", copy=False).tobytes()
         edges = starts.tolist()
@@ -284,17 +285,17 @@ class GroupState:
     def restore(self, content: bytes) -> None:
         """Take the keys of a snapshot, or of one key; what these keys held before is forgotten."""
         words = np.frombuffer(content, dtype="<i8").astype(np.int64)
-        table, start = self._looking(rings.LEAST), words.ctypes.data
-        records.read_records(table.ctypes.data, start, start + words.nbytes)
+        table, start = self._looking(rings.LEAST), address_of(words)
+        records.read_records(address_of(table), start, start + words.nbytes)
 
     def key_state(self, key: Int64s, visible: int) -> bytes | None:
         """What one key holds; None if nothing is visible."""
         table = self._looking(visible)
-        given = (table.ctypes.data, self._put_record, key.ctypes.data, len(key))
+        given = (address_of(table), self._put_record, address_of(key), len(key))
         words = np.empty(int(records.write_key(*given, 0)) // 8, dtype=np.int64)
         if len(words) == 0:
             return None
-        records.write_key(*given, words.ctypes.data)
+        records.write_key(*given, address_of(words))
         return words.astype("<i8", copy=False).tobytes()
 
     def key_words(self, kinds: Sequence[bool], key: tuple[str, ...]) -> Int64s:

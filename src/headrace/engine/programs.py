@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Kind
 from headrace.core.errors import DefinitionError
 from headrace.core.exact import WIDTH
@@ -128,7 +129,7 @@ class Surroundings:
             (slots.LOOKUPS, self.lookups),
             (slots.TABLES, self.tables),
         ):
-            self._shared[slot >> 3] = array.ctypes.data
+            self._shared[slot >> 3] = address_of(array)
         self._shared[slots.DO_RATIO >> 3] = entry(wide_ratio)
 
     def _lay_calendars(self, plan: Plan) -> None:
@@ -181,7 +182,7 @@ class Surroundings:
         """Take the tables' present rows; they stay where they are until one changes."""
         for row, table in zip(self.tables, tables, strict=False):
             row[:] = [
-                table.rows.ctypes.data,
+                address_of(table.rows),
                 len(table.rows),
                 8 * table.rows.shape[1],
                 table.keys,
@@ -197,15 +198,15 @@ class Surroundings:
         """A table for one run of a program, with places of its own to work in behind its slots."""
         words = np.zeros(_TABLE_ROOM, dtype=np.int64)
         words[: slots.TABLE_WORDS] = self._shared
-        start, code = words.ctypes.data, program.code.ctypes.data
+        start, code = address_of(words), address_of(program.code)
         words[: slots.ARGUMENTS // 8 + 1] = [
-            registers.ctypes.data,
-            valid.ctypes.data,
+            address_of(registers),
+            address_of(valid),
             registers.shape[1],
-            sequence.ctypes.data,
+            address_of(sequence),
             code,
             code + program.code.nbytes,
-            program.arguments.ctypes.data,
+            address_of(program.arguments),
         ]
         words[slots.WORDS // 8] = start + 8 * slots.TABLE_WORDS
         words[slots.WORK // 8] = start + 8 * (slots.TABLE_WORDS + slots.KEY_WORDS)

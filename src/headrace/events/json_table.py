@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Fixed, Kind, Text
 from headrace.core.compiled import float_bits
 from headrace.events import countries, currencies
@@ -65,22 +66,22 @@ class SchemaTable:
         self._words, spans = _words_of(schema)
         self._table = np.zeros(_HEAD + (len(schema.fields) + 1) * _FIELD, dtype=np.int64)
         _put(self._table, kernels.LONGEST_LINE, longest)
-        _put(self._table, kernels.DIGITS_OF, self._digits.ctypes.data)
-        _put(self._table, kernels.COUNTRIES, self._countries.ctypes.data)
+        _put(self._table, kernels.DIGITS_OF, address_of(self._digits))
+        _put(self._table, kernels.COUNTRIES, address_of(self._countries))
         fields = self._table[_HEAD:].reshape(-1, _FIELD)
         _describe(fields, schema, reading)
-        fields[:, kernels.NAME // _WORD] = self._words.ctypes.data + spans[:, 0]
-        fields[:, kernels.NAME_END // _WORD] = self._words.ctypes.data + spans[:, 1]
+        fields[:, kernels.NAME // _WORD] = address_of(self._words) + spans[:, 0]
+        fields[:, kernels.NAME_END // _WORD] = address_of(self._words) + spans[:, 1]
         fields[1:, kernels.NAME_BYTES // _WORD] = [len(name.encode()) + 2 for name in schema.names]
         self._layout = _Layout(schema)
 
     def read(self, chunk: Bytes) -> Taken:
         """Read a chunk of whole lines, C-contiguous; the last may be without a line feed."""
         size = len(chunk)
-        address = chunk.ctypes.data
+        address = address_of(chunk)
         room = kernels.most_lines(address, size) + 1
         table = self._table.copy()
-        head = table.ctypes.data
+        head = address_of(table)
         rows = self._layout.placed(table, head, room)
         # a small chunk is read from a copy that has room behind its end
         whole = _whole(chunk) if size > _SMALL else 0
@@ -94,7 +95,7 @@ class SchemaTable:
             rest[: size - at] = chunk[at:]
             rest[size - at] = ord("\n")
             rows.reserve(int(table[_EASY]), at, size)
-            kernels.read_lines(head, rest.ctypes.data - at, at, size)
+            kernels.read_lines(head, address_of(rest) - at, at, size)
         return rows.taken(int(table[_EASY]), int(table[kernels.HARD // _WORD]))
 
 
@@ -127,7 +128,7 @@ class _Layout:
         """Memory for rows, its addresses in the table at the address `head`."""
         room = (room + 7) & -8
         memory = np.empty(room * self.size + self.behind, dtype=np.uint8)
-        start = memory.ctypes.data
+        start = address_of(memory)
         base = head + kernels.HEAD_END
         _put(table, kernels.NUMBERS, start + self.numbers * room + self.behind)
         _put(table, kernels.HARD_LINES, start + self.hard * room + self.behind)
@@ -175,7 +176,7 @@ class _Rows:
                 grown = np.empty(max(need, likely), dtype=np.uint8)
                 grown[:used] = texts[:used]
                 self._texts[i] = grown
-                self._places[i] = grown.ctypes.data
+                self._places[i] = address_of(grown)
 
     def taken(self, easy: int, hard: int) -> Taken:
         """What was read: so many rows in columns, and so many hard lines."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Fixed, Kind, Text
 from headrace.core.errors import invariant
 from headrace.core.sha256 import digest_rows
@@ -78,8 +79,7 @@ class RecordWriter:
         """Where a column's bytes are; the column is kept as long as this object is."""
         contiguous = np.ascontiguousarray(column)
         self._alive.append(contiguous)
-        # the way that makes no object of ctypes: an address is taken for every column of a batch
-        return int(contiguous.__array_interface__["data"][0])
+        return address_of(contiguous)
 
     def _field(self, kind: Kind, column: Column) -> tuple[int, int, int, int]:
         valid = self._address(column.valid)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.models import scorer_kernels as slots
 from headrace.models.contributions_kernels import add_paths, add_units, write_contributions
 from headrace.models.vector_kernels import STRIDE
@@ -45,7 +46,7 @@ class ScoringPlan:
         self.table = np.zeros(slots.PLAN_SLOTS, np.int64)
         self.some_walked = False
         self.some_paths = False
-        self._address = self.table.ctypes.data
+        self._address = address_of(self.table)
         self._held: dict[int, NDArray[Any]] = {}
         self._rooms = threading.local()
         self._room_bytes = 8 * slots.BLOCK_ROWS
@@ -67,7 +68,7 @@ class ScoringPlan:
     def hold(self, slot: int, array: NDArray[Any]) -> None:
         """Keep an array and put its address in a slot."""
         self._held[slot] = np.ascontiguousarray(array)
-        self.number(slot, self._held[slot].ctypes.data)
+        self.number(slot, address_of(self._held[slot]))
 
     def room(self, slot: int, size: int) -> None:
         """Set so many bytes of the room apart, and put their offset in a slot."""
@@ -112,8 +113,8 @@ class ScoringPlan:
         except AttributeError:
             room = self._rooms.held = self._made()
         plan, work = self._address, room.address
-        features, apart = X.ctypes.data, X.shape[1]
-        chosen = rows.ctypes.data if len(rows) else 0
+        features, apart = address_of(X), X.shape[1]
+        chosen = address_of(rows) if len(rows) else 0
         score, explain = len(margins) > 0, len(contributions) > 0
         few = high - low <= slots.WALK_ROWS
         ranked = (score and (few or self.some_walked)) or (explain and self.some_paths)
@@ -124,10 +125,10 @@ class ScoringPlan:
             if ranked:
                 slots.fill_ranks(plan, work, width, count)
             if score:
-                out = margins.ctypes.data + 8 * (begin - low)
+                out = address_of(margins) + 8 * (begin - low)
                 slots.add_margins(plan, work, width, count, out, int(few))
             if explain:
-                out, wide = contributions.ctypes.data + 8 * (begin - low), contributions.shape[1]
+                out, wide = address_of(contributions) + 8 * (begin - low), contributions.shape[1]
                 add_units(plan, work, width, count)
                 write_contributions(plan, work, count, out, wide)
                 if self.some_paths:
@@ -138,4 +139,4 @@ class ScoringPlan:
         room = np.zeros(self._room_bytes + self._arena_bytes, np.uint8)
         arena = room[self._room_bytes :][: slots.CONSTANT_BYTES]
         arena[:] = np.repeat(np.arange(256, dtype=np.uint8), STRIDE)
-        return _Room(room, room.ctypes.data)
+        return _Room(room, address_of(room))

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Fixed, Text
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached, invariant
 from headrace.core.mapping import reserve
@@ -340,8 +341,8 @@ def _needed(stream: StreamPlan, role: Role, what: str) -> Field:
 
 def _address(column: Column) -> tuple[int, int, int, int]:
     """A column as the kernels read it."""
-    valid = column.valid.ctypes.data
+    valid = address_of(column.valid)
     if isinstance(column, Fixed):
-        return (0, column.values.ctypes.data, 0, valid)
+        return (0, address_of(column.values), 0, valid)
     invariant(isinstance(column, Text), "a column is of fixed width or text")
-    return (1, column.offsets.ctypes.data, column.data.ctypes.data, valid)
+    return (1, address_of(column.offsets), address_of(column.data), valid)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Batch, Column, Text
 from headrace.core.compiled import float_bits
 from headrace.core.errors import DefinitionError, invariant
@@ -207,14 +208,14 @@ def _addresses(column: Column, out: NDArray[np.int64]) -> Column:
             np.ascontiguousarray(column.data),
             np.ascontiguousarray(column.valid),
         )
-        out[0] = whole.data.ctypes.data  # type: ignore[union-attr]  # made as text just above
-        out[2] = whole.offsets.ctypes.data  # type: ignore[union-attr]  # made as text just above
+        out[0] = address_of(whole.data)  # type: ignore[union-attr]  # made as text just above
+        out[2] = address_of(whole.offsets)  # type: ignore[union-attr]  # made as text just above
     else:
         whole = type(column)(
             np.ascontiguousarray(column.values), np.ascontiguousarray(column.valid)
         )
-        out[0] = whole.values.ctypes.data
-    out[1] = whole.valid.ctypes.data
+        out[0] = address_of(whole.values)
+    out[1] = address_of(whole.valid)
     return whole
 
 
@@ -232,7 +233,7 @@ class _Assembly:
     def finished(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The bytes of all texts, and the constants that point at them."""
         data = np.frombuffer(b"".join(text for _, text in self._texts) or b"\0", dtype=np.uint8)
-        address = data.ctypes.data
+        address = address_of(data)
         for place, text in self._texts:
             self._constants[place] = address
             self._constants[place + 1] = len(text)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from headrace.core.address import address_of
 from headrace.core.errors import invariant
 from headrace.security import sealing_kernels as kernels
 
@@ -66,7 +67,7 @@ def _is_right(found: ctypes.CDLL) -> bool:
         key, nonce = values[row : row + KEY], values[100 + row : 100 + row + NONCE]
         packed = nonce + key + values[:length]
         buffer[at : at + len(packed)] = np.frombuffer(packed, dtype=np.uint8)
-        start = buffer.ctypes.data + at
+        start = address_of(buffer) + at
         jobs[row] = (start + NONCE, start, start + NONCE + KEY, length)
         expected.append(AESGCM(key).encrypt(nonce, values[:length], None))
         at += len(packed) + TAG

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cryptography.exceptions import InvalidTag
 
+from headrace.core.address import address_of
 from headrace.core.columns import Text
 from headrace.core.errors import LimitReached, NotFound, SecurityError, invariant
 from headrace.core.mapping import reserve
@@ -165,7 +166,7 @@ class Vault:
             rows = len(text)
             if len(self._hashes) < 2 * rows:
                 self._hashes = np.zeros(2 * rows, dtype=np.uint64)
-            data = text.data.ctypes.data
+            data = address_of(text.data)
             kernels.hash_values(
                 text.offsets, data, np.uint64(key0), np.uint64(key1), self._hashes, rows
             )
@@ -176,7 +177,7 @@ class Vault:
                 stopped, why = kernels.replace_values(
                     text.offsets,
                     data,
-                    text.valid.ctypes.data,
+                    address_of(text.valid),
                     owners,
                     row,
                     number,
