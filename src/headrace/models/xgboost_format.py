@@ -8,7 +8,6 @@ from the base margin.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from headrace.core.errors import ArtefactError
 from headrace.models.ensemble import Link, Missing, TreeEnsemble
+from headrace.models.float_log import float_log
 from headrace.models.node_arrays import Node, NodeLists
 from headrace.models.ubjson import read_ubjson
 
@@ -102,7 +102,7 @@ def _base_margin(written: str, *, probability: bool) -> float:
     if not 0 < score < 1:
         raise ArtefactError(f"base_score is {score}; a logistic model's lies between 0 and 1")
     odds = np.float32(1) / score - np.float32(1)
-    return float(np.float32(-math.log(float(odds))))
+    return -float(float_log(odds))
 
 
 def _trees(booster: Any) -> tuple[Any, list[float] | None]:
