@@ -49,8 +49,8 @@ _ORIGIN: Final = 0x3F330000
 def float_log(value: np.float32) -> np.float32:
     """The natural logarithm of a positive, normal 32-bit float, as `logf` rounds it.
 
-    >>> float_log(np.float32(1)) == 0, float_log(np.float32(2)) == np.float32(0.6931472)
-    (True, True)
+    >>> float(float_log(np.float32(1))), float(float_log(np.float32(2)))
+    (0.0, 0.6931471824645996)
     """
     (bits,) = struct.unpack("<i", struct.pack("<f", value))
     above = bits - _ORIGIN
