@@ -189,7 +189,7 @@ def _judged_words(judged: Judged) -> str:
     caught = int((judged.fraud & judged.alarmed).sum())
     return (
         f"{caught:,} of {int(judged.fraud.sum()):,} frauds caught,"
-        f" {(judged.alarmed & ~judged.fraud).mean():.2%} of all events alarmed, and genuine"
+        f" {(judged.alarmed & ~judged.fraud).mean():.2%} of all events alarmed though genuine"
     )
 
 

@@ -104,7 +104,7 @@ def _figures(result: DemoResult) -> list[KeyFigure]:
         KeyFigure(
             "Bothered",
             f"{(judged.alarmed & ~judged.fraud).mean():.2%}",
-            "of all events: alarmed, and genuine",
+            "of all events: alarmed though genuine",
         ),
         KeyFigure(
             "Journal",
