@@ -80,6 +80,14 @@ def run(
             settings,
             stage,
         )
+    _say_what_was_found(opened)
+    with LiveView(use_case.name, opened.meters, opened.total):
+        opened.go()
+    LiveView.summary(console, use_case.name, opened.meters, place)
+
+
+def _say_what_was_found(opened: LocalRun) -> None:
+    """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)
     for lacking in opened.lacking:
@@ -92,9 +100,6 @@ def run(
     if opened.total == 0:
         further = "further " if opened.begins_at else ""
         aside.print(f"the sources hold no {further}events")
-    with LiveView(use_case.name, opened.meters, opened.total):
-        opened.go()
-    LiveView.summary(console, use_case.name, opened.meters, place)
 
 
 def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: Records are written and hashed in chunks that stay in the second-level cache.
 _CHUNK_BYTES = 1 << 18
 _CHUNK_RECORDS = 1024
+#: Up to so many texts, their bytes together bound the longest closely enough.
 _FEW = 64
 
 
@@ -169,7 +170,7 @@ class RecordWriter:
 
 def _longest(text: Text) -> int:
     """No row of a column has more bytes."""
-    if len(text) <= _FEW:  # to look at each row would take longer than a little more room
+    if len(text) <= _FEW:
         return int(text.offsets[-1] - text.offsets[0])
     return int(np.diff(text.offsets).max())
 
