@@ -146,9 +146,11 @@ class Prepared:
         return [step(lane, inputs_of(self.stored(batch))) for batch in batches]
 
     def stored(self, batch: JournalBatch) -> JournalBatch:
-        """A batch as it is read back from the journal."""
+        """A batch as it is read back from the journal, from records and from columns by turns."""
         leaves = np.zeros((len(batch), 32), dtype=np.uint8)
-        payload = b"".join(bytes(part) for part in encode_payload(batch, self.header, leaves))
+        kept = records(batch, self.header) if batch.first_seq % 2 else None
+        parts = encode_payload(batch, self.header, leaves, kept)
+        payload = b"".join(bytes(part) for part in parts)
         aligned = np.frombuffer(bytearray(payload), dtype=np.uint8)
         return decode_payload(aligned, self.header, batch.first_seq)[0]
 

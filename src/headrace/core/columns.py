@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,11 @@ Int64s: TypeAlias = NDArray[np.int64]
 Int32s: TypeAlias = NDArray[np.int32]
 Bytes: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float64]
+
+
+_INT64: np.dtype[Any] = np.dtype(np.int64)
+_INT32: np.dtype[Any] = np.dtype(np.int32)
+_UINT8: np.dtype[Any] = np.dtype(np.uint8)
 
 
 class Kind(IntEnum):
@@ -127,12 +133,42 @@ class Text:
 Column: TypeAlias = Fixed | Text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Rows of one stream or table, column by column, in the order of its schema."""
 
     columns: Mapping[str, Column]
     rows: int
+
+    @cached_property
+    def addresses(self) -> Int64s:
+        """Where the columns are, for kernels: int64 [columns, 4]. Keep the batch meanwhile.
+
+        Of each: whether it is text (1 or 0); the address of its values, or of its offsets; of its
+        bytes, if it is text; of its validity.
+
+        Raises:
+            InvariantBroken: A column is not laid out as kernels read it.
+
+        >>> batch = Batch({"n": Fixed.of([7, None])}, 2)
+        >>> batch.addresses[0, 1] == address_of(batch.fixed("n").values)
+        True
+        """
+        table = []
+        for name, column in self.columns.items():
+            data, text, width = 0, 0, _INT64
+            main: NDArray[Any]
+            if isinstance(column, Fixed):
+                main = column.values
+            else:
+                main, data, text, width = column.offsets, address_of(column.data), 1, _INT32
+            valid = column.valid
+            if main.dtype != width or valid.dtype != _UINT8:
+                raise InvariantBroken(f"column {name} is {main.dtype}, valid {valid.dtype}")
+            if not (main.flags.c_contiguous and valid.flags.c_contiguous):
+                raise InvariantBroken(f"column {name} is not in one piece")
+            table.append((text, address_of(main), data, address_of(valid)))
+        return np.array(table, dtype=np.int64).reshape(-1, 4)
 
     def __post_init__(self) -> None:
         rows = self.rows

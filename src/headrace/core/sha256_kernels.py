@@ -155,6 +155,18 @@ def digest_rows(libcrypto: Int64s, data: Bytes, offsets: Int64s, out: Bytes) -> 
 
 
 @kernel
+def write_leaves(libcrypto: Int64s, digests: Bytes, measured: Int64s, leaves: Bytes) -> None:
+    """SHA-256(0x00, digest, measured part) of every record, into `leaves` [n, 32]."""
+    work = np.empty(WORKSPACE, np.uint8)
+    message = np.zeros(41, np.uint8)
+    at = message.ctypes.data
+    for row in range(len(leaves)):
+        copy_bytes(at + 1, digests.ctypes.data + 32 * row, 32)
+        store_i64(at + 33, measured[row])
+        digest_at(libcrypto, work.ctypes.data, at, 41, leaves.ctypes.data + 32 * row)
+
+
+@kernel
 def write_tree(libcrypto: Int64s, leaves: Bytes, nodes: Bytes) -> int:
     """Every node above the leaves [n, 32] of a Merkle tree into `nodes`; how many there are.
 

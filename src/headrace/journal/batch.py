@@ -11,13 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.columns import Batch, Bytes, Fixed, Floats, Int32s, Int64s, Text
-from headrace.core.errors import InvariantBroken, invariant
+from headrace.core.columns import Batch, Bytes, Floats, Int32s, Int64s, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from headrace.journal.header import JournalHeader
 
 UInt16s: TypeAlias = NDArray[np.uint16]
 UInt64s: TypeAlias = NDArray[np.uint64]
@@ -152,16 +149,12 @@ DECISION_TYPES: dict[str, type[np.generic]] = {
 }
 
 
-_INPUT_DTYPES: dict[str, np.dtype[Any]] = {
+#: The same columns with their types as NumPy has them.
+INPUT_DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(kind) for name, kind in INPUT_TYPES.items()
 }
-_DECISION_DTYPES: dict[str, np.dtype[Any]] = {
+DECISION_DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(kind) for name, kind in DECISION_TYPES.items()
-}
-_MATRIX_DTYPES: dict[str, np.dtype[Any]] = {
-    "features": np.dtype(np.float64),
-    "reason_feature": np.dtype(np.int16),
-    "reason_contribution": np.dtype(np.float64),
 }
 
 
@@ -238,7 +231,8 @@ class JournalBatch:
     Attributes:
         first_seq: Sequence number of the first input; input `i` has `first_seq + i`.
         inputs: Every input, in known order.
-        events: For each stream (and table) by name, its inputs whose fields could be read.
+        events: For each stream (and table) by name, its inputs whose fields could be read; one of
+            which there are none may be left out.
         decisions: For each decided input.
         quarantined: For the quarantined ones, as far as there is more to say than the reason.
         controls: Sequence number and JSON of each control record, ascending.
@@ -287,90 +281,3 @@ class JournalBatch:
     def next_seq(self) -> int:
         """The sequence number after the last input."""
         return self.first_seq + len(self.inputs)
-
-    def checked(self, header: JournalHeader) -> JournalBatch:
-        """The batch itself, once its parts are known to fit each other and the header.
-
-        Raises:
-            InvariantBroken: They do not; the batch is not journaled.
-        """
-        _check_columns(self)
-        _check_rows(self, header)
-        last = self.next_seq
-        for name, seqs in (
-            ("decisions", self.decisions.seq),
-            ("quarantined inputs", self.quarantined.seq),
-            ("controls", np.array([seq for seq, _ in self.controls], dtype=np.int64)),
-        ):
-            inside = len(seqs) == 0 or (seqs[0] >= self.first_seq and seqs[-1] < last)
-            ascending = bool((seqs[1:] > seqs[:-1]).all())
-            invariant(inside and ascending, f"{name} ascend within {self.first_seq}..{last - 1}")
-        controls = np.flatnonzero(self.inputs.kind == InputKind.CONTROL) + self.first_seq
-        invariant(
-            controls.tolist() == [seq for seq, _ in self.controls],
-            "every control input has its record",
-        )
-        return self
-
-
-def _check_columns(batch: JournalBatch) -> None:
-    """Types and lengths: the kernels take the columns as they are."""
-    inputs, decisions = batch.inputs, batch.decisions
-    invariant(0 <= batch.first_seq < 2**62, f"first sequence number {batch.first_seq} is in range")
-    for part, types in ((inputs, _INPUT_DTYPES), (decisions, _DECISION_DTYPES)):
-        shape = (len(part),)
-        for name, dtype in types.items():
-            column = getattr(part, name)
-            if column.dtype != dtype or column.shape != shape:
-                raise InvariantBroken(f"{name} is {dtype} {shape}")
-    for name, dtype in _MATRIX_DTYPES.items():
-        column = getattr(decisions, name)
-        if column.ndim != 2 or column.shape[1] != len(decisions) or column.dtype != dtype:
-            raise InvariantBroken(f"{name} is {dtype} [., {len(decisions)}]")
-    same = decisions.reason_feature.shape == decisions.reason_contribution.shape
-    invariant(same, "every reason has a contribution")
-    told = batch.quarantined
-    for column in (told.field, told.value, told.expected, told.vault, told.length):
-        invariant(len(column) == len(told), "every quarantined input has all its columns")
-
-
-def _check_rows(batch: JournalBatch, header: JournalHeader) -> None:
-    """The events of every stream are all the rows that inputs name, each once and in order."""
-    inputs = batch.inputs
-    names = header.stream_names
-    typed = inputs.row >= 0
-    ranks = inputs.stream[typed]
-    invariant(
-        len(ranks) == 0 or int(ranks.max()) < len(names),
-        "every typed input names a stream of the header",
-    )
-    for rank, name in enumerate(names):
-        events = batch.events.get(name)
-        rows = inputs.row[typed & (inputs.stream == rank)]
-        count = 0 if events is None else events.rows
-        fits = len(rows) == count and bool((rows == np.arange(count)).all())
-        invariant(fits, f"the inputs of {name} name its {count} rows, each once and in order")
-        if events is not None:
-            _check_fields(name, events, header)
-    unknown = set(batch.events) - set(names)
-    invariant(not unknown, f"events of {sorted(unknown)} are of streams of the header")
-    invariant(
-        len(batch.decisions) == 0 or len(batch.decisions.features) == len(header.features),
-        "decisions carry every feature of the header",
-    )
-
-
-def _check_fields(name: str, events: Batch, header: JournalHeader) -> None:
-    """The columns are those of the schema, in the layouts that the kernels read."""
-    schema = header.schema(name)
-    invariant(
-        set(events.columns) == set(schema.names), f"the columns of {name} are those of its schema"
-    )
-    for column in events.columns.values():
-        if isinstance(column, Fixed):
-            fits = column.values.dtype == np.int64 and column.values.flags.c_contiguous
-        else:
-            fits = column.offsets.dtype == np.int32 and column.data.flags.c_contiguous
-        invariant(
-            fits and column.valid.dtype == np.uint8, f"the columns of {name} are int64 or UTF-8"
-        )

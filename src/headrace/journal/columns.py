@@ -42,11 +42,6 @@ class Packer:
         self._names: list[str] = []
         self._arrays: list[Any] = []
 
-    def matrix(self, names: list[str], values: np.ndarray[Any, Any]) -> None:
-        """Columns of 64-bit floats, a row of a matrix each, all of them present."""
-        for name, column in zip(names, values, strict=True):
-            self.floats(name, column)
-
     def _put(self, name: str, values: np.ndarray[Any, Any], bitmap: Any) -> None:
         """Keep a column of numbers as it is."""
         data = pa.py_buffer(np.ascontiguousarray(values))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from headrace.core.columns import CATEGORICAL, Kind
 from headrace.core.errors import JournalError
 from headrace.events.schema import Field, Schema
+from headrace.journal.record_tables import RecordLayout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +35,7 @@ class StreamHeader:
     schema: Schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JournalHeader:
     """Names and digests that hold for the batches after it.
 
@@ -90,6 +92,11 @@ class JournalHeader:
             },
         }
         return JournalHeader(**(given | names))  # type: ignore[arg-type]  # the caller's names are the class's
+
+    @cached_property
+    def layout(self) -> RecordLayout:
+        """How the records under this header are laid out."""
+        return RecordLayout(self.streams)
 
     @property
     def stream_names(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from headrace.journal.frames import (
     framed,
     segment_path,
 )
-from headrace.journal.payload import decode_payload, encode_payload
+from headrace.journal.payload import encode_payload, positions_in
 from headrace.journal.recovery import recover, sync_folder
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ Durability = Literal["fsync", "os", "async"]
 #: One large write is many times slower per byte than several of this size.
 _WRITE_BYTES = 1 << 20
 SEGMENT_BYTES = 256 << 20
+#: Up to so many inputs, a batch is stored as records, not as columns.
+RECORD_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,8 @@ class Journal:
         self._committed = Commit(found.chain.head, found.chain.next_seq, 0, durable=True)
         self._last_header = found.chain.header
         self._positions: dict[str, Position] = {}
-        if found.chain.payload is not None and found.chain.header is not None:
-            last, _ = decode_payload(found.chain.payload, found.chain.header, 0)
-            self._positions = dict(last.positions)
+        if found.chain.payload is not None:
+            self._positions = positions_in(found.chain.payload)
         self._header, self._header_encoded = header, header.encoded()
         self._header_digest = header.digest()
         self._written_header = found.chain.header_encoded
@@ -201,12 +202,13 @@ class Journal:
                 batch.first_seq == self._next_seq and len(batch) > 0,
                 f"a batch of inputs from {batch.first_seq} on follows input {self._next_seq - 1}",
             )
-            batch = replace(
-                batch.checked(self._header), positions=self._positions | dict(batch.positions)
-            )
-            digests = RecordWriter(batch, self._header).digests()
+            batch = replace(batch, positions=self._positions | dict(batch.positions))
+            # a small batch is stored as what is hashed: to look at each of its columns would cost
+            # more than the bytes it saves
+            records: list[bytes] | None = [] if len(batch) <= RECORD_ROWS else None
+            digests = RecordWriter(batch, self._header).digests(records)
             leaves = leaves_of(digests, batch.inputs.read_ns)
-            payload = encode_payload(batch, self._header, leaves)
+            payload = encode_payload(batch, self._header, leaves, records)
             hashed = hashlib.sha256()
             for part in payload:
                 hashed.update(part)

@@ -1,12 +1,15 @@
 """A batch as the bytes of a frame's payload, and back, without loss.
 
-A payload is a preamble (JSON: what follows, source positions, times) and sections, each of flat
-columns or an Arrow record batch message: the inputs, each stream's events, decisions, their
-reasons, what was quarantined, control records.
+A payload is a preamble (JSON: what follows, source positions, times) and sections. Of a large batch
+each is an Arrow record batch message: the inputs, each stream's events, decisions, their reasons,
+what was quarantined, control records. Of a small one there is one section, the records as they are
+hashed: a look at each column would cost more than the bytes it saves.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.core.columns import Batch, Kind, Text
-from headrace.core.errors import JournalError, invariant
+from headrace.core.errors import JournalError
 from headrace.journal.batch import (
     DECISION_TYPES,
     INPUT_TYPES,
@@ -26,10 +29,12 @@ from headrace.journal.batch import (
     Quarantined,
 )
 from headrace.journal.columns import Packer, Unpacker
-from headrace.journal.flat_columns import FLAT_ROWS, FlatPacker, FlatUnpacker
+from headrace.journal.record_reader import batch_of_records
 from headrace.journal.section import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from headrace.core.columns import Bytes, Floats, Int64s
     from headrace.journal.batch import Int16s
     from headrace.journal.header import JournalHeader
@@ -44,6 +49,8 @@ _INPUT_COLUMNS: list[tuple[str, Any]] = [
 _DECISION_INTEGERS = [
     (name, DECISION_TYPES[name]) for name in ("rules", "rule", "outcome", "arm", "marks")
 ]
+#: Before the records of a section, for each of them: when its input was read, and its mark.
+_MEASURED_BYTES = 8 + 4
 _TOLD_TEXTS = ("field", "value", "expected", "vault")
 
 
@@ -73,7 +80,12 @@ class Preamble(msgspec.Struct, frozen=True, omit_defaults=True):
 _DECODER = msgspec.json.Decoder(Preamble)
 
 
-def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) -> list[Any]:
+def encode_payload(
+    batch: JournalBatch,
+    header: JournalHeader,
+    leaves: Bytes,
+    records: Sequence[bytes] | None = None,
+) -> list[Any]:
     """The payload of a batch, as buffers to be written one after the other.
 
     Args:
@@ -81,15 +93,21 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
         header: Its header.
         leaves: Leaf of each input, uint8 [n, 32]; four bytes of each are kept, so that a check
             can name the record that was changed.
+        records: The canonical bytes of its records, in pieces, to be stored as they are; columns
+            are stored unless they are given.
     """
     packing = _Packing()
-    _pack_inputs(packing, batch, header, leaves)
-    _pack_decisions(packing, batch.decisions, header)
-    _pack_rest(packing, batch)
-    sections, contents = packing.packed()
+    marks = np.ascontiguousarray(leaves[:, :4]).view(np.uint32)[:, 0]
+    if records is None:
+        _pack_inputs(packing, batch, header, marks)
+        _pack_decisions(packing, batch.decisions, header)
+        _pack_rest(packing, batch)
+    else:
+        read = batch.inputs.read_ns.astype("<i8", copy=False).tobytes()
+        packing.add(Section("records", len(batch)), [read, marks.tobytes(), *records])
     preamble = msgspec.json.encode(
         Preamble(
-            sections,
+            packing.sections,
             len(batch.decisions.reason_feature),
             dict(batch.positions),
             batch.measured,
@@ -98,94 +116,95 @@ def encode_payload(batch: JournalBatch, header: JournalHeader, leaves: Bytes) ->
     )
     preamble += b" " * (-(len(preamble) + 4) % 8)
     head = len(preamble).to_bytes(4, "little") + preamble
-    return [head, *contents]
+    return [head, *packing.contents]
 
 
 class _Packing:
-    """The sections of a payload while they are filled."""
+    """The sections of a payload while they are filled.
+
+    Attributes:
+        sections: What is said of each.
+        contents: Their bytes one after the other.
+    """
 
     def __init__(self) -> None:
-        self._sections: list[Section] = []
-        self._packers: list[Packer | FlatPacker] = []
+        self.sections: list[Section] = []
+        self.contents: list[Any] = []
 
-    def begin(self, name: str, rows: int) -> Packer | FlatPacker:
-        """A section of so many rows to pack columns in."""
-        section = Section(name, rows, flat=rows <= FLAT_ROWS)
-        packer = FlatPacker(section) if section.flat else Packer(section)
-        self._sections.append(section)
-        self._packers.append(packer)
-        return packer
+    def add(self, section: Section, parts: Sequence[Any]) -> None:
+        """A section and its bytes, in parts."""
+        size = sum(memoryview(part).nbytes for part in parts)
+        self.sections.append(msgspec.structs.replace(section, size=size))
+        self.contents += parts
 
-    def packed(self) -> tuple[list[Section], list[Any]]:
-        """All sections, and their bytes one after the other."""
-        sections, contents = [], []
-        for section, packer in zip(self._sections, self._packers, strict=True):
-            parts = packer.packed()
-            size = sum(memoryview(part).nbytes for part in parts)
-            sections.append(msgspec.structs.replace(section, size=size))
-            contents += parts
-        return sections, contents
+    @contextmanager
+    def section(self, name: str, rows: int) -> Iterator[Packer]:
+        """A section of so many rows; its columns are packed within the block."""
+        packer = Packer(Section(name, rows))
+        yield packer
+        self.add(packer.section, packer.packed())
 
 
 def _pack_inputs(
-    packing: _Packing, batch: JournalBatch, header: JournalHeader, leaves: Bytes
+    packing: _Packing,
+    batch: JournalBatch,
+    header: JournalHeader,
+    marks: np.ndarray[Any, np.dtype[np.uint32]],
 ) -> None:
     """The inputs, and the events of each stream."""
     inputs = batch.inputs
-    packer = packing.begin("inputs", len(inputs))
-    for name in INPUT_TYPES:
-        if name != "row":
-            packer.integers(name, getattr(inputs, name))
     decided = np.zeros(len(inputs), dtype=np.uint8)
     decided[batch.decisions.seq - batch.first_seq] = 1
-    packer.integers("typed", (inputs.row >= 0).view(np.uint8))
-    packer.integers("decided", decided)
-    packer.integers("leaf", np.ascontiguousarray(leaves[:, :4]).view(np.uint32)[:, 0])
+    with packing.section("inputs", len(inputs)) as packer:
+        for name in INPUT_TYPES:
+            if name != "row":
+                packer.integers(name, getattr(inputs, name))
+        packer.integers("typed", (inputs.row >= 0).view(np.uint8))
+        packer.integers("decided", decided)
+        packer.integers("leaf", marks)
     for stream in header.streams:
         events = batch.events.get(stream.name)
-        if events is None:
+        if events is None or not events.rows:
             continue
-        packer = packing.begin(f"event:{stream.name}", events.rows)
-        for field in stream.schema.fields:
-            packer.column(field.name, events.columns[field.name], floating=field.kind is Kind.FLOAT)
+        with packing.section(f"event:{stream.name}", events.rows) as packer:
+            for field in stream.schema.fields:
+                column = events.columns[field.name]
+                packer.column(field.name, column, floating=field.kind is Kind.FLOAT)
 
 
 def _pack_decisions(packing: _Packing, decisions: Decisions, header: JournalHeader) -> None:
     """The decisions, and their reasons one after the other."""
     if not len(decisions):
         return
-    packer = packing.begin("decisions", len(decisions))
-    for name, _ in _DECISION_INTEGERS:
-        packer.integers(name, getattr(decisions, name))
-    given = decisions.reason_feature >= 0
-    counts = given.sum(axis=0, dtype=np.uint8)
-    ordered = bool((given[1:] <= given[:-1]).all())
-    invariant(ordered, "reasons come first and -1 after them")
-    packer.integers("reasons", counts)
-    packer.floats("margin", decisions.margin)
-    packer.floats("score", decisions.score)
-    packer.matrix([f"feature:{name}" for name in header.features], decisions.features)
-    told = given.T
+    told = decisions.reason_feature.T >= 0
+    with packing.section("decisions", len(decisions)) as packer:
+        for name, _ in _DECISION_INTEGERS:
+            packer.integers(name, getattr(decisions, name))
+        packer.integers("reasons", told.sum(axis=1, dtype=np.uint8))
+        packer.floats("margin", decisions.margin)
+        packer.floats("score", decisions.score)
+        for name, values in zip(header.features, decisions.features, strict=True):
+            packer.floats(f"feature:{name}", values)
     feature = decisions.reason_feature.T[told]
     if len(feature):
-        reasons = packing.begin("reasons", len(feature))
-        reasons.integers("feature", feature)
-        reasons.floats("contribution", decisions.reason_contribution.T[told])
+        with packing.section("reasons", len(feature)) as packer:
+            packer.integers("feature", feature)
+            packer.floats("contribution", decisions.reason_contribution.T[told])
 
 
 def _pack_rest(packing: _Packing, batch: JournalBatch) -> None:
     """What was quarantined, and control records."""
     told = batch.quarantined
     if len(told):
-        packer = packing.begin("quarantined", len(told))
-        packer.integers("seq", told.seq)
-        for name in _TOLD_TEXTS:
-            packer.column(name, getattr(told, name))
-        packer.integers("length", told.length)
+        with packing.section("quarantined", len(told)) as packer:
+            packer.integers("seq", told.seq)
+            for name in _TOLD_TEXTS:
+                packer.column(name, getattr(told, name))
+            packer.integers("length", told.length)
     if batch.controls:
-        packer = packing.begin("controls", len(batch.controls))
-        packer.integers("seq", np.array([seq for seq, _ in batch.controls], dtype=np.int64))
-        packer.column("record", Text.of([record.decode() for _, record in batch.controls]))
+        with packing.section("controls", len(batch.controls)) as packer:
+            packer.integers("seq", np.array([seq for seq, _ in batch.controls], dtype=np.int64))
+            packer.column("record", Text.of([record.decode() for _, record in batch.controls]))
 
 
 class _Sections:
@@ -207,11 +226,14 @@ class _Sections:
     def __contains__(self, name: str) -> bool:
         return name in self._found
 
-    def take(self, name: str, types: list[tuple[str, Any]]) -> tuple[Unpacker | FlatUnpacker, int]:
-        section, content = self._found[name]
-        if section.flat:
-            return FlatUnpacker(section, content, types), section.rows
+    def take(self, name: str, types: list[tuple[str, Any]]) -> tuple[Unpacker, int]:
+        """The columns of a section, and its rows."""
+        section, content = self.stored(name)
         return Unpacker(section, content, types), section.rows
+
+    def stored(self, name: str) -> tuple[Section, Bytes]:
+        """A section and its bytes as they are."""
+        return self._found[name]
 
 
 def decode_payload(
@@ -228,10 +250,24 @@ def decode_payload(
         raise JournalError(f"a payload of {len(payload)} bytes cannot be read: {error}") from error
 
 
+def positions_in(payload: Bytes) -> dict[str, Position]:
+    """Where every source goes on after the batch of a payload.
+
+    Raises:
+        JournalError: The payload was changed: it cannot be read.
+    """
+    try:
+        return _Sections(payload).preamble.positions
+    except _UNREADABLE as error:
+        raise JournalError(f"a payload of {len(payload)} bytes cannot be read: {error}") from error
+
+
 def _decoded(
     payload: Bytes, header: JournalHeader, first_seq: int
 ) -> tuple[JournalBatch, np.ndarray[Any, np.dtype[np.uint32]]]:
     sections = _Sections(payload)
+    if "records" in sections:
+        return _of_records(sections, header, first_seq)
     columns, _ = sections.take("inputs", _INPUT_COLUMNS)
     inputs = {name: columns.numbers(name) for name in INPUT_TYPES if name != "row"}
     typed = columns.numbers("typed") != 0
@@ -257,6 +293,29 @@ def _decoded(
         sections.preamble.categories,
     )
     return batch, columns.numbers("leaf")
+
+
+def _of_records(
+    sections: _Sections, header: JournalHeader, first_seq: int
+) -> tuple[JournalBatch, np.ndarray[Any, np.dtype[np.uint32]]]:
+    section, content = sections.stored("records")
+    preamble, rows = sections.preamble, section.rows
+    if len(content) < _MEASURED_BYTES * rows:
+        raise JournalError(f"{len(content)} bytes hold no {rows} records")
+    read_ns = np.frombuffer(content[: 8 * rows].tobytes(), dtype="<i8").astype(np.int64)
+    marks = np.frombuffer(content[8 * rows : 12 * rows].tobytes(), dtype=np.uint32)
+    records = content[_MEASURED_BYTES * rows :].copy()
+    batch = batch_of_records(records, header, first_seq, rows, preamble.reasons_most)
+    return (
+        replace(
+            batch,
+            inputs=replace(batch.inputs, read_ns=read_ns),
+            measured=preamble.measured,
+            positions=preamble.positions,
+            categories=preamble.categories,
+        ),
+        marks,
+    )
 
 
 def _events(sections: _Sections, stream: str, header: JournalHeader) -> Batch:

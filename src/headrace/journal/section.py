@@ -25,7 +25,6 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
         bases: Column to (least value, bytes of a stored distance).
         narrow: Columns of 32-bit floats.
         nulls: Columns of which a row has no value.
-        flat: Whether its columns are stored as they are, without Arrow.
     """
 
     name: str
@@ -36,4 +35,3 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
     bases: dict[str, tuple[int, int]] = {}
     narrow: list[str] = []
     nulls: list[str] = []
-    flat: bool = False

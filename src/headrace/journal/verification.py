@@ -245,7 +245,6 @@ def first_changed(link: BatchHeader, payload: Bytes, header: JournalHeader) -> i
     """
     try:
         batch, kept = decode_payload(payload, header, link.first_seq)
-        batch.checked(header)
         if len(batch) != link.inputs or len(batch.decisions) != link.decisions:
             return -1
         leaves = leaves_of(RecordWriter(batch, header).digests(), batch.inputs.read_ns)

@@ -29,9 +29,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.address import address_of
-from headrace.core.columns import Fixed, Text
-from headrace.core.errors import ArtefactError, DefinitionError, LimitReached, invariant
+from headrace.core.errors import ArtefactError, DefinitionError, InvariantBroken, LimitReached
 from headrace.core.mapping import reserve
 from headrace.core.siphash import sip128
 from headrace.core.slot_kernels import TOP, slots_begin
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Bytes, Column, Int64s
+    from headrace.core.columns import Batch, Bytes, Int64s
     from headrace.definitions.plan import StreamPlan
     from headrace.events.schema import Field
     from headrace.pipeline.inputs import Inputs
@@ -176,7 +174,7 @@ class Acceptance:
             LimitReached: If the ids within the horizon no longer fit the budget.
         """
         size = len(inputs)
-        spans, columns, held = self._addresses(inputs.batches)
+        spans, columns = self._addresses(inputs.batches)
         if size > len(self._times):
             # kept between batches: memory fresh from the system costs more than the hashing
             self._hashes = np.zeros((size, 4), dtype=np.uint64)
@@ -207,7 +205,6 @@ class Acceptance:
             original,
             watermark,
         )
-        del held
         if judged < size:
             raise self._full(first_sequence + int(judged))
         reason[inputs.refused.index] = inputs.refused.reasons
@@ -220,23 +217,25 @@ class Acceptance:
             f"{self._budget:,} bytes hold {most:,}; raise the budget for ids or shorten `dedupe`"
         )
 
-    def _addresses(self, batches: Mapping[str, Batch]) -> tuple[Int64s, Int64s, list[Column]]:
-        """`spans` and `columns` for the kernels, and the columns that must live meanwhile."""
+    def _addresses(self, batches: Mapping[str, Batch]) -> tuple[Int64s, Int64s]:
+        """`spans` and `columns` for the kernels."""
         spans = np.zeros((len(self._plans), 4), dtype=np.int64)
-        table: list[tuple[int, int, int, int]] = []
-        held: list[Column] = []
+        tables = []
+        first = 0
         for rank, (stream, layout) in enumerate(zip(self._plans, self._fields, strict=True)):
             if stream.name not in batches:
                 continue
             batch = batches[stream.name]
-            first = len(table)
-            for name in (*layout.content, layout.identity):
-                column = batch.columns[name]
-                held.append(column)
-                table.append(_address(column))
-            spans[rank] = (first, len(table) - 1, len(table) - 1, first + layout.time)
-        columns = np.array(table, dtype=np.int64).reshape(-1, 4)
-        return spans, columns, held
+            if tuple(batch.columns) != layout.names:
+                raise InvariantBroken(f"columns of {stream.name} are {layout.names}, in that order")
+            table = batch.addresses[layout.order]
+            tables.append(table)
+            last = first + len(table) - 1
+            spans[rank] = (first, last, last, first + layout.time)
+            first = last + 1
+        if len(tables) == 1:
+            return spans, tables[0]
+        return spans, np.concatenate([np.zeros((0, 4), dtype=np.int64), *tables])
 
     def snapshot(self) -> bytes:
         """Watermarks and seen ids; the same logical state gives the same bytes."""
@@ -307,25 +306,27 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which fields of a stream are its content, where event time is among them, and the id.
+    """Which columns of a stream are its content, then its id; where event time is among them.
 
     The id is no part of what is compared: two contents are compared where the ids are the same.
     """
 
-    content: tuple[str, ...]
+    names: tuple[str, ...]
+    order: Int64s
     time: int
-    identity: str
 
     @staticmethod
     def of(stream: StreamPlan) -> _Layout:
         identity = _needed(stream, Role.ID, "an Id: without one, duplicates cannot be told").name
         time = _needed(stream, Role.EVENT_TIME, "an EventTime: without one, it has no order").name
-        content = tuple(
+        content = [
             field.name
             for field in stream.schema.fields
             if field.role is not Role.KNOWN_AT and field.name != identity
-        )
-        return _Layout(content, content.index(time), identity)
+        ]
+        names = stream.schema.names
+        order = np.array([names.index(name) for name in (*content, identity)], dtype=np.int64)
+        return _Layout(names, order, content.index(time))
 
 
 def _needed(stream: StreamPlan, role: Role, what: str) -> Field:
@@ -337,12 +338,3 @@ def _needed(stream: StreamPlan, role: Role, what: str) -> Field:
             fix=f"give it {what}",
         )
     return field
-
-
-def _address(column: Column) -> tuple[int, int, int, int]:
-    """A column as the kernels read it."""
-    valid = address_of(column.valid)
-    if isinstance(column, Fixed):
-        return (0, address_of(column.values), 0, valid)
-    invariant(isinstance(column, Text), "a column is of fixed width or text")
-    return (1, address_of(column.offsets), address_of(column.data), valid)

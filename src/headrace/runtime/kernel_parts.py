@@ -267,10 +267,9 @@ def _journal() -> None:
         JournalBatch,
     )
     from headrace.journal.canonical import RecordWriter  # noqa: PLC0415 - as above
-    from headrace.journal.columns import Packer  # noqa: PLC0415 - as above
     from headrace.journal.header import JournalHeader, StreamHeader  # noqa: PLC0415 - as above
     from headrace.journal.payload import encode_payload  # noqa: PLC0415 - as above
-    from headrace.journal.section import Section  # noqa: PLC0415 - as above
+    from headrace.journal.record_reader import batch_of_records  # noqa: PLC0415 - as above
 
     header = JournalHeader(
         use_case="",
@@ -312,13 +311,12 @@ def _journal() -> None:
         marks=byte,
     )
     batch = JournalBatch(0, inputs, taken.batches, decisions)
-    leaves = leaves_of(RecordWriter(batch, header).digests(), inputs.read_ns)
+    records: list[bytes] = []
+    leaves = leaves_of(RecordWriter(batch, header).digests(records), inputs.read_ns)
     merkle_root(leaves)
     encode_payload(batch, header, leaves)
-    # columns of a larger batch are looked at before they are stored
-    larger = Packer(Section("larger", _ROWS))
-    larger.integers("integers", np.array([7, 9]))
-    larger.floats("floats", np.zeros(_ROWS))
+    content = np.frombuffer(b"".join(records), dtype=np.uint8).copy()
+    batch_of_records(content, header, 0, _ROWS, 1)
 
 
 #: What compiles the kernels of each part. Those that take longest come first; one that goes on from

@@ -279,9 +279,9 @@ def test_content_tells_missing_from_zero_over_many_columns() -> None:
     plan = replace(PAYMENTS, schema=Schema("Payment", fields))
     for place in (0, 60, 61, 62, 63, 124, 129):
         acceptance = Acceptance((plan,), "payment", (1, 2), 10_000)
-        columns: dict[str, Text | Fixed] = {name: Fixed.of([0, 0, 0]) for name in names}
+        columns: dict[str, Text | Fixed] = {"id": Text.of(["a"] * 3), "at": Fixed.of([1] * 3)}
+        columns |= {name: Fixed.of([0, 0, 0]) for name in names}
         columns[names[place]] = Fixed.of([0, 0, None])
-        columns |= {"id": Text.of(["a"] * 3), "at": Fixed.of([1] * 3)}
         inputs = replace(gathered([Event(0, "a", 1)] * 3), batches={"payment": Batch(columns, 3)})
         assert acceptance.judge(inputs, 0).verdict.tolist() == [0, 1, 2]
 
