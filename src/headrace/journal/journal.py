@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace.core.errors import JournalError, invariant
+from headrace.core.folders import sync_folder
 from headrace.core.sha256 import leaves_of, merkle_root
 from headrace.journal.canonical import RecordWriter
 from headrace.journal.frames import (
@@ -23,7 +24,7 @@ from headrace.journal.frames import (
     segment_path,
 )
 from headrace.journal.payload import encode_payload, positions_in
-from headrace.journal.recovery import recover, sync_folder
+from headrace.journal.recovery import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

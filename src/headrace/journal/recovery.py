@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import JournalError
+from headrace.core.folders import sync_folder
 from headrace.journal.chain import Chain
 from headrace.journal.frames import (
     FrameDamaged,
@@ -163,12 +164,3 @@ def _move_aside(folder: Path, path: Path, segment: int, good: int, why: str) -> 
         path.unlink()
         sync_folder(folder)
     return UnvouchedTail(segment, good, size, kept, why)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

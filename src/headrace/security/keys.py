@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from headrace.core.errors import SecurityError
+from headrace.core.folders import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +74,7 @@ class LocalMasterKey:
             ) from error
         finally:
             draft.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
         return LocalMasterKey(key, random)
 
     @staticmethod

@@ -16,7 +16,8 @@ it is erased with that one, and draws a new surrogate when it comes again.
 The construction, cheapest first that holds: a surrogate of 96 random bits is also the nonce of
 its entry's seal; a subject's data key seals its few values only; keys and entries of up to 2,048
 values are sealed and written as one page (`vault_store`), so that neither SQLite nor the master
-key sees single values.
+key sees single values. Small commits append what they add to a file (`vault_tail`), until there is
+enough of it for pages.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ class Vault:
         self._state = np.zeros(kernels.STATE, dtype=np.int64)
         self._state[kernels.RANDOM_AT] = _RANDOM
         self._state[kernels.OPEN_PAGE] = store.last_page() + 1
+        #: Words and keys, of those waiting to be written as pages, that the tail holds.
+        self._in_tail = (0, 0)
 
     @staticmethod
     def open(
@@ -247,21 +250,36 @@ class Vault:
     def commit(self) -> None:
         """Make every surrogate and seal given out so far durable: written, and synced to disk."""
         with self._lock:
-            kernels.close_page(self._state, self._breaks)
-            count = int(self._state[kernels.WAITING])
-            if not count and not self._new_domains and not self._store.unwritten:
-                return
-            pages = []
-            word, key = 0, 0
-            for last_word, last_key, page in self._breaks[:count].tolist():
-                owners = self._waiting_keys[key:last_key]
-                keys = self._keys.reshape(-1, kernels.KEY)[owners].tobytes()
-                pages.append((page, keys, self._waiting[word:last_word].tobytes()))
-                word, key = last_word, last_key
-            self._store.add(self._new_domains, pages)
-            self._new_domains = []
-            self._waiting[:word] = 0
-            self._state[[kernels.WORDS, kernels.KEYS, kernels.WAITING]] = 0
+            word, key = self._in_tail
+            last_word, last_key = int(self._state[kernels.WORDS]), int(self._state[kernels.KEYS])
+            size = 8 * (last_word - word)
+            if self._new_domains or not self._store.fits_tail(size):
+                self._write_pages()
+            elif size or self._store.unwritten:
+                self._store.append(8 * word, *self._laid_out(word, last_word, key, last_key))
+                self._in_tail = last_word, last_key
+
+    def _laid_out(self, word: int, last_word: int, key: int, last_key: int) -> tuple[bytes, bytes]:
+        """Keys and entries between two places of what waits."""
+        owners = self._waiting_keys[key:last_key]
+        keys = self._keys.reshape(-1, kernels.KEY)[owners].tobytes()
+        return keys, self._waiting[word:last_word].tobytes()
+
+    def _write_pages(self) -> None:
+        """Make all that waits durable as pages, and empty the tail."""
+        kernels.close_page(self._state, self._breaks)
+        count = int(self._state[kernels.WAITING])
+        pages = []
+        word, key = 0, 0
+        for last_word, last_key, page in self._breaks[:count].tolist():
+            pages.append((page, *self._laid_out(word, last_word, key, last_key)))
+            word, key = last_word, last_key
+        self._store.add(self._new_domains, pages)
+        self._new_domains = []
+        self._waiting[:word] = 0
+        self._state[[kernels.WORDS, kernels.KEYS, kernels.WAITING]] = 0
+        self._in_tail = (0, 0)
+        self._store.cut_tail()
 
     def reveal(self, surrogate: str) -> str:
         """The value that a surrogate stands for. Who may ask is for the caller to check.
@@ -273,7 +291,7 @@ class Vault:
         """
         with self._lock:
             entry = self._found(surrogate)
-            self.commit()
+            self._write_pages()
             page, owner = (
                 int(self._entries[entry * kernels.ENTRY + word])
                 for word in (kernels.PAGE, kernels.OWNER)
@@ -359,7 +377,7 @@ class Vault:
         """
         with self._lock:
             owned = self._owned(surrogate)
-            self.commit()
+            self._write_pages()
             entries = self._entries.reshape(-1, kernels.ENTRY)
             names = {self._surrogate(int(one)) for one in owned}
             pages = [
@@ -412,7 +430,7 @@ class Vault:
     def purge(self, now_ns: int) -> int:
         """Remove sealed bytes whose retention has passed; how many they were."""
         with self._lock:
-            self.commit()
+            self._write_pages()
             return self._store.purge(now_ns)
 
     def close(self) -> None:

@@ -1,34 +1,51 @@
-"""Where the vault lies on disk: one SQLite file, synced at each commit, in which nothing is plain.
+"""Where the vault lies on disk: a SQLite file and its tail, synced at each commit, nothing plain.
+
+What small commits add is appended to the tail (`vault_tail`), sealed as pages are. When there is
+enough for pages, they are written to SQLite, and the tail is cut to nothing; so is what a run left
+in it, when the vault is opened.
 
 Whatever holds a key, a hash of a value or a sealed value is itself sealed by AES-256-GCM under an
 *epoch key*. A new one is drawn each time the vault is opened, and kept wrapped by the master key;
 its nonces are a counter from zero. So no nonce is used twice under one key, neither after a crash
 (whose unfinished writes had another key) nor when a vault is copied and both copies go on.
 
-What is removed is overwritten with zeros (`secure_delete`), and the write-ahead log, where older
-copies of a page can lie, is emptied at once. What a disk or a backup keeps of blocks that were
-given back is beyond a program's reach: keep the master key apart, and let backups expire.
+What is removed is overwritten with zeros (`secure_delete`); the write-ahead log and the tail, where
+older copies of a page can lie, are emptied at once. What a disk or a backup keeps of blocks that
+were given back is beyond a program's reach: keep the master key apart, and let backups expire.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import struct
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from headrace.core.errors import NotFound, SecurityError
+from headrace.core.errors import NotFound, SecurityError, invariant
+from headrace.security import refused
+from headrace.security.refused import Refused
+from headrace.security.vault_tail import Part, VaultTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from headrace.security.keys import MasterKey
 
 _VERSION = b"headrace/vault/v1"
 _INDEX_KEY = 16
+#: More than so many bytes to commit, some 700 values, are written to SQLite at once.
+_PART_BYTES = 2**16
+#: Most bytes in the tail. To make pages of them takes some milliseconds.
+_TAIL_BYTES = 2**20
+#: Bytes of entries on a page that is made of the tail when the vault is opened, or a few more.
+_PAGE_BYTES = 2**17
+#: What a part begins with: the bytes of its keys and entries. Refused bytes take the rest.
+_LENGTHS = struct.Struct("<II")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (epoch INTEGER PRIMARY KEY, wrapped BLOB NOT NULL);
@@ -44,7 +61,7 @@ CREATE TABLE IF NOT EXISTS sealed (
 
 
 class VaultStore:
-    """The vault's file, held by one process at a time.
+    """The vault's files, held by one process at a time.
 
     Args:
         folder: Made if it is not there, readable by its owner alone.
@@ -60,16 +77,27 @@ class VaultStore:
         path = folder / "vault.sqlite"
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._path = path
-        self._unwritten: dict[str, tuple[int, int, int, str, bytes]] = {}
+        #: Refused bytes that are not in SQLite; the first so many of them are in the tail.
+        self._refused: dict[str, Refused] = {}
+        self._refused_in_tail = 0
         self._connection = sqlite3.connect(
             path, timeout=0, isolation_level=None, check_same_thread=False
         )
         try:
             self._prepare()
-            self.index_key = self._open_index_key(master, random)
-            self._open_epochs(master, random)
+            # only now: what holds the database holds the tail
+            self._tail = VaultTail(folder / "vault.tail")
         except BaseException:
             self._connection.close()
+            raise
+        try:
+            self.index_key = self._open_index_key(master, random)
+            self._open_epochs(master, random)
+            self._next_page = self.last_page() + 1
+            self._move_tail()
+            self._drop_epochs()
+        except BaseException:
+            self.close()
             raise
 
     def _prepare(self) -> None:
@@ -107,11 +135,6 @@ class VaultStore:
 
     def _open_epochs(self, master: MasterKey, random: Callable[[int], bytes]) -> None:
         """Open the keys that pages are sealed under, and begin an epoch."""
-        # an epoch that nothing is sealed under any more is not needed
-        self._connection.execute(
-            "DELETE FROM epochs WHERE epoch NOT IN (SELECT epoch FROM pages)"
-            " AND epoch NOT IN (SELECT epoch FROM sealed)"
-        )
         self._sealings: dict[int, AESGCM] = {}
         rows = self._connection.execute("SELECT epoch, wrapped FROM epochs").fetchall()
         for epoch, wrapped in rows:
@@ -122,6 +145,41 @@ class VaultStore:
         self._counter = 0
         wrapped = master.wrap(key, _epoch_context(self._epoch))
         self._connection.execute("INSERT INTO epochs VALUES (?, ?)", (self._epoch, wrapped))
+
+    def _drop_epochs(self) -> None:
+        """Forget the keys that nothing is sealed under any more."""
+        self._connection.execute(
+            "DELETE FROM epochs WHERE epoch <> ? AND epoch NOT IN (SELECT epoch FROM pages)"
+            " AND epoch NOT IN (SELECT epoch FROM sealed)",
+            (self._epoch,),
+        )
+
+    def _move_tail(self) -> None:
+        """Make pages of what the tail holds, and take the refused bytes that it holds."""
+        first = self._next_page
+        pages: list[tuple[int, bytes, bytes]] = []
+        keys, entries = b"", b""
+        at = 0
+        for part in self._tail.parts():
+            if part.page < first:
+                # pages were made of it, and then the tail was not cut
+                continue
+            if (part.page, part.at) != (first, at):
+                raise SecurityError(
+                    f"the tail of the vault {self._path} goes on with byte {part.at} after page "
+                    f"{part.page - 1}, expected byte {at} after page {first - 1}: the two files do "
+                    "not belong together; restore both from the same backup"
+                )
+            more_keys, more, rows = self._opened_part(part)
+            keys, entries, at = keys + more_keys, entries + more, at + len(more)
+            self._refused.update((row.reference, row) for row in rows)
+            if len(entries) >= _PAGE_BYTES:
+                pages.append((first + len(pages), keys, entries))
+                keys, entries = b"", b""
+        if entries:
+            pages.append((first + len(pages), keys, entries))
+        self.add((), pages)
+        self.cut_tail()
 
     def _take_nonces(self, count: int) -> int:
         """The first of so many counters that were never used in this epoch."""
@@ -179,24 +237,84 @@ class VaultStore:
         )
 
     def add(
-        self, domains: Iterable[tuple[int, str]], pages: Iterable[tuple[int, bytes, bytes]]
+        self, domains: Sequence[tuple[int, str]], pages: Sequence[tuple[int, bytes, bytes]]
     ) -> None:
-        """Write domains, pages (number, keys, entries), what was sealed: all or none, synced."""
+        """Write domains, pages (number, keys, entries), refused bytes: all or none, synced."""
         rows = [(page, *self._sealed_page(page, keys, entries)) for page, keys, entries in pages]
-        sealed = [(reference, *row) for reference, row in self._unwritten.items()]
+        if not (domains or rows or self._refused):
+            return
         with _Transaction(self._connection) as run:
-            run.executemany("INSERT INTO domains VALUES (?, ?)", domains)
-            run.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?)", rows)
-            run.executemany("INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?)", sealed)
-        self._unwritten.clear()
+            if domains:
+                run.executemany("INSERT INTO domains VALUES (?, ?)", domains)
+            if rows:
+                run.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?)", rows)
+            if self._refused:
+                # there already if the tail, after they were taken out of it, was not cut
+                query = "INSERT OR IGNORE INTO sealed VALUES (?, ?, ?, ?, ?, ?)"
+                run.executemany(query, self._refused.values())
+        self._refused.clear()
+        self._refused_in_tail = 0
+        if pages:
+            self._next_page = pages[-1][0] + 1
+
+    def append(self, at: int, keys: bytes, entries: bytes) -> None:
+        """Write keys and entries that `add` gets again as pages, and refused bytes, synced.
+
+        Args:
+            at: How many bytes of entries were appended before, since `add` last wrote pages.
+            keys: Of those entries that are subjects.
+            entries: Of later pages, in order.
+
+        Raises:
+            SecurityError: They could not be written. This can be tried again.
+        """
+        page, counter = self._next_page, self._take_nonces(1)
+        rest = refused.encoded(self._unwritten())
+        plain = b"".join((_LENGTHS.pack(len(keys), len(entries)), keys, entries, rest))
+        sealed = self._seal(counter, plain, _part_context(page, at))
+        part = Part(page, at, self._epoch, counter, sealed)
+        try:
+            self._tail.append(part)
+        except OSError as error:
+            raise _not_written(error) from error
+        self._refused_in_tail = len(self._refused)
+
+    def _opened_part(self, part: Part) -> tuple[bytes, bytes, list[Refused]]:
+        """Keys, entries and refused bytes of a part of the tail."""
+        context = _part_context(part.page, part.at)
+        plain = self._open(part.epoch, part.counter, part.sealed, context)
+        keys, entries = _LENGTHS.unpack_from(plain)
+        middle = _LENGTHS.size + keys
+        end = middle + entries
+        return plain[_LENGTHS.size : middle], plain[middle:end], refused.decoded(plain[end:])
+
+    def fits_tail(self, size: int) -> bool:
+        """Whether so many bytes, with the refused ones, are to be appended rather than added."""
+        if self.unwritten:
+            size += sum(len(row.content) for row in self._unwritten())
+        return size <= _PART_BYTES and self._tail.size + size <= _TAIL_BYTES
+
+    def cut_tail(self) -> None:
+        """Remove what was appended, once `add` has made pages of it."""
+        try:
+            self._tail.cut()
+        except OSError as error:
+            raise SecurityError(
+                f"the tail of the vault {self._path} could not be cut ({error}), so older copies "
+                "of its pages may still lie in it; see to the disk, and open the vault again"
+            ) from error
 
     @property
     def unwritten(self) -> int:
-        """How many were sealed since the last `add`."""
-        return len(self._unwritten)
+        """How many were sealed since the last `add` or `append`."""
+        return len(self._refused) - self._refused_in_tail
+
+    def _unwritten(self) -> list[Refused]:
+        return list(islice(self._refused.values(), self._refused_in_tail, None))
 
     def erase(self, pages: Iterable[tuple[int, bytes, bytes]], surrogates: Iterable[str]) -> None:
         """Put pages in the place of older ones, note what was erased, leave no older copy."""
+        invariant(self._tail.size == 0, "the tail is cut before anything is erased")
         rows = [(*self._sealed_page(page, keys, entries), page) for page, keys, entries in pages]
         with _Transaction(self._connection) as run:
             run.executemany(
@@ -212,29 +330,30 @@ class VaultStore:
         return self._connection.execute(query, (surrogate,)).fetchone() is not None
 
     def seal(self, reference: str, content: bytes, reason: str, expires_ns: int) -> None:
-        """Keep bytes under a name until a time; the next `add` writes them."""
+        """Keep bytes under a name until a time; the next `add` or `append` writes them."""
         counter = self._take_nonces(1)
         sealed = self._seal(counter, content, b" sealed bytes " + reference.encode())
-        self._unwritten[reference] = (self._epoch, counter, expires_ns, reason, sealed)
+        self._refused[reference] = Refused(
+            reference, self._epoch, counter, expires_ns, reason, sealed
+        )
 
     def unseal(self, reference: str) -> bytes:
         """The bytes kept under a name."""
-        row = self._unwritten.get(reference)
+        row = self._refused.get(reference)
         if row is None:
-            query = (
-                "SELECT epoch, counter, expires_ns, reason, content FROM sealed WHERE reference = ?"
-            )
+            query = "SELECT * FROM sealed WHERE reference = ?"
             row = self._connection.execute(query, (reference,)).fetchone()
         if row is None:
             raise NotFound(
                 f"the vault holds no sealed bytes {reference!r}: they were never sealed here, or "
                 "their retention has passed and they were purged"
             )
-        epoch, counter, _, _, content = row
+        _, epoch, counter, _, _, content = row
         return self._open(epoch, counter, content, b" sealed bytes " + reference.encode())
 
     def purge(self, now_ns: int) -> int:
         """Remove sealed bytes whose time has passed; how many."""
+        invariant(self._tail.size == 0, "the tail is cut before anything is purged")
         with _Transaction(self._connection) as run:
             removed = run.execute("DELETE FROM sealed WHERE expires_ns <= ?", (now_ns,)).rowcount
         if removed:
@@ -251,7 +370,8 @@ class VaultStore:
             )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files. What is in the tail stays there until the vault is opened again."""
+        self._tail.close()
         self._connection.close()
 
 
@@ -277,14 +397,22 @@ class _Transaction:
         except sqlite3.OperationalError as failed:
             error = error or failed
         if isinstance(error, sqlite3.OperationalError):
-            raise SecurityError(
-                f"the vault could not be written ({error}); nothing that it was to keep was let"
-                " through: make room, and run again"
-            ) from error
+            raise _not_written(error) from error
+
+
+def _not_written(error: Exception) -> SecurityError:
+    return SecurityError(
+        f"the vault could not be written ({error}); nothing that it was to keep was let"
+        " through: make room, and run again"
+    )
 
 
 def _nonce(counter: int) -> bytes:
     return counter.to_bytes(12, "big")
+
+
+def _part_context(page: int, at: int) -> bytes:
+    return b" what goes on with byte %d after page %d" % (at, page - 1)
 
 
 def _epoch_context(epoch: int) -> bytes:
