@@ -82,8 +82,7 @@ class JsonLines:
         taken = self._table.read(np.ascontiguousarray(given))
         if len(taken.hard) == 0:
             batch = Batch(taken.columns, taken.easy)
-            rows = np.arange(taken.easy, dtype=np.int32)
-            return Parsed(batch, rows, Rejections.of([], []), taken.easy)
+            return Parsed(batch, taken.numbers, Rejections.none(), taken.easy)
         return self._with_hard(given, taken)
 
     def _with_hard(self, given: Bytes, taken: Taken) -> Parsed:

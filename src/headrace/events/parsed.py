@@ -53,6 +53,11 @@ class Rejections:
         )
 
     @staticmethod
+    def none() -> Rejections:
+        """No row was rejected."""
+        return _NO_REJECTIONS
+
+    @staticmethod
     def of(rows: Sequence[int], rejected: Sequence[Rejected]) -> Rejections:
         """Rejections row by row; `rows` ascending.
 
@@ -67,6 +72,9 @@ class Rejections:
             [item.value for item in rejected],
             [item.expected for item in rejected],
         )
+
+
+_NO_REJECTIONS = Rejections.of([], [])
 
 
 @dataclass(frozen=True, slots=True)
