@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: How many bytes behind a line feed the kernel may read, though it never passes the line feed.
 _PADDING = 64
 
+#: What stands behind a chunk that is read from a copy.
+_BEHIND = b"\n" + bytes(_PADDING)
+
 #: A chunk is read in blocks of about this many bytes: so much room for texts is enough for one.
 _BLOCK = 2**18
 
@@ -82,9 +85,7 @@ class SchemaTable:
         size = len(chunk)
         # a small chunk is read from a copy that has room behind its end, and so is a last line
         whole = _whole(chunk) if size > _SMALL else 0
-        rest = np.zeros(size - whole + 1 + _PADDING, dtype=np.uint8)
-        rest[: size - whole] = chunk[whole:]
-        rest[size - whole] = ord("\n")
+        rest: Bytes = np.frombuffer(bytearray(chunk[whole:]) + _BEHIND, dtype=np.uint8)
         address, behind = address_of(chunk) if whole else 0, address_of(rest)
         lines = kernels.most_lines(address, whole) + kernels.most_lines(behind, len(rest))
         rows = _Rows(self._layout, lines, size)
@@ -117,9 +118,6 @@ class _Layout:
     def __init__(self, schema: Schema, table: Int64s) -> None:
         self.fields = schema.fields
         is_text = np.array([field.kind is Kind.TEXT for field in schema.fields], dtype=bool)
-        #: Of each field, its place among those that are texts, or among those that are not.
-        places = np.where(is_text, np.cumsum(is_text), np.cumsum(~is_text)) - 1
-        self.places: list[int] = places.tolist()
         self.count, self.texts = len(is_text), int(is_text.sum())
         self.fixed = self.count - self.texts
         self.longest = [field.longest for field in schema.fields if field.kind is Kind.TEXT]
@@ -133,7 +131,7 @@ class _Layout:
         self.terms = np.zeros((6, len(table)), dtype=np.int64)
         self.terms[0] = table
         self._place_head()
-        self._place_fields(is_text, places)
+        self._place_fields(is_text)
         slots = np.arange(_HEAD, len(table)).reshape(-1, _FIELD)[1:, kernels.TEXTS // _WORD]
         #: Of each text, the slot that holds the address of its bytes.
         self.text_slots: list[int] = slots[is_text].tolist()
@@ -149,7 +147,9 @@ class _Layout:
         _put(head, kernels.FIELDS, 1)
         _put(head, kernels.FIELDS_END, 1)
 
-    def _place_fields(self, is_text: NDArray[np.bool_], places: Int64s) -> None:
+    def _place_fields(self, is_text: NDArray[np.bool_]) -> None:
+        # of each field, its place among those that are texts, or among those that are not
+        places = np.where(is_text, np.cumsum(is_text), np.cumsum(~is_text)) - 1
         one, head, rows, texts, room, text_room = self.terms[:, _HEAD:].reshape(6, -1, _FIELD)
         inside = np.zeros(one.shape, dtype=bool)
         inside[:, kernels.NEXT // _WORD] = True
@@ -222,15 +222,15 @@ class _Rows:
     def taken(self) -> Taken:
         """What was read, in columns, and the hard lines."""
         easy, hard = int(self._table[_EASY]), int(self._table[_HARD])
-        ends = self._offsets[:, easy].tolist()
         columns: dict[str, Column] = {}
-        for i, field in enumerate(self._layout.fields):
-            valid, place = self._valid[i, :easy], self._layout.places[i]
+        values = iter(self._values[:, :easy])
+        offsets = iter(self._offsets[:, : easy + 1])
+        texts = map(_kept, self._texts, self._offsets[:, easy].tolist())
+        for field, valid in zip(self._layout.fields, self._valid[:, :easy], strict=True):
             if field.kind is Kind.TEXT:
-                texts = _kept(self._texts[place], ends[place])
-                columns[field.name] = Text(self._offsets[place, : easy + 1], texts, valid)
+                columns[field.name] = Text(next(offsets), next(texts), valid)
             else:
-                columns[field.name] = Fixed(self._values[place, :easy], valid)
+                columns[field.name] = Fixed(next(values), valid)
         return Taken(easy, columns, self._numbers[:easy], self._hard[:hard])
 
 
