@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,8 +60,8 @@ class Meters:
                 self.outcomes[name] = self.outcomes.get(name, 0) + outcome.count(code)
             if quarantined:
                 told = batch.inputs.reason[batch.inputs.kind == InputKind.QUARANTINED]
-                for code, count in Counter(told.tolist()).items():
-                    self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + count
+                for code in told.tolist():
+                    self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + 1
 
     def committed(self, sample: Sample, size: int) -> None:
         """Add one commit of `size` bytes."""
