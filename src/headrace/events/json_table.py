@@ -121,6 +121,8 @@ class _Layout:
         self.count, self.texts = len(is_text), int(is_text.sum())
         self.fixed = self.count - self.texts
         self.longest = [field.longest for field in schema.fields if field.kind is Kind.TEXT]
+        #: The most bytes that a block gives to a column; its last line may end behind it.
+        self.most_text = _BLOCK + max(self.longest, default=0)
         # where a part starts: so many bytes for each row of room, and so many more
         self.offsets = 8 * self.fixed
         self.numbers = self.offsets + 4 * self.texts
@@ -183,21 +185,14 @@ class _Rows:
 
     def __init__(self, layout: _Layout, lines: int, size: int) -> None:
         self._layout = layout
-        room = (lines + 7) & -8
-        behind = layout.behind
-        memory = np.empty(room * layout.size + behind, dtype=np.uint8)
+        self._room = room = (lines + 7) & -8
+        self._memory = memory = np.empty(room * layout.size + layout.behind, dtype=np.uint8)
         self._values: Int64s = np.ndarray((layout.fixed, room), np.int64, memory)
         self._offsets: Int32s = np.ndarray(
             (layout.texts, room + 2), np.int32, memory, layout.offsets * room
         )
         self._offsets[:, 0] = 0
-        start = layout.numbers * room + behind
-        self._numbers: Int32s = np.ndarray(room, np.int32, memory, start)
-        start = layout.valid * room + behind
-        self._valid: Bytes = np.ndarray((layout.count, room), np.uint8, memory, start)
-        start = layout.hard * room + behind
-        self._hard: Int64s = np.ndarray((room, kernels.HARD_COLUMNS), np.int64, memory, start)
-        text_room = min(_BLOCK + max(layout.longest, default=0), size) + _PADDING
+        text_room = min(layout.most_text, size) + _PADDING
         texts = np.empty((layout.texts, text_room), dtype=np.uint8)
         self._texts: list[Bytes] = list(texts)
         self._table = np.empty(layout.terms.shape[1], dtype=np.int64)
@@ -222,16 +217,23 @@ class _Rows:
     def taken(self) -> Taken:
         """What was read, in columns, and the hard lines."""
         easy, hard = int(self._table[_EASY]), int(self._table[_HARD])
+        layout, memory, room = self._layout, self._memory, self._room
+        start = layout.valid * room + layout.behind
+        valids: Bytes = np.ndarray((layout.count, room), np.uint8, memory, start)
         columns: dict[str, Column] = {}
         values = iter(self._values[:, :easy])
         offsets = iter(self._offsets[:, : easy + 1])
         texts = map(_kept, self._texts, self._offsets[:, easy].tolist())
-        for field, valid in zip(self._layout.fields, self._valid[:, :easy], strict=True):
+        for field, valid in zip(layout.fields, valids[:, :easy], strict=True):
             if field.kind is Kind.TEXT:
                 columns[field.name] = Text(next(offsets), next(texts), valid)
             else:
                 columns[field.name] = Fixed(next(values), valid)
-        return Taken(easy, columns, self._numbers[:easy], self._hard[:hard])
+        start = layout.numbers * room + layout.behind
+        numbers: Int32s = np.ndarray(easy, np.int32, memory, start)
+        start = layout.hard * room + layout.behind
+        listed: Int64s = np.ndarray((hard, kernels.HARD_COLUMNS), np.int64, memory, start)
+        return Taken(easy, columns, numbers, listed)
 
 
 def _kept(texts: Bytes, used: int) -> Bytes:

@@ -93,6 +93,11 @@ class Parsed:
     rejections: Rejections
     received: int
 
+    @property
+    def places(self) -> Int32s | slice:
+        """`rows` as an index; a slice, which is fastest, where no row was rejected."""
+        return self.rows if len(self.rejections) else slice(None)
+
     def __post_init__(self) -> None:
         invariant(len(self.batch) == len(self.rows), "every valid row has its place")
         invariant(len(self.rows) + len(self.rejections) == self.received, "no row is lost")

@@ -344,7 +344,7 @@ class LiveIntake:
         received = np.full(size, arrived.read_ns, dtype=np.int64)
         if self._known is not None:
             said = parsed.batch.fixed(self._known.name)
-            received[parsed.rows] = np.where(said.valid, said.values, arrived.read_ns)
+            received[parsed.places] = np.where(said.valid, said.values, arrived.read_ns)
         lines: list[bytes] = []
 
         def raw(row: int) -> bytes:
