@@ -198,7 +198,7 @@ class _Rows:
         self._table = np.empty(layout.terms.shape[1], dtype=np.int64)
         self.head = address_of(self._table)
         terms = [1, self.head, address_of(memory), address_of(texts), room, text_room]
-        np.dot(np.array(terms), layout.terms, out=self._table)
+        np.array(terms).dot(layout.terms, out=self._table)
 
     def reserve(self, done: int, size: int) -> None:
         """Make room for the texts of a block behind so many bytes of the chunk's `size`."""
