@@ -72,15 +72,17 @@ class LiveLines:
         size = 0
         read_ns = 0
         lines = WholeLines()
+        # made once: memory for the largest read costs more than a small read itself
+        buffer = memoryview(bytearray(_READ))
         open_ = True
         while open_ and not stopped():
             ready, _, _ = select.select(
                 [self._descriptor], [], [], _GATHER_SECONDS if held else _POLL_SECONDS
             )
             if ready:
-                chunk = os.read(self._descriptor, _READ)
-                open_ = bool(chunk)
-                whole = lines.take(chunk)
+                count = os.readv(self._descriptor, [buffer])
+                open_ = count > 0
+                whole = lines.take(buffer[:count].tobytes())
                 if whole:
                     read_ns = read_ns if held else self._clock()
                     held.append(whole)

@@ -74,16 +74,19 @@ class JsonLines:
         Raises:
             LimitReached: When the chunk has more than `LONGEST_CHUNK` bytes; split it by lines.
         """
-        given = data if isinstance(data, np.ndarray) else np.frombuffer(data, dtype=np.uint8)
+        given: Bytes
+        if isinstance(data, np.ndarray):
+            given = np.ascontiguousarray(data)
+        else:
+            given = np.frombuffer(data, dtype=np.uint8)
         if len(given) > LONGEST_CHUNK:
             raise LimitReached(
                 f"a chunk of {len(given)} bytes is more than {LONGEST_CHUNK}; split it by lines"
             )
-        taken = self._table.read(np.ascontiguousarray(given))
+        taken = self._table.read(given)
         if len(taken.hard) == 0:
             batch = Batch(taken.columns, taken.easy)
-            rows = np.arange(taken.easy, dtype=np.int32)
-            return Parsed(batch, rows, Rejections.of([], []), taken.easy)
+            return Parsed(batch, taken.numbers, Rejections.none(), taken.easy)
         return self._with_hard(given, taken)
 
     def _with_hard(self, given: Bytes, taken: Taken) -> Parsed:

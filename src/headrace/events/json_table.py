@@ -17,10 +17,15 @@ from headrace.events.times import EPOCH_DIGITS, TIME_MAX, TIME_MIN, Reading
 from headrace.events.values import NEVER_EMPTY
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headrace.core.columns import Bytes, Column, Int32s, Int64s
 
 #: How many bytes behind a line feed the kernel may read, though it never passes the line feed.
 _PADDING = 64
+
+#: What stands behind a chunk that is read from a copy.
+_BEHIND = b"\n" + bytes(_PADDING)
 
 #: A chunk is read in blocks of about this many bytes: so much room for texts is enough for one.
 _BLOCK = 2**18
@@ -31,7 +36,7 @@ _SMALL = 2**15
 _WORD = 8
 _HEAD = kernels.HEAD_END // _WORD
 _FIELD = kernels.FIELD_BYTES // _WORD
-_EASY = kernels.EASY // _WORD
+_EASY, _HARD = kernels.EASY // _WORD, kernels.HARD // _WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +69,33 @@ class SchemaTable:
         self._digits = currencies.digits_by_letters().astype(np.uint8)
         self._countries = countries.known_by_letters().astype(np.uint8)
         self._words, spans = _words_of(schema)
-        self._table = np.zeros(_HEAD + (len(schema.fields) + 1) * _FIELD, dtype=np.int64)
-        _put(self._table, kernels.LONGEST_LINE, longest)
-        _put(self._table, kernels.DIGITS_OF, address_of(self._digits))
-        _put(self._table, kernels.COUNTRIES, address_of(self._countries))
-        fields = self._table[_HEAD:].reshape(-1, _FIELD)
+        table = np.zeros(_HEAD + (len(schema.fields) + 1) * _FIELD, dtype=np.int64)
+        _put(table, kernels.LONGEST_LINE, longest)
+        _put(table, kernels.DIGITS_OF, address_of(self._digits))
+        _put(table, kernels.COUNTRIES, address_of(self._countries))
+        fields = table[_HEAD:].reshape(-1, _FIELD)
         _describe(fields, schema, reading)
         fields[:, kernels.NAME // _WORD] = address_of(self._words) + spans[:, 0]
         fields[:, kernels.NAME_END // _WORD] = address_of(self._words) + spans[:, 1]
         fields[1:, kernels.NAME_BYTES // _WORD] = [len(name.encode()) + 2 for name in schema.names]
-        self._layout = _Layout(schema)
+        self._layout = _Layout(schema, table)
 
     def read(self, chunk: Bytes) -> Taken:
         """Read a chunk of whole lines, C-contiguous; the last may be without a line feed."""
         size = len(chunk)
-        address = address_of(chunk)
-        room = kernels.most_lines(address, size) + 1
-        table = self._table.copy()
-        head = address_of(table)
-        rows = self._layout.placed(table, head, room)
-        # a small chunk is read from a copy that has room behind its end
+        # a small chunk is read from a copy that has room behind its end, and so is a last line
         whole = _whole(chunk) if size > _SMALL else 0
+        rest: Bytes = np.frombuffer(bytearray(chunk[whole:]) + _BEHIND, dtype=np.uint8)
+        address, behind = address_of(chunk) if whole else 0, address_of(rest)
+        lines = kernels.most_lines(address, whole) + kernels.most_lines(behind, len(rest))
+        rows = _Rows(self._layout, lines, size)
         at = 0
         while at < whole:
-            stop = min(at + _BLOCK, whole)
-            rows.reserve(int(table[_EASY]), at, size)
-            at = kernels.read_lines(head, address, at, stop)
-        if at < size:
-            rest = np.zeros(size - at + 1 + _PADDING, dtype=np.uint8)
-            rest[: size - at] = chunk[at:]
-            rest[size - at] = ord("\n")
-            rows.reserve(int(table[_EASY]), at, size)
-            kernels.read_lines(head, address_of(rest) - at, at, size)
-        return rows.taken(int(table[_EASY]), int(table[kernels.HARD // _WORD]))
+            rows.reserve(at, size)
+            at = kernels.read_lines(rows.head, address, at, min(at + _BLOCK, whole))
+        rows.reserve(at, size)
+        kernels.read_lines(rows.head, behind - at, at, size)
+        return rows.taken()
 
 
 class _Layout:
@@ -104,99 +103,143 @@ class _Layout:
 
     First come the columns of values, then those of offsets (with two entries more than there are
     rows), the numbers of the rows, the columns of validity, and last the hard lines, which are
-    memory untouched until there are any.
+    memory untouched until there are any. Texts lie apart, each column with the same room at first.
+
+    Every slot of the table is a sum, so one product makes the table of a chunk: `terms` holds what
+    a slot has of each term, which are 1, the addresses of the table, of the rows and of the texts,
+    the room for rows and that for bytes of a text.
+
+    Args:
+        schema: Of the rows.
+        table: The slots that are the same for every chunk; addresses within the table count from
+            its first field.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, table: Int64s) -> None:
         self.fields = schema.fields
         is_text = np.array([field.kind is Kind.TEXT for field in schema.fields], dtype=bool)
-        count, texts = len(is_text), int(is_text.sum())
-        self._fixed = count - texts
-        nth_text = np.cumsum(is_text) - is_text
-        nth_fixed = np.arange(count) - nth_text
+        self.count, self.texts = len(is_text), int(is_text.sum())
+        self.fixed = self.count - self.texts
+        self.longest = [field.longest for field in schema.fields if field.kind is Kind.TEXT]
+        #: The most bytes that a block gives to a column; its last line may end behind it.
+        self.most_text = _BLOCK + max(self.longest, default=0)
         # where a part starts: so many bytes for each row of room, and so many more
-        offsets = 8 * self._fixed + 4 * nth_text
-        self.values = np.where(is_text, offsets, 8 * nth_fixed).astype(np.int64)
-        self.more = np.where(is_text, 8 * nth_text, 0).astype(np.int64)
-        self.numbers = 8 * self._fixed + 4 * texts
-        self.behind = 8 * texts
+        self.offsets = 8 * self.fixed
+        self.numbers = self.offsets + 4 * self.texts
+        self.behind = 8 * self.texts
         self.valid = self.numbers + 4
-        self.hard = self.valid + count
+        self.hard = self.valid + self.count
         self.size = self.hard + 8 * kernels.HARD_COLUMNS
+        self.terms = np.zeros((6, len(table)), dtype=np.int64)
+        self.terms[0] = table
+        self._place_head()
+        self._place_fields(is_text)
+        slots = np.arange(_HEAD, len(table)).reshape(-1, _FIELD)[1:, kernels.TEXTS // _WORD]
+        #: Of each text, the slot that holds the address of its bytes.
+        self.text_slots: list[int] = slots[is_text].tolist()
 
-    def placed(self, table: Int64s, head: int, room: int) -> _Rows:
-        """Memory for rows, its addresses in the table at the address `head`."""
-        room = (room + 7) & -8
-        memory = np.empty(room * self.size + self.behind, dtype=np.uint8)
-        start = address_of(memory)
-        base = head + kernels.HEAD_END
-        _put(table, kernels.NUMBERS, start + self.numbers * room + self.behind)
-        _put(table, kernels.HARD_LINES, start + self.hard * room + self.behind)
-        _put(table, kernels.FIELDS, base + kernels.FIELD_BYTES)
-        _put(table, kernels.FIELDS_END, head + table.nbytes)
-        fields = table[_HEAD:].reshape(-1, _FIELD)
-        fields[:, kernels.NEXT // _WORD] += base
-        partners = fields[:, kernels.PARTNER // _WORD]
-        partners += np.where(partners != 0, base, 0)
-        fields[1:, kernels.VALUES // _WORD] = self.values * room + (self.more + start)
-        first_valid = start + self.valid * room + self.behind
-        fields[1:, kernels.VALID // _WORD] = np.arange(len(self.values)) * room + first_valid
-        return _Rows(self, memory, room, fields[1:, kernels.TEXTS // _WORD])
+    def _place_head(self) -> None:
+        one, head, rows, _, room, _ = self.terms
+        for slot, start in ((kernels.NUMBERS, self.numbers), (kernels.HARD_LINES, self.hard)):
+            _put(one, slot, self.behind)
+            _put(rows, slot, 1)
+            _put(room, slot, start)
+        _put(one, kernels.FIELDS, kernels.HEAD_END + kernels.FIELD_BYTES)
+        _put(one, kernels.FIELDS_END, one.nbytes)
+        _put(head, kernels.FIELDS, 1)
+        _put(head, kernels.FIELDS_END, 1)
+
+    def _place_fields(self, is_text: NDArray[np.bool_]) -> None:
+        # of each field, its place among those that are texts, or among those that are not
+        places = np.where(is_text, np.cumsum(is_text), np.cumsum(~is_text)) - 1
+        one, head, rows, texts, room, text_room = self.terms[:, _HEAD:].reshape(6, -1, _FIELD)
+        inside = np.zeros(one.shape, dtype=bool)
+        inside[:, kernels.NEXT // _WORD] = True
+        inside[:, kernels.PARTNER // _WORD] = one[:, kernels.PARTNER // _WORD] != 0
+        one[inside] += kernels.HEAD_END
+        head[inside] = 1
+        slot = kernels.VALUES // _WORD
+        rows[1:, slot] = 1
+        room[1:, slot] = np.where(is_text, self.offsets + 4 * places, 8 * places)
+        one[1:, slot] = np.where(is_text, 8 * places, 0)
+        slot = kernels.VALID // _WORD
+        rows[1:, slot] = 1
+        room[1:, slot] = self.valid + np.arange(self.count)
+        one[1:, slot] = self.behind
+        slot = kernels.TEXTS // _WORD
+        texts[1:, slot] = is_text
+        text_room[1:, slot] = np.where(is_text, places, 0)
 
 
 class _Rows:
-    """The rows of a chunk while it is read."""
+    """The rows of a chunk while it is read.
 
-    def __init__(self, layout: _Layout, memory: Bytes, room: int, texts: Int64s) -> None:
+    Args:
+        layout: Of the schema.
+        lines: As many as there may be.
+        size: Of the chunk in bytes.
+
+    Attributes:
+        head: The address of the table that describes them to the kernel.
+    """
+
+    def __init__(self, layout: _Layout, lines: int, size: int) -> None:
         self._layout = layout
-        self._memory = memory
-        self._room = room
-        self._places = texts
-        self._fixed: dict[int, Int64s] = {}
-        self._offsets: dict[int, Int32s] = {}
-        self._texts: dict[int, Bytes] = {}
-        for i, field in enumerate(layout.fields):
-            start = int(layout.values[i]) * room + int(layout.more[i])
-            if field.kind is Kind.TEXT:
-                offsets = memory[start : start + 4 * room + 8].view(np.int32)
-                offsets[0] = 0
-                self._texts[i] = np.empty(0, dtype=np.uint8)
-                self._offsets[i] = offsets
-            else:
-                self._fixed[i] = memory[start : start + 8 * room].view(np.int64)
+        self._room = room = (lines + 7) & -8
+        self._memory = memory = np.empty(room * layout.size + layout.behind, dtype=np.uint8)
+        self._values: Int64s = np.ndarray((layout.fixed, room), np.int64, memory)
+        self._offsets: Int32s = np.ndarray(
+            (layout.texts, room + 2), np.int32, memory, layout.offsets * room
+        )
+        self._offsets[:, 0] = 0
+        text_room = min(layout.most_text, size) + _PADDING
+        texts = np.empty((layout.texts, text_room), dtype=np.uint8)
+        self._texts: list[Bytes] = list(texts)
+        self._table = np.empty(layout.terms.shape[1], dtype=np.int64)
+        self.head = address_of(self._table)
+        terms = [1, self.head, address_of(memory), address_of(texts), room, text_room]
+        np.array(terms).dot(layout.terms, out=self._table)
 
-    def reserve(self, rows: int, done: int, size: int) -> None:
-        """Make room for the texts of a block after so many rows, and bytes of all the chunk's."""
-        for i, texts in self._texts.items():
-            used = int(self._offsets[i][rows])
-            # the last copy may go past a text's end
-            need = used + min(_BLOCK, size - done) + self._layout.fields[i].longest + _PADDING
-            if need > len(texts):
-                likely = used * size // done * 9 // 8 if done else 0
-                grown = np.empty(max(need, likely), dtype=np.uint8)
-                grown[:used] = texts[:used]
-                self._texts[i] = grown
-                self._places[i] = address_of(grown)
+    def reserve(self, done: int, size: int) -> None:
+        """Make room for the texts of a block behind so many bytes of the chunk's `size`."""
+        if done == 0:  # there is room for the first
+            return
+        layout = self._layout
+        for k, used in enumerate(self._offsets[:, self._table[_EASY]].tolist()):
+            # a block's last line may end behind it, and the last copy behind its text
+            need = used + min(_BLOCK + layout.longest[k], size - done) + _PADDING
+            if need > len(self._texts[k]):
+                grown = np.empty(max(need, used * size // done * 9 // 8), dtype=np.uint8)
+                grown[:used] = self._texts[k][:used]
+                self._texts[k] = grown
+                self._table[layout.text_slots[k]] = address_of(grown)
 
-    def taken(self, easy: int, hard: int) -> Taken:
-        """What was read: so many rows in columns, and so many hard lines."""
-        layout, room, memory = self._layout, self._room, self._memory
+    def taken(self) -> Taken:
+        """What was read, in columns, and the hard lines."""
+        easy, hard = int(self._table[_EASY]), int(self._table[_HARD])
+        layout, memory, room = self._layout, self._memory, self._room
+        start = layout.valid * room + layout.behind
+        valids: Bytes = np.ndarray((layout.count, room), np.uint8, memory, start)
         columns: dict[str, Column] = {}
-        for i, field in enumerate(layout.fields):
-            start = (layout.valid + i) * room + layout.behind
-            valid = memory[start : start + easy]
+        values = iter(self._values[:, :easy])
+        offsets = iter(self._offsets[:, : easy + 1])
+        texts = map(_kept, self._texts, self._offsets[:, easy].tolist())
+        for field, valid in zip(layout.fields, valids[:, :easy], strict=True):
             if field.kind is Kind.TEXT:
-                texts, offsets = self._texts[i], self._offsets[i]
-                used = int(offsets[easy])
-                kept = texts[:used] if 2 * used > len(texts) else texts[:used].copy()
-                columns[field.name] = Text(offsets[: easy + 1], kept, valid)
+                columns[field.name] = Text(next(offsets), next(texts), valid)
             else:
-                columns[field.name] = Fixed(self._fixed[i][:easy], valid)
+                columns[field.name] = Fixed(next(values), valid)
         start = layout.numbers * room + layout.behind
-        numbers = memory[start : start + 4 * easy].view(np.int32)
+        numbers: Int32s = np.ndarray(easy, np.int32, memory, start)
         start = layout.hard * room + layout.behind
-        listed = memory[start : start + 8 * kernels.HARD_COLUMNS * hard].view(np.int64)
-        return Taken(easy, columns, numbers, listed.reshape(-1, kernels.HARD_COLUMNS))
+        listed: Int64s = np.ndarray((hard, kernels.HARD_COLUMNS), np.int64, memory, start)
+        return Taken(easy, columns, numbers, listed)
+
+
+def _kept(texts: Bytes, used: int) -> Bytes:
+    """The bytes of a column that are used; a copy if they are few in the memory they lie in."""
+    held = texts if texts.base is None else texts.base
+    return texts[:used] if 2 * used > held.size else texts[:used].copy()
 
 
 def _put(table: Int64s, slot: int, value: int) -> None:

@@ -44,8 +44,11 @@ class Refused:
     @staticmethod
     def none() -> Refused:
         """No input was refused."""
-        empty = np.zeros(0, dtype=np.int64)
-        return Refused(empty, np.zeros(0, dtype=np.uint16), (), (), (), (), empty)
+        return _NONE_REFUSED
+
+
+_NO_NUMBERS = np.zeros(0, dtype=np.int64)
+_NONE_REFUSED = Refused(_NO_NUMBERS, np.zeros(0, np.uint16), (), (), (), (), _NO_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,30 +38,31 @@ class RefusedRow:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
 class Door:
     """Takes in what was read of one stream.
 
-    Attributes:
+    Args:
         schema: Of the stream.
         vault: Where personal data and unreadable bytes go; None lets everything through as it is
             and keeps no bytes, for computations that leave no record.
     """
 
-    schema: Schema
-    vault: Vault | None
+    def __init__(self, schema: Schema, vault: Vault | None) -> None:
+        self._schema = schema
+        self._vault = vault
+        personal = [field for field in schema.fields if field.pii]
+        # the person first: what else is personal in an event is kept under that person's key
+        self._personal = sorted(personal, key=lambda field: not field.subject)
 
     def typed(self, parsed: Parsed) -> Batch:
         """The valid rows, personal data replaced by surrogates."""
-        personal = [field for field in self.schema.fields if field.pii]
-        if not personal or self.vault is None or len(parsed.batch) == 0:
+        if not self._personal or self._vault is None or len(parsed.batch) == 0:
             return parsed.batch
         columns: dict[str, Column] = dict(parsed.batch.columns)
         owner: Text | None = None
-        # the person first: what else is personal in an event is kept under that person's key
-        for field in sorted(personal, key=lambda field: not field.subject):
+        for field in self._personal:
             given = parsed.batch.text(field.name)
-            surrogates = self.vault.surrogates(field.name, given, owner)
+            surrogates = self._vault.surrogates(field.name, given, owner)
             columns[field.name] = surrogates
             if field.subject:
                 owner = surrogates
@@ -74,14 +75,14 @@ class Door:
         for index, row in enumerate(told.rows.tolist()):
             data = raw(row)
             reference = ""
-            if self.vault is not None:
+            if self._vault is not None:
                 why = Reason(int(told.reasons[index])).text
-                reference = self.vault.seal(data, reason=why, expires_ns=now_ns + SEALED_NS)
+                reference = self._vault.seal(data, reason=why, expires_ns=now_ns + SEALED_NS)
             rows.append(
                 RefusedRow(
                     reason=int(told.reasons[index]),
                     field=told.fields[index],
-                    value=masked(self.schema, told.fields[index], told.values[index]),
+                    value=masked(self._schema, told.fields[index], told.values[index]),
                     expected=told.expected[index],
                     reference=reference,
                     length=len(data),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.history import HistoricSource
     from headrace.adapters.live import LiveLines
-    from headrace.core.columns import Batch, Int64s
+    from headrace.core.columns import Batch, Int32s, Int64s
     from headrace.definitions.plan import Plan
     from headrace.events.json_lines import JsonLines
     from headrace.events.parsed import Parsed
@@ -41,7 +41,7 @@ class Part:
     Attributes:
         source: Its number.
         rank: Of its stream.
-        places: Where in the batch its rows go, ascending.
+        places: Where in the batch its rows go, ascending; None where they are all of it.
         positions: Their ordinals in the source.
         parsed: What was read.
         raw: The bytes of a row of `parsed`.
@@ -49,10 +49,14 @@ class Part:
 
     source: int
     rank: int
-    places: Int64s
+    places: Int64s | None
     positions: Int64s
     parsed: Parsed
     raw: Callable[[int], bytes]
+
+    def placed(self, rows: Int32s) -> Int32s | Int64s:
+        """Where in the batch these of its rows go."""
+        return rows if self.places is None else self.places[rows]
 
 
 class Assembly:
@@ -99,27 +103,23 @@ class Assembly:
         source = np.empty(size, dtype=np.uint16)
         position = np.empty(size, dtype=np.int64)
         refused: list[tuple[int, RefusedRow]] = []
-        typed: dict[int, list[tuple[Int64s, Batch]]] = {}
+        typed: dict[int, list[tuple[Int32s | Int64s, Batch]]] = {}
         for part in parts:
-            stream[part.places] = part.rank
-            source[part.places] = part.source
-            position[part.places] = part.positions
+            places = slice(None) if part.places is None else part.places
+            stream[places] = part.rank
+            source[places] = part.source
+            position[places] = part.positions
             door = self._doors[part.rank]
             batch = door.typed(part.parsed)
             if len(batch):
-                typed.setdefault(part.rank, []).append((part.places[part.parsed.rows], batch))
+                typed.setdefault(part.rank, []).append((part.placed(part.parsed.rows), batch))
             if len(part.parsed.rejections):
-                at = part.places[part.parsed.rejections.rows].tolist()
+                at = part.placed(part.parsed.rejections.rows).tolist()
                 refused += zip(at, door.refused(part.parsed, part.raw, read_ns), strict=True)
         batches: dict[str, Batch] = {}
         for rank, pieces in typed.items():
-            places = np.concatenate([places for places, _ in pieces])
-            batch = concatenated([batch for _, batch in pieces])
-            if len(pieces) > 1:
-                order = np.argsort(places, kind="stable")
-                places, batch = places[order], batch.take(order)
-            row[places] = np.arange(len(places))
-            batches[self.names[rank]] = batch
+            at, batches[self.names[rank]] = _in_order(pieces)
+            row[at] = np.arange(len(at))
         refused.sort(key=lambda item: item[0])
         return Inputs(
             stream=stream,
@@ -135,7 +135,20 @@ class Assembly:
         )
 
 
+def _in_order(
+    pieces: Sequence[tuple[Int32s | Int64s, Batch]],
+) -> tuple[Int32s | Int64s, Batch]:
+    """The rows of one stream that several sources give, by their places in the batch."""
+    if len(pieces) == 1:
+        return pieces[0]
+    places = np.concatenate([places for places, _ in pieces])
+    order = np.argsort(places, kind="stable")
+    return places[order], concatenated([batch for _, batch in pieces]).take(order)
+
+
 def _refused(rows: Sequence[tuple[int, RefusedRow]]) -> Refused:
+    if not rows:
+        return Refused.none()
     return Refused(
         index=np.array([at for at, _ in rows], dtype=np.int64),
         reasons=np.array([row.reason for _, row in rows], dtype=np.uint16),
@@ -233,10 +246,10 @@ class HistoryIntake:
         parts: list[Part] = []
         positions: dict[str, Position] = {}
         for index, (number, source) in enumerate(self._sources):
-            places = np.flatnonzero(of == index) if len(self._sources) > 1 else np.arange(len(rows))
-            if len(places) == 0:
+            places = np.flatnonzero(of == index) if len(self._sources) > 1 else None
+            mine = rows if places is None else rows[places]
+            if len(mine) == 0:
                 continue
-            mine = rows[places]
             parsed = source.read(mine)
             invariant(parsed.received == len(mine), f"{source.name} gives the rows asked for")
             parts.append(
@@ -329,10 +342,9 @@ class LiveIntake:
     ) -> Inputs:
         size = parsed.received
         received = np.full(size, arrived.read_ns, dtype=np.int64)
-        if self._known is not None and len(parsed.rows):
-            column = parsed.batch.fixed(self._known.name)
-            said = column.valid != 0
-            received[parsed.rows[said]] = column.values[said]
+        if self._known is not None:
+            said = parsed.batch.fixed(self._known.name)
+            received[parsed.places] = np.where(said.valid, said.values, arrived.read_ns)
         lines: list[bytes] = []
 
         def raw(row: int) -> bytes:
@@ -340,8 +352,8 @@ class LiveIntake:
                 lines.extend(_lines_of(arrived.data))
             return lines[row]
 
-        places = np.arange(size)
-        part = Part(self._number, self._rank, places, first + places, parsed, raw)
+        positions = np.arange(first, first + size)
+        part = Part(self._number, self._rank, None, positions, parsed, raw)
         return self._assembly.inputs([part], received, arrived.read_ns, position)
 
 

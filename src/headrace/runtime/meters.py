@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headrace.journal.batch import InputKind, JournalBatch
+
+_KINDS = tuple(InputKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,21 @@ class Meters:
         self, batch: JournalBatch, outcomes: tuple[str, ...], reasons: tuple[str, ...]
     ) -> None:
         """Add what became of the inputs of a batch."""
-        accepted, duplicates, quarantined, backfilled, controls = np.bincount(
-            batch.inputs.kind, minlength=len(InputKind)
-        ).tolist()
-        outcome = np.bincount(batch.decisions.outcome, minlength=len(outcomes)).tolist()
-        told = batch.inputs.reason[batch.inputs.kind == InputKind.QUARANTINED]
+        kinds = batch.inputs.kind.tobytes()
+        accepted, duplicates, quarantined, backfilled, controls = map(kinds.count, _KINDS)
+        outcome = batch.decisions.outcome.tobytes()
         with self._lock:
             self.received += len(batch) - controls
             self.accepted += accepted + backfilled
             self.duplicates += duplicates
             self.quarantined += quarantined
             self.decisions += len(batch.decisions)
-            for name, count in zip(outcomes, outcome, strict=True):
-                self.outcomes[name] = self.outcomes.get(name, 0) + count
-            for code, count in Counter(told.tolist()).items():
-                self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + count
+            for code, name in enumerate(outcomes):
+                self.outcomes[name] = self.outcomes.get(name, 0) + outcome.count(code)
+            if quarantined:
+                told = batch.inputs.reason[batch.inputs.kind == InputKind.QUARANTINED]
+                for code in told.tolist():
+                    self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + 1
 
     def committed(self, sample: Sample, size: int) -> None:
         """Add one commit of `size` bytes."""

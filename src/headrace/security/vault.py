@@ -173,7 +173,7 @@ class Vault:
             kernels.hash_values(
                 text.offsets, data, np.uint64(key0), np.uint64(key1), self._hashes, rows
             )
-            out = np.zeros(2 * rows, dtype=np.uint64)
+            out = np.empty(2 * rows, dtype=np.uint64)
             offsets = np.zeros(rows + 1, dtype=np.int32)
             row = 0
             while row < rows:

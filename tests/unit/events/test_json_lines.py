@@ -310,6 +310,16 @@ def test_chunks_of_many_blocks_keep_every_text_in_its_place() -> None:
         assert parsed.rows.tolist() == parsed.batch.fixed("n").values.tolist()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5, 9])
+def test_long_texts_go_over_the_ends_of_blocks(rows: int) -> None:
+    notes = [letter * 60_000 for letter in "abcdefghi"[:rows]]
+    schema = Schema("Note", (Field("note", Kind.TEXT, longest=60_000), Field("k", Kind.TEXT)))
+    lines = [json.dumps({"k": note[:3], "note": note}).encode() for note in notes]
+    parsed = JsonLines(schema).parse(b"\n".join(lines))
+    assert parsed.batch.text("note").strings() == notes
+    assert parsed.batch.text("k").strings() == [note[:3] for note in notes]
+
+
 def test_limits_of_floats_that_are_no_doubles() -> None:
     odd = 2**53 + 1
     low = Schema("Low", (Field("x", Kind.FLOAT, minimum=odd),))
