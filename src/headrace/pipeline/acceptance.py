@@ -89,9 +89,14 @@ class Verdicts:
     def __len__(self) -> int:
         return len(self.verdict)
 
+    def are(self, verdict: Verdict) -> NDArray[np.bool_]:
+        """Whether each input got that verdict."""
+        # of an enumeration NumPy would make an array, of another type, to compare with
+        return self.verdict == verdict.value
+
     def count(self, verdict: Verdict) -> int:
         """How many inputs got that verdict."""
-        return int(np.count_nonzero(self.verdict == verdict))
+        return int(np.count_nonzero(self.are(verdict)))
 
 
 class Acceptance:
