@@ -140,7 +140,7 @@ class Engine:
             stream.name: RowProgram(stream, self._around) for stream in plan.streams
         }
         self._program = CompiledProgram(plan.program, self._around, outputs_of(plan))
-        row_of, self._unloaded, self._known = answer_rows(plan, self._program.registers)
+        row_of, self._known = answer_rows(plan, self._program.registers)
         self._loads = Loads.of(plan.program, row_of)
         self._groups = [
             GroupState(lay_out(plan, n), self._pool, secret, row_of)
@@ -192,10 +192,9 @@ class Engine:
 
         An aggregate that the program does not load goes into a row after the registers.
         """
-        rows = self._program.registers + self._unloaded
-        words = np.zeros((rows, count), dtype=np.int64)
-        present = np.zeros((rows, count), dtype=np.uint8)
-        present[self._known] = 1
+        shape = (len(self._known), count)
+        words, present = np.zeros(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
+        present[:] = self._known
         return Answers(words, present)
 
     def _advance(self, rows: Mapping[str, Rows], decided: Rows | None, answers: Answers) -> None:

@@ -92,7 +92,8 @@ class Verdicts:
     def are(self, verdict: Verdict) -> NDArray[np.bool_]:
         """Whether each input got that verdict."""
         # of an enumeration NumPy would make an array, of another type, to compare with
-        return self.verdict == verdict.value
+        same: NDArray[np.bool_] = self.verdict == verdict.value
+        return same
 
     def count(self, verdict: Verdict) -> int:
         """How many inputs got that verdict."""
@@ -215,7 +216,8 @@ class Acceptance:
         del held
         if judged < size:
             raise self._full(first_sequence + int(judged))
-        reason[inputs.refused.index] = inputs.refused.reasons
+        if len(inputs.refused):
+            reason[inputs.refused.index] = inputs.refused.reasons
         return Verdicts(verdict, reason, original, watermark, inputs.retried)
 
     def _full(self, sequence: int) -> LimitReached:

@@ -91,7 +91,7 @@ def _accepted_rows(
     if len(batch) == len(inputs) and accepted.all():
         sequence = np.arange(first_seq, first_seq + len(inputs))
         return StreamRows(batch, sequence, verdicts.watermark)
-    chosen = np.flatnonzero(accepted & (inputs.stream == rank) & (inputs.row >= 0))
+    chosen = (accepted & (inputs.stream == rank) & (inputs.row >= 0)).nonzero()[0]
     whole = len(chosen) == len(batch)
     return StreamRows(
         batch if whole else batch.take(inputs.row[chosen]),
@@ -217,7 +217,7 @@ def _reasons(
     if definition.model is None or definition.explaining.most == 0:
         return feature, contribution
     everyone = definition.explaining.everyone or definition.policy is None
-    rows = np.arange(count) if everyone else np.flatnonzero(outcome)
+    rows = np.arange(count) if everyone else outcome.nonzero()[0]
     if len(rows):
         found, added = definition.model.reasons(taken, rows, definition.explaining.most)
         feature[:, rows] = found
@@ -227,7 +227,7 @@ def _reasons(
 
 def _quarantined(inputs: Inputs, verdicts: Verdicts, first_seq: int) -> Quarantined:
     """What is said of each quarantined input: by the door, or by acceptance."""
-    index = np.flatnonzero(verdicts.are(Verdict.QUARANTINED))
+    index = verdicts.are(Verdict.QUARANTINED).nonzero()[0]
     if len(index) == 0:
         return Quarantined.empty()
     refused = inputs.refused
