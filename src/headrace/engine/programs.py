@@ -297,7 +297,7 @@ class RowProgram:
         registers, valid = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
         for register, (field, optional) in enumerate(self._loads):
             values, there = words_of(batch, self._name, field, codes)
-            if not (optional or there.all()):
+            if not optional and np.count_nonzero(there) < batch.rows:
                 raise InvariantBroken(f"{self._name}.{field} is present in every accepted event")
             registers[register], valid[register] = values, there
         return registers, valid

@@ -92,7 +92,7 @@ class Verdicts:
     def are(self, verdict: Verdict) -> NDArray[np.bool_]:
         """Whether each input got that verdict."""
         # of an enumeration NumPy would make an array, of another type, to compare with
-        same: NDArray[np.bool_] = self.verdict == verdict.value
+        same: NDArray[np.bool_] = self.verdict == int(verdict)
         return same
 
     def count(self, verdict: Verdict) -> int:

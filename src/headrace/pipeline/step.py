@@ -88,7 +88,7 @@ def _accepted_rows(
 ) -> StreamRows:
     """The rows of a stream or table that were accepted."""
     batch, accepted = inputs.batches[name], verdicts.are(Verdict.ACCEPTED)
-    if len(batch) == len(inputs) and accepted.all():
+    if len(batch) == len(inputs) == np.count_nonzero(accepted):
         sequence = np.arange(first_seq, first_seq + len(inputs))
         return StreamRows(batch, sequence, verdicts.watermark)
     chosen = (accepted & (inputs.stream == rank) & (inputs.row >= 0)).nonzero()[0]
