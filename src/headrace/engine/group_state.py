@@ -112,11 +112,14 @@ class _Keys:
 
     def point_at(self, rows: Rows | None) -> int:
         """Take the keys of these rows, if there are any; words of the longest at most."""
-        self.rows = rows.batch.rows if rows else 0
+        self.rows = 0
+        if rows is None:
+            return 0
+        self.rows = rows.batch.rows
         self.hashes = self._room.of(self.rows)
         longest = 0
-        for place, name in enumerate(self._names if rows else ()):
-            column = rows.batch.columns[name]  # type: ignore[union-attr]  # there are none without
+        for place, name in enumerate(self._names):
+            column = rows.batch.columns[name]
             if isinstance(column, Text):
                 longest += len(column.data) // 8 + 2
                 about = (1, address_of(column.data), address_of(column.offsets))
