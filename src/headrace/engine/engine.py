@@ -9,37 +9,39 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.address import address_of
 from headrace.core.columns import Kind, Text
-from headrace.core.errors import ArtefactError, LimitReached, invariant
+from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
-from headrace.core.memory import entry
-from headrace.engine import expression_kernels as machine
 from headrace.engine import pool_kernels as pools
-from headrace.engine import register_kernels as registers_at
 from headrace.engine.group_state import Answers, GroupState, Rows
 from headrace.engine.layout import answer_rows, lay_out
-from headrace.engine.programs import CompiledProgram, Surroundings, outputs_of
+from headrace.engine.programs import (
+    CompiledProgram,
+    Loads,
+    RowProgram,
+    Surroundings,
+    outputs_of,
+)
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
 from headrace.engine.texts import intern_all, texts_read, words_of
-from headrace.events.schema import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Floats, Int64s
     from headrace.definitions.plan import Plan
-    from headrace.engine.group_state import Task
+    from headrace.engine.layout import GroupLayout
 
 DEFAULT_LIMIT = 8 << 30
 _MAGIC = b"headrace/engine/v1\0"
@@ -128,9 +130,6 @@ class Engine:
         self._pool = reserve(max(memory_limit_bytes // 4, 1 << 27), np.int64)
         # the first word counts the bytes that are in use
         self._pool[0] = pools.SLAB
-        self._groups = [
-            GroupState(lay_out(plan, n), self._pool, secret) for n in range(len(plan.groups))
-        ]
         self._texts = TextTable(memory_limit_bytes)
         self._texts.intern(Text.of(plan.texts))
         self._categories = list(plan.texts)
@@ -138,12 +137,15 @@ class Engine:
         self._around = Surroundings(plan)
         self._around.point_at(self._tables)
         self._row_programs = {
-            stream.name: CompiledProgram(stream.program) for stream in plan.streams
+            stream.name: RowProgram(stream, self._around) for stream in plan.streams
         }
-        self._program = CompiledProgram(plan.program)
-        self._outputs = outputs_of(plan)
-        self._finish = entry(machine.finish)
-        self._row_of, self._unloaded, self._known = answer_rows(plan, self._program.registers)
+        self._program = CompiledProgram(plan.program, self._around, outputs_of(plan))
+        row_of, self._known = answer_rows(plan, self._program.registers)
+        self._loads = Loads.of(plan.program, row_of)
+        self._groups = [
+            GroupState(lay_out(plan, n), self._pool, secret, row_of)
+            for n in range(len(plan.groups))
+        ]
         self._watermark = LEAST
         self._reads = texts_read(plan)
 
@@ -190,38 +192,36 @@ class Engine:
 
         An aggregate that the program does not load goes into a row after the registers.
         """
-        rows = self._program.registers + self._unloaded
-        words = np.zeros((rows, count), dtype=np.int64)
-        present = np.zeros((rows, count), dtype=np.uint8)
-        present[self._known] = 1
-        return Answers(words, present, self._row_of)
+        shape = (len(self._known), count)
+        words, present = np.zeros(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
+        present[:] = self._known
+        return Answers(words, present)
 
     def _advance(self, rows: Mapping[str, Rows], decided: Rows | None, answers: Answers) -> None:
         """Move all groups on: keys are hashed first, then shards are worked on."""
-        hashing: list[Task] = []
-        taking = []
-        for group in self._groups:
-            entering = rows.get(group.layout.group.stream)
-            size = sum(len(part.at) for part in (entering, decided) if part)
-            parts = self._threads if size >= _SMALL else 1
-            tasks, found = group.hashing(entering, decided, parts)
-            hashing += tasks
-            taking.append((group, entering, found, parts))
-        spread = any(parts > 1 for *_, parts in taking)
-        self._run(hashing, spread=spread)
-        advancing: list[Task] = []
-        for group, entering, found, parts in taking:
-            visible = self._visible(group)
-            advancing += group.advancing(entering, decided, found, visible, answers, parts)
-        self._run(advancing, spread=spread)
+        size = sum(len(given.at) for given in rows.values()) + (len(decided.at) if decided else 0)
+        parts = self._threads if size >= _SMALL else 1
+        moving = [
+            group
+            for group in self._groups
+            if group.begin(
+                rows.get(group.layout.group.stream),
+                decided,
+                answers,
+                self._visible(group.layout),
+                parts,
+            )
+        ]
+        for work in (GroupState.hash_part, GroupState.advance_part):
+            tasks = [partial(work, group, n, parts) for group in moving for n in range(parts)]
+            self._run(tasks, spread=parts > 1)
 
-    def _visible(self, group: GroupState) -> int:
+    def _visible(self, layout: GroupLayout) -> int:
         """Rows of a group at or before this time are seen by nobody any more."""
         if self._watermark == LEAST:
             return LEAST
-        reach, every = group.layout.reach, group.layout.every
-        edge = max(self._watermark - reach, LEAST)
-        return edge - edge % every if every else edge
+        edge = max(self._watermark - layout.reach, LEAST)
+        return edge - edge % layout.every if layout.every else edge
 
     def _check_limit(self) -> None:
         used = sum(self._bytes_by().values())
@@ -231,7 +231,7 @@ class Engine:
                 "raise the limit, shorten windows, or hold fewer keys in this lane"
             )
 
-    def _run(self, tasks: list[Task], *, spread: bool) -> None:
+    def _run(self, tasks: Sequence[Callable[[], None]], *, spread: bool) -> None:
         """Run tasks that share nothing, over all threads if they are worth a thread each."""
         if self._workers is None or not spread:
             for task in tasks:
@@ -265,22 +265,10 @@ class Engine:
 
     def _rows(self, name: str, given: StreamRows, codes: Mapping[tuple[str, str], Int64s]) -> Rows:
         """Run a stream's row program."""
-        stream = self.plan.stream(name)
         program = self._row_programs[name]
-        count = given.batch.rows
-        registers = np.empty((program.registers, count), dtype=np.int64)
-        valid = np.empty((program.registers, count), dtype=np.uint8)
-        for register, field in enumerate(program.loads):
-            values, there = words_of(given.batch, name, field, codes)
-            invariant(
-                stream.schema.field(field).optional or there.all(),
-                f"{name}.{field} is present in every accepted event",
-            )
-            registers[register], valid[register] = values, there
-        self._execute(program, registers, valid, given.sequence)
-        event_time = stream.schema.having(Role.EVENT_TIME)
-        invariant(event_time is not None, f"{name} has an event time")
-        at = given.batch.fixed(event_time.name).values if event_time else given.sequence
+        registers, valid = program.loaded(given.batch, codes)
+        self._execute(program.compiled, registers, valid, given.sequence)
+        at = given.batch.fixed(program.event_time).values
         return Rows(given.batch, given.sequence, at, given.watermark_ns, registers, valid)
 
     def _execute(
@@ -292,51 +280,31 @@ class Engine:
         features: Floats | None = None,
     ) -> None:
         """Run a program over all rows, in parts if there are many."""
-        if not len(program.code) and features is None:
+        if program.idle:
             return
         count = registers.shape[1]
         parts = self._threads if count >= _SMALL else 1
-
-        def part(low: int, high: int) -> Task:
-            def work() -> None:
-                slots = self._around.table_of(program, registers, valid, sequence)
-                finishing = 0
-                if features is not None:
-                    slots[registers_at.OUTPUTS >> 3] = address_of(self._outputs)
-                    slots[registers_at.OUTPUTS_END >> 3] = (
-                        address_of(self._outputs) + self._outputs.nbytes
-                    )
-                    slots[registers_at.FEATURES >> 3] = address_of(features)
-                    finishing = self._finish
-                machine.run_program(address_of(slots), low, high, finishing)
-
-            return work
-
-        edges = [count * n // parts for n in range(parts + 1)]
-        self._run([part(low, high) for low, high in pairwise(edges)], spread=parts > 1)
+        program.begin(registers, valid, sequence, features, parts)
+        edges = pairwise(count * n // parts for n in range(parts + 1))
+        tasks = [partial(program.run_part, n, *edge) for n, edge in enumerate(edges)]
+        self._run(tasks, spread=parts > 1)
 
     def _features(
         self, rows: Rows | None, answers: Answers, codes: Mapping[tuple[str, str], Int64s]
     ) -> Floats:
         """Run the feature program and round its results."""
-        outputs = self.plan.features
+        count = len(rows.at) if rows else 0
+        features = np.empty((len(self.plan.features), count), dtype=np.float64)
         if rows is None:
-            return np.zeros((len(outputs), 0), dtype=np.float64)
-        program, count = self._program, len(rows.at)
+            return features
         registers, valid = answers.words, answers.present
-        for register, load in enumerate(program.loads):
-            what, _, name = load.partition(":")
-            if what == "row":
-                registers[register] = rows.registers[int(name)]
-                valid[register] = rows.valid[int(name)]
-            elif what == "field":
-                registers[register], valid[register] = words_of(
-                    rows.batch, self.plan.on, name, codes
-                )
-            elif (twin := int(self._row_of[int(name)])) != register:
-                registers[register], valid[register] = registers[twin], valid[twin]
-        features = np.empty((len(outputs), count), dtype=np.float64)
-        self._execute(program, registers, valid, rows.sequence, features)
+        for register, source in self._loads.rows:
+            registers[register], valid[register] = rows.registers[source], rows.valid[source]
+        for register, name in self._loads.fields:
+            registers[register], valid[register] = words_of(rows.batch, self.plan.on, name, codes)
+        for register, twin in self._loads.copies:
+            registers[register], valid[register] = registers[twin], valid[twin]
+        self._execute(self._program, registers, valid, rows.sequence, features)
         return features
 
     @property
@@ -356,7 +324,7 @@ class Engine:
         """The whole state: the same state gives the same bytes, however it came about."""
         pieces = [np.array([self._watermark], dtype="<i8").tobytes(), self._texts.snapshot()]
         pieces += [table.rows.astype("<i8").tobytes() for table in self._tables]
-        pieces += [group.snapshot(self._visible(group)) for group in self._groups]
+        pieces += [group.snapshot(self._visible(group.layout)) for group in self._groups]
         framed = b"".join(len(piece).to_bytes(8, "little") + piece for piece in pieces)
         body = _MAGIC + bytes.fromhex(self.plan.digest()) + framed
         return body + hashlib.sha256(body).digest()
@@ -419,7 +387,7 @@ class Engine:
         """
         state = self._groups[group]
         words = state.key_words(self._key_texts(group), key)
-        return state.key_state(words, self._visible(state))
+        return state.key_state(words, self._visible(state.layout))
 
     def put_key_state(self, group: int, key: tuple[str, ...], content: bytes) -> None:
         """Set what a group holds for one key to what `key_state` gave.

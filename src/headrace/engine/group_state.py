@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,18 @@ from headrace.engine import window_kernels as window
 from headrace.engine.ratio_kernels import wide_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Int64s
     from headrace.engine.layout import GroupLayout
 
-    Task = Callable[[], object]
-
 _WORK_WORDS = 6 * WIDTH
+_BATCH = struct.Struct(f"{pools.BATCH_WORDS}q")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows:
     """Rows of one stream, ready for groups.
 
@@ -45,6 +45,7 @@ class Rows:
         watermark: Of the decided stream just after each.
         registers: Of the row program.
         valid: Of the registers.
+        slots: What the slots `AT` to `ROWS` of a group's table hold for them.
     """
 
     batch: Batch
@@ -53,46 +54,141 @@ class Rows:
     watermark: Int64s
     registers: NDArray[np.int64]
     valid: NDArray[np.uint8]
+    slots: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        times = address_of(self.at), address_of(self.watermark)
+        self.slots = (*times, address_of(self.registers), address_of(self.valid), len(self.at))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
     """What aggregates give: registers that queries write, by row of the matrices.
 
     Attributes:
         words: Rows by decided events.
         present: Their validity.
-        row_of: Which row each aggregate goes to.
+        slots: What the slots `OUT` to `OUT_ROWS` of a group's table hold for them.
     """
 
     words: NDArray[np.int64]
     present: NDArray[np.uint8]
-    row_of: Int64s
+    slots: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slots = (address_of(self.words), address_of(self.present), self.words.shape[1])
+
+
+class _Room:
+    """Words to work in, which stay between batches, and grow."""
+
+    def __init__(self) -> None:
+        self._words: Int64s = np.empty(0, dtype=np.int64)
+        self._address = 0
+
+    def of(self, words: int) -> int:
+        """The address of room for so many words; what was there before is lost."""
+        if words > len(self._words):
+            self._words = np.empty(max(words, 2 * len(self._words)), dtype=np.int64)
+            self._address = address_of(self._words)
+        return self._address
 
 
 class _Keys:
-    """The keys of a batch's rows: addresses of their columns, room for one and for all hashes."""
+    """The keys of a batch's rows: addresses of their columns, and room for their hashes.
 
-    def __init__(self, batch: Batch, names: Sequence[str]) -> None:
-        self.rows = batch.rows
-        self.longest = 0
-        self.columns = np.zeros((len(names), keys.KEY_COLUMN_BYTES // 8), dtype=np.int64)
-        for row, name in zip(self.columns, names, strict=True):
-            column = batch.columns[name]
+    Attributes:
+        columns: Where the addresses stand.
+        rows: How many rows there are.
+        hashes: Where their hashes go.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._held = np.zeros((len(names), keys.KEY_COLUMN_BYTES // 8), dtype=np.int64)
+        self._room = _Room()
+        self.columns = address_of(self._held)
+        self.rows = self.hashes = 0
+
+    def point_at(self, rows: Rows | None) -> int:
+        """Take the keys of these rows, if there are any; words of the longest at most."""
+        self.rows = 0
+        if rows is None:
+            return 0
+        self.rows = rows.batch.rows
+        self.hashes = self._room.of(self.rows)
+        longest = 0
+        for place, name in enumerate(self._names):
+            column = rows.batch.columns[name]
             if isinstance(column, Text):
-                self.longest += len(column.data) // 8 + 2
-                values, offsets = address_of(column.data), address_of(column.offsets)
-                row[:] = [1, values, offsets, address_of(column.valid)]
+                longest += len(column.data) // 8 + 2
+                about = (1, address_of(column.data), address_of(column.offsets))
             else:
-                self.longest += 1
-                row[:] = [0, address_of(column.values), 0, address_of(column.valid)]
-        self.hashes = np.empty(self.rows, dtype=np.int64)
+                longest += 1
+                about = (0, address_of(column.values), 0)
+            self._held[place] = (*about, address_of(column.valid))
+        return longest
+
+    def hash_part(self, table: int, part: int, parts: int) -> None:
+        """Hash one part of the rows."""
+        first, last = self.rows * part // parts, self.rows * (part + 1) // parts
+        keys.hash_keys(table, self.columns, self.hashes, first, last)
+
+
+class _WorkTable:
+    """A copy of a group's table with places of its own to work in.
+
+    Attributes:
+        address: Of its slots.
+    """
+
+    def __init__(self, table: Int64s, layout: GroupLayout) -> None:
+        edges, columns = len(layout.edges), len(layout.columns)
+        sizes = {
+            pools.ADDED: 2 * columns,
+            pools.PLACES: edges,
+            pools.BOUNDS: edges,
+            pools.ENTITIES_AT: window.CHUNK,
+            pools.WORK: _WORK_WORDS,
+            pools.THERE: 1,
+            pools.SHARDS_AT: 2 * pools.SHARDS + 1,
+        }
+        self._words = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
+        self._words[: len(table)] = table
+        self._bytes = self._words.data
+        self._key = _Room()
+        self.address = address_of(self._words)
+        place = self.address + table.nbytes
+        for slot, size in sizes.items():
+            self.set(slot, place)
+            place += 8 * size
+
+    def set(self, slot: int, value: int) -> None:
+        """Fill one slot."""
+        self._words[slot >> 3] = value
+
+    def begin(self, longest_key: int, slots: tuple[int, ...]) -> None:
+        """Fill the slots of a batch."""
+        self.set(pools.KEY, self._key.of(longest_key))
+        _BATCH.pack_into(self._bytes, pools.HASHES, *slots)
 
 
 class GroupState:
-    """The keyed state of one group: a control row for each shard, in the engine's pool."""
+    """The keyed state of one group: a control row for each shard, in the engine's pool.
 
-    def __init__(self, layout: GroupLayout, pool: Int64s, secret: tuple[int, int]) -> None:
+    A batch is taken in three steps: `begin`; `hash_part` for each part of it; and, when all keys
+    are hashed, `advance_part` for each. The parts of one step may run at the same time.
+
+    Args:
+        layout: Of the group.
+        pool: The engine's.
+        secret: Two halves of the key of hashes.
+        row_of: The row of `Answers` that each aggregate of the plan goes to.
+    """
+
+    def __init__(
+        self, layout: GroupLayout, pool: Int64s, secret: tuple[int, int], row_of: Int64s
+    ) -> None:
         self.layout = layout
         self._pool = pool
         self._controls: NDArray[np.int64] = np.zeros(
@@ -102,181 +198,125 @@ class GroupState:
         for query in self._queries:
             function, floating = query[queries.Q_FUNCTION // 8], query[queries.Q_FLOAT // 8]
             query[queries.Q_DO // 8] = entry(queries.reader(int(function), floating=bool(floating)))
+            query[queries.Q_OUT // 8] = row_of[query[queries.Q_OUT // 8]]
         self._put_record = entry(records.put_record)
-        self._table: Int64s = np.zeros(pools.TABLE_WORDS, dtype=np.int64)
-        columns, asked = address_of(layout.columns), address_of(self._queries)
-        self._set(
-            self._table,
-            {
-                pools.POOL: address_of(pool),
-                pools.CONTROLS: address_of(self._controls),
-                pools.ROW: 8 * layout.row,
-                pools.TOTALS: 8 * layout.totals,
-                pools.SUMMARIES: layout.summaries,
-                pools.EVERY: layout.every,
-                pools.KEY_AT: layout.key_at,
-                pools.REACH: layout.reach,
-                pools.COLUMNS: columns,
-                pools.COLUMNS_END: columns + layout.columns.nbytes,
-                pools.EDGES: address_of(layout.edges),
-                pools.EDGE_COUNT: layout.edges.nbytes,
-                pools.QUERIES: asked,
-                pools.QUERIES_AFTER: asked + layout.before * queries.QUERY_BYTES,
-                pools.QUERIES_END: asked + self._queries.nbytes,
-                pools.DO_BEGIN: entry(pools.begin_shard),
-                pools.DO_ENTER: entry(pools.enter),
-                pools.DO_INSERT: entry(rings.insert),
-                pools.DO_NOTE: entry(summaries.note),
-                pools.DO_RATIO: entry(wide_ratio),
-                pools.DO_SWEEP: entry(window.sweep),
-                pools.FIELDS: len(layout.group.key),
-                pools.PHASES: layout.phases,
-            },
-        )
-        self._table[pools.HASH_0 // 8 : pools.HASH_1 // 8 + 1] = np.array(
-            secret, dtype=np.uint64
-        ).view(np.int64)
+        self._entering, self._asking = _Keys(layout.group.key), _Keys(layout.group.asked_by)
+        self._operations, self._order = _Room(), _Room()
+        self._table = self._laid_out(secret)
+        self._parts: list[_WorkTable] = []
 
-    @staticmethod
-    def _set(table: Int64s, slots: dict[int, int]) -> None:
-        """Fill slots of a table."""
+    def _laid_out(self, secret: tuple[int, int]) -> Int64s:
+        """The group's table, without what a batch and a thread put in it."""
+        layout = self.layout
+        columns, asked = address_of(layout.columns), address_of(self._queries)
+        slots = {
+            pools.POOL: address_of(self._pool),
+            pools.CONTROLS: address_of(self._controls),
+            pools.ROW: 8 * layout.row,
+            pools.TOTALS: 8 * layout.totals,
+            pools.SUMMARIES: layout.summaries,
+            pools.EVERY: layout.every,
+            pools.KEY_AT: layout.key_at,
+            pools.REACH: layout.reach,
+            pools.COLUMNS: columns,
+            pools.COLUMNS_END: columns + layout.columns.nbytes,
+            pools.EDGES: address_of(layout.edges),
+            pools.EDGE_COUNT: layout.edges.nbytes,
+            pools.QUERIES: asked,
+            pools.QUERIES_AFTER: asked + layout.before * queries.QUERY_BYTES,
+            pools.QUERIES_END: asked + self._queries.nbytes,
+            pools.DO_BEGIN: entry(pools.begin_shard),
+            pools.DO_ENTER: entry(pools.enter),
+            pools.DO_INSERT: entry(rings.insert),
+            pools.DO_NOTE: entry(summaries.note),
+            pools.DO_RATIO: entry(wide_ratio),
+            pools.DO_SWEEP: entry(window.sweep),
+            pools.FIELDS: len(layout.group.key),
+            pools.ENTERING: self._entering.columns,
+            pools.ASKING: self._asking.columns,
+            pools.PHASES: layout.phases,
+        }
+        table: Int64s = np.zeros(pools.TABLE_WORDS, dtype=np.int64)
         for slot, value in slots.items():
             table[slot >> 3] = value
+        halves = np.array(secret, dtype=np.uint64).view(np.int64)
+        table[pools.HASH_0 // 8 : pools.HASH_1 // 8 + 1] = halves
+        return table
 
-    def _with_room(self, table: Int64s, longest_key: int) -> Int64s:
-        """A copy of a table with places of its own to work in; they stay behind its slots."""
-        edges, columns = len(self.layout.edges), len(self.layout.columns)
-        sizes = {
-            pools.ADDED: 2 * columns,
-            pools.PLACES: edges,
-            pools.BOUNDS: edges,
-            pools.ENTITIES_AT: window.CHUNK,
-            pools.WORK: _WORK_WORDS,
-            pools.THERE: 1,
-            pools.SHARDS_AT: 2 * pools.SHARDS + 1,
-            pools.KEY: longest_key,
-        }
-        whole = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
-        whole[: len(table)] = table
-        place = address_of(whole) + table.nbytes
-        for slot, size in sizes.items():
-            whole[slot >> 3] = place
-            place += 8 * size
-        return whole
+    def begin(
+        self,
+        entering: Rows | None,
+        asking: Rows | None,
+        answers: Answers,
+        visible: int,
+        parts: int,
+    ) -> bool:
+        """Lay out what a batch does to the group, for so many parts; whether it does anything.
 
-    def hashing(
-        self, entering: Rows | None, asking: Rows | None, parts: int
-    ) -> tuple[list[Task], list[_Keys]]:
-        """The work of hashing a batch's keys, cut into parts; and the keys it is done to."""
-        group, found = self.layout.group, []
-        if entering is not None:
-            found.append(_Keys(entering.batch, group.key))
-        if asking is not None and not (self.layout.own and entering is not None):
-            found.append(_Keys(asking.batch, group.asked_by))
-        tasks: list[Task] = []
-        table = address_of(self._table)
-        for given in found:
-            edges = [given.rows * part // parts for part in range(parts + 1)]
-            for first, last in pairwise(edges):
-                tasks.append(self._hash_part(table, given, first, last))
-        return tasks, found
+        Args:
+            entering: Rows of the group's stream.
+            asking: The decided events.
+            answers: Where their aggregates go. Keep these three until all parts are done.
+            visible: Rows at or before this time are seen by nobody any more.
+            parts: In how many the work is done.
+        """
+        source = entering or asking
+        if source is None:
+            return False
+        # an event that asks by the key that it enters by is one operation
+        own = self.layout.own
+        longest = self._entering.point_at(entering)
+        longest = max(longest, self._asking.point_at(None if own else asking))
+        operations, count = (0, len(source.at)) if own else self._merged(entering, asking)
+        slots = (
+            *(self._entering.hashes, self._asking.hashes, operations, count),
+            *(self._order.of(count), *source.slots, *answers.slots, visible),
+        )
+        while len(self._parts) < parts:
+            self._parts.append(_WorkTable(self._table, self.layout))
+        for table in self._parts[:parts]:
+            table.begin(longest, slots)
+        return True
 
-    @staticmethod
-    def _hash_part(table: int, given: _Keys, first: int, last: int) -> Task:
-        def work() -> None:
-            room = np.empty(given.longest, dtype=np.int64)
-            hashes, columns = address_of(given.hashes), address_of(given.columns)
-            keys.hash_keys(table, columns, hashes, address_of(room), first, last)
+    def hash_part(self, part: int, parts: int) -> None:
+        """Hash a part of the batch's keys."""
+        for given in (self._entering, self._asking):
+            if given.rows:
+                given.hash_part(self._parts[part].address, part, parts)
 
-        return work
+    def advance_part(self, part: int, parts: int) -> None:
+        """Move a part of the shards on."""
+        first, last = pools.SHARDS * part // parts, pools.SHARDS * (part + 1) // parts
+        window.advance(self._parts[part].address, first, last)
 
-    def _merged(self, entering: Rows | None, asking: Rows | None) -> tuple[NDArray[np.int64], int]:
-        """What a batch does to a group by two keys or streams, in known order."""
-        given = []
+    def _merged(self, entering: Rows | None, asking: Rows | None) -> tuple[int, int]:
+        """What a batch does to a group by two keys or streams, in known order; how much it is."""
+        given: list[int] = []
         for rows in (entering, asking):
             if rows is None:
                 given += [0, 0, 0, 0]
             else:
-                arrays = (rows.sequence, rows.at, rows.watermark)
-                given += [len(rows.at), *(address_of(array) for array in arrays)]
-        made = np.empty((given[0] + 2 * given[4], keys.OPERATION_BYTES // 8), dtype=np.int64)
+                given += [len(rows.at), address_of(rows.sequence), *rows.slots[:2]]
+        most = given[0] + 2 * given[4]
+        operations = self._operations.of(most * keys.OPERATION_BYTES // 8)
         about = np.array(given, dtype=np.int64)
-        count = keys.merge_operations(address_of(about), self.layout.phases, address_of(made))
-        return made, int(count)
+        count = keys.merge_operations(address_of(about), self.layout.phases, operations)
+        return operations, int(count)
 
-    def advancing(
-        self,
-        entering: Rows | None,
-        asking: Rows | None,
-        found: list[_Keys],
-        visible: int,
-        answers: Answers,
-        parts: int,
-    ) -> list[Task]:
-        """The work of a batch after hashing, cut into calls that share no shard."""
-        if not found:
-            return []
-        own = self.layout.own and entering is not None
-        made, count = (None, found[0].rows) if own else self._merged(entering, asking)
-        order = np.empty(count, dtype=np.int64)
-        source = entering if entering is not None else asking
-        if source is None:
-            return []
-        enters, asks = found[0], found[-1]
-        self._queries[:, queries.Q_OUT // 8] = answers.row_of[
-            self.layout.queries[:, queries.Q_OUT // 8]
-        ]
-        slots = {
-            pools.ENTERING: address_of(enters.columns),
-            pools.ASKING: address_of(asks.columns),
-            pools.HASHES: address_of(enters.hashes),
-            pools.ASKING_HASHES: address_of(asks.hashes),
-            pools.OPERATIONS: address_of(made) if made is not None else 0,
-            pools.COUNT_OF: count,
-            pools.ORDER: address_of(order),
-            pools.AT: address_of(source.at),
-            pools.WATERMARK: address_of(source.watermark),
-            pools.REGISTERS: address_of(source.registers),
-            pools.VALID: address_of(source.valid),
-            pools.ROWS: len(source.at),
-            pools.OUT: address_of(answers.words),
-            pools.PRESENT: address_of(answers.present),
-            pools.OUT_ROWS: answers.words.shape[1],
-            pools.VISIBLE: visible,
-        }
-        self._set(self._table, slots)
-        longest = max(given.longest for given in found)
-        edges = [pools.SHARDS * part // parts for part in range(parts + 1)]
-        kept = (made, order, found, source, answers)
-        return [
-            self._advance_part(self._with_room(self._table, longest), first, last, kept)
-            for first, last in pairwise(edges)
-        ]
-
-    @staticmethod
-    def _advance_part(table: Int64s, first: int, last: int, kept: tuple[object, ...]) -> Task:
-        """The work of some shards; `kept` is what the table has addresses of."""
-
-        def work() -> tuple[object, ...]:
-            window.advance(address_of(table), first, last)
-            return kept
-
-        return work
-
-    def _looking(self, visible: int, longest_key: int = 1) -> Int64s:
+    def _looking(self, visible: int) -> _WorkTable:
         """A table for calls outside of batches."""
-        table = self._with_room(self._table, longest_key)
-        self._set(table, {pools.VISIBLE: visible})
+        table = _WorkTable(self._table, self.layout)
+        table.set(pools.VISIBLE, visible)
         return table
 
     def snapshot(self, visible: int) -> bytes:
         """All keys that hold something visible, in the order of their words, and what they hold."""
         table, size = self._looking(visible), np.zeros(1, dtype=np.int64)
-        made = records.write_records(address_of(table), self._put_record, 0, address_of(size))
+        made = records.write_records(table.address, self._put_record, 0, address_of(size))
         words = np.empty(int(size[0]) // 8 + 1, dtype=np.int64)
         starts = np.zeros(int(made) + 1, dtype=np.int64)
         records.write_records(
-            address_of(table), self._put_record, address_of(words), address_of(starts)
+            table.address, self._put_record, address_of(words), address_of(starts)
         )
         content = words.astype("<i8", copy=False).tobytes()
         edges = starts.tolist()
@@ -286,12 +326,12 @@ class GroupState:
         """Take the keys of a snapshot, or of one key; what these keys held before is forgotten."""
         words = np.frombuffer(content, dtype="<i8").astype(np.int64)
         table, start = self._looking(rings.LEAST), address_of(words)
-        records.read_records(address_of(table), start, start + words.nbytes)
+        records.read_records(table.address, start, start + words.nbytes)
 
     def key_state(self, key: Int64s, visible: int) -> bytes | None:
         """What one key holds; None if nothing is visible."""
         table = self._looking(visible)
-        given = (address_of(table), self._put_record, address_of(key), len(key))
+        given = (table.address, self._put_record, address_of(key), len(key))
         words = np.empty(int(records.write_key(*given, 0)) // 8, dtype=np.int64)
         if len(words) == 0:
             return None

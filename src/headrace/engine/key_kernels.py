@@ -19,6 +19,7 @@ from headrace.engine.pool_kernels import (
     HASH_0,
     HASH_1,
     HASHES,
+    KEY,
     OPERATIONS,
     ORDER,
     SHARDS,
@@ -77,17 +78,17 @@ def hash_words(table: int, key: int, words: int) -> int:
 
 
 @kernel
-def hash_keys(table: int, keys: int, hashes: int, key: int, first: int, last: int) -> None:
+def hash_keys(table: int, keys: int, hashes: int, first: int, last: int) -> None:
     """Hash the keys of rows `first` to `last - 1`; 0 where a field is missing.
 
     Args:
-        table: Of the group.
+        table: Of the group, with room for the longest framed key; each thread has its own.
         keys: Address of the key's columns.
         hashes: Where the hashes go.
-        key: Room for the longest framed key.
         first: First row.
         last: After the last.
     """
+    key = load_i64(table + KEY)
     for row in range(first, last):
         whole = True
         for field in range(load_i64(table + FIELDS)):

@@ -333,7 +333,7 @@ def lay_out(plan: Plan, number: int) -> GroupLayout:
     )
 
 
-def answer_rows(plan: Plan, registers: int) -> tuple[Int64s, int, Int64s]:
+def answer_rows(plan: Plan, registers: int) -> tuple[Int64s, NDArray[np.uint8]]:
     """Where aggregates are written: the registers that the feature program loads them in.
 
     Args:
@@ -341,8 +341,8 @@ def answer_rows(plan: Plan, registers: int) -> tuple[Int64s, int, Int64s]:
         registers: Of that program; what it does not load goes into rows after them.
 
     Returns:
-        The row of each aggregate; how many rows come after the registers; and the rows whose
-        aggregate has a value where nothing is known: counts and sums have, 0.
+        The row of each aggregate; and, a column with an entry for each row, whether its aggregate
+        has a value where nothing is known: counts and sums have, 0.
     """
     loaded: dict[int, int] = {}
     for register, load in enumerate(plan.program.loads):
@@ -355,5 +355,7 @@ def answer_rows(plan: Plan, registers: int) -> tuple[Int64s, int, Int64s]:
         rows.append(loaded.get(number, registers + more))
         more += number not in loaded
     known = {Function.COUNT, Function.SUM, Function.DISTINCT}
-    zero = [row for row, item in zip(rows, plan.aggregates, strict=True) if item.function in known]
-    return np.array(rows, dtype=np.int64), more, np.array(zero, dtype=np.int64)
+    zero = np.zeros((registers + more, 1), dtype=np.uint8)
+    for row, item in zip(rows, plan.aggregates, strict=True):
+        zero[row] = item.function in known
+    return np.array(rows, dtype=np.int64), zero

@@ -35,14 +35,16 @@ COLUMNS, COLUMNS_END, EDGES, EDGE_COUNT, QUERIES, QUERIES_AFTER, QUERIES_END = r
 # functions called at their addresses
 DO_BEGIN, DO_ENTER, DO_INSERT, DO_NOTE, DO_RATIO, DO_SWEEP = range(128, 176, 8)
 # places to work in: what an event adds, edges' places and bounds, entities of a chunk, a framed
-# key, limbs, and what a function gives beside its result
-ADDED, PLACES, BOUNDS, ENTITIES_AT, KEY, WORK, THERE = range(176, 232, 8)
-# a batch: keys of events that enter and that ask, operations or 0, their number, their order
-ENTERING, ASKING, HASHES, ASKING_HASHES, FIELDS = range(232, 272, 8)
-OPERATIONS, COUNT_OF, ORDER, AT, WATERMARK, PHASES = range(272, 320, 8)
+# key, limbs, what a function gives beside its result, and where shards begin
+ADDED, PLACES, BOUNDS, ENTITIES_AT, KEY, WORK, THERE, SHARDS_AT = range(176, 240, 8)
+# keys: how many fields, those of events that enter and that ask, and halves of the hash's key; what
+# is read before an event enters, or after
+FIELDS, ENTERING, ASKING, HASH_0, HASH_1, PHASES = range(240, 288, 8)
+# a batch, whose slots lie together: hashes, operations or 0, their number, their order, times
+HASHES, ASKING_HASHES, OPERATIONS, COUNT_OF, ORDER, AT, WATERMARK = range(288, 344, 8)
 # registers and their validity with their strides; answers likewise; what nobody sees any more
-REGISTERS, VALID, ROWS, OUT, PRESENT, OUT_ROWS, VISIBLE = range(320, 376, 8)
-HASH_0, HASH_1, SHARDS_AT = 376, 384, 392
+REGISTERS, VALID, ROWS, OUT, PRESENT, OUT_ROWS, VISIBLE = range(344, 400, 8)
+BATCH_WORDS = 14
 TABLE_WORDS = 50
 
 # places in a shard's control row

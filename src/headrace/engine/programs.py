@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.core.address import address_of
 from headrace.core.columns import Kind
-from headrace.core.errors import DefinitionError
+from headrace.core.errors import DefinitionError, InvariantBroken
 from headrace.core.exact import WIDTH
 from headrace.core.memory import entry
 from headrace.definitions.plan import Op
@@ -17,12 +19,16 @@ from headrace.engine import expression_kernels as machine
 from headrace.engine import reference_kernels as references
 from headrace.engine import register_kernels as slots
 from headrace.engine.ratio_kernels import wide_ratio
+from headrace.engine.texts import words_of
+from headrace.events.schema import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Bytes, Int64s
-    from headrace.definitions.plan import Plan, Program
+    from headrace.core.columns import Batch, Bytes, Floats, Int64s
+    from headrace.definitions.plan import Plan, Program, StreamPlan
     from headrace.engine.reference import ReferenceTable
 
 _PARTS = {
@@ -62,6 +68,7 @@ _DOES = {op: function for function, ops in _FAMILIES.items() for op in ops}
 #: What carries out the operations of programs; each is compiled when a plan first needs it.
 OPERATIONS = tuple(_FAMILIES)
 
+_RUN = struct.Struct(f"{slots.RUN_WORDS}q")
 _TABLE_ROOM = slots.TABLE_WORDS + slots.KEY_WORDS + 6 * WIDTH
 
 # 10 ** 15 is a float
@@ -73,40 +80,12 @@ def power_of_ten(scale: int) -> int:
     return 10**scale if 0 <= scale <= _MOST_SCALE else 0
 
 
-class CompiledProgram:
-    """A program as the kernel reads it.
+class Surroundings:
+    """What programs read beside their registers, as flat arrays.
 
     Attributes:
-        loads: What the first registers hold.
-        registers: How many there are.
-        code: One row for each instruction.
-        arguments: Key registers of look-ups.
+        shared: The slots of a program's table that lead to them.
     """
-
-    def __init__(self, program: Program) -> None:
-        self.loads = program.loads
-        self.registers = max(program.registers, 1)
-        more: list[int] = []
-        words = slots.INSTRUCTION_BYTES // 8
-        code = np.zeros((len(program.instructions), words), dtype=np.int64)
-        for row, step in zip(code, program.instructions, strict=True):
-            first = list(step.arguments[:4])
-            # a missing second argument repeats the first, so that its validity is asked twice
-            first += [first[0] if first else 0] * (4 - len(first))
-            immediate = step.immediate
-            if step.op is Op.SCALE_UP_I:
-                immediate = 10**immediate
-            tens = power_of_ten(immediate) if step.op is Op.TO_FLOAT else 0
-            does = entry(_DOES[step.op])
-            row[:] = [does, step.op, step.out, *first, immediate, len(more), tens]
-            if step.op is Op.LOOK_UP:
-                more += step.arguments[1:]
-        self.code = code
-        self.arguments: Int64s = np.array([*more, 0], dtype=np.int64)
-
-
-class Surroundings:
-    """What programs read beside their registers, as flat arrays."""
 
     def __init__(self, plan: Plan) -> None:
         sets = [sorted(values) for values in plan.sets]
@@ -117,7 +96,7 @@ class Surroundings:
         self.tables: NDArray[np.int64] = np.zeros(
             (max(len(plan.tables), 1), references.TABLE_BYTES // 8), dtype=np.int64
         )
-        self._shared: Int64s = np.zeros(slots.TABLE_WORDS, dtype=np.int64)
+        self.shared: Int64s = np.zeros(slots.TABLE_WORDS, dtype=np.int64)
         for slot, array in (
             (slots.SET_STARTS, self.set_starts),
             (slots.SET_VALUES, self.set_values),
@@ -129,8 +108,8 @@ class Surroundings:
             (slots.LOOKUPS, self.lookups),
             (slots.TABLES, self.tables),
         ):
-            self._shared[slot >> 3] = address_of(array)
-        self._shared[slots.DO_RATIO >> 3] = entry(wide_ratio)
+            self.shared[slot >> 3] = address_of(array)
+        self.shared[slots.DO_RATIO >> 3] = entry(wide_ratio)
 
     def _lay_calendars(self, plan: Plan) -> None:
         rows: list[list[int]] = []
@@ -188,29 +167,168 @@ class Surroundings:
                 table.keys,
             ]
 
-    def table_of(
+
+class CompiledProgram:
+    """A program as the kernel reads it, with a table for each part of a run.
+
+    A run is `begin`, then `run_part` for each part; the parts may run at the same time.
+
+    Args:
+        program: The program.
+        around: What it reads beside its registers.
+        outputs: How its features are made of its registers (`outputs_of`), if it has features.
+
+    Attributes:
+        registers: How many it has.
+    """
+
+    def __init__(
         self,
-        program: CompiledProgram,
+        program: Program,
+        around: Surroundings,
+        outputs: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.registers = max(program.registers, 1)
+        self._around = around
+        self._outputs = outputs
+        self._code, self._arguments = _code_of(program)
+        self._finish = 0 if outputs is None else entry(machine.finish)
+        self._parts: list[tuple[int, Int64s]] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether it does nothing."""
+        return len(self._code) == 0 and self._outputs is None
+
+    def begin(
+        self,
         registers: NDArray[np.int64],
         valid: NDArray[np.uint8],
         sequence: Int64s,
-    ) -> Int64s:
-        """A table for one run of a program, with places of its own to work in behind its slots."""
+        features: Floats | None,
+        parts: int,
+    ) -> None:
+        """Lay out a run over all rows, in so many parts.
+
+        Args:
+            registers: Registers by rows, the first of them loaded.
+            valid: Their validity.
+            sequence: The rows' places in known order.
+            features: Where features go. Keep these four until all parts are done.
+            parts: In how many the work is done.
+        """
+        run = (
+            *(address_of(registers), address_of(valid), registers.shape[1]),
+            *(address_of(sequence), 0 if features is None else address_of(features)),
+        )
+        while len(self._parts) < parts:
+            table = self._table()
+            self._parts.append((address_of(table), table))
+        for _, table in self._parts[:parts]:
+            _RUN.pack_into(table.data, slots.REGISTERS, *run)
+
+    def run_part(self, part: int, first: int, last: int) -> None:
+        """Run rows `first` to `last - 1` as one part."""
+        machine.run_program(self._parts[part][0], first, last, self._finish)
+
+    def _table(self) -> Int64s:
+        """A table, with places of its own to work in behind its slots."""
         words = np.zeros(_TABLE_ROOM, dtype=np.int64)
-        words[: slots.TABLE_WORDS] = self._shared
-        start, code = address_of(words), address_of(program.code)
-        words[: slots.ARGUMENTS // 8 + 1] = [
-            address_of(registers),
-            address_of(valid),
-            registers.shape[1],
-            address_of(sequence),
-            code,
-            code + program.code.nbytes,
-            address_of(program.arguments),
-        ]
-        words[slots.WORDS // 8] = start + 8 * slots.TABLE_WORDS
-        words[slots.WORK // 8] = start + 8 * (slots.TABLE_WORDS + slots.KEY_WORDS)
+        words[: slots.TABLE_WORDS] = self._around.shared
+        start, code = address_of(words), address_of(self._code)
+        filled = {
+            slots.CODE: code,
+            slots.CODE_END: code + self._code.nbytes,
+            slots.ARGUMENTS: address_of(self._arguments),
+            slots.WORDS: start + 8 * slots.TABLE_WORDS,
+            slots.WORK: start + 8 * (slots.TABLE_WORDS + slots.KEY_WORDS),
+        }
+        if self._outputs is not None:
+            filled[slots.OUTPUTS] = address_of(self._outputs)
+            filled[slots.OUTPUTS_END] = address_of(self._outputs) + self._outputs.nbytes
+        for slot, value in filled.items():
+            words[slot >> 3] = value
         return words
+
+
+def _code_of(program: Program) -> tuple[NDArray[np.int64], Int64s]:
+    """One row for each instruction; and the key registers of look-ups."""
+    more: list[int] = []
+    code = np.zeros((len(program.instructions), slots.INSTRUCTION_BYTES // 8), dtype=np.int64)
+    for row, step in zip(code, program.instructions, strict=True):
+        first = list(step.arguments[:4])
+        # a missing second argument repeats the first, so that its validity is asked twice
+        first += [first[0] if first else 0] * (4 - len(first))
+        immediate = step.immediate
+        if step.op is Op.SCALE_UP_I:
+            immediate = 10**immediate
+        tens = power_of_ten(immediate) if step.op is Op.TO_FLOAT else 0
+        does = entry(_DOES[step.op])
+        row[:] = [does, step.op, step.out, *first, immediate, len(more), tens]
+        if step.op is Op.LOOK_UP:
+            more += step.arguments[1:]
+    return code, np.array([*more, 0], dtype=np.int64)
+
+
+class RowProgram:
+    """A stream's row program, and which of its fields go into registers.
+
+    Attributes:
+        compiled: The program.
+        event_time: The field that says when an event was.
+    """
+
+    def __init__(self, stream: StreamPlan, around: Surroundings) -> None:
+        event_time = stream.schema.having(Role.EVENT_TIME)
+        if event_time is None:
+            raise InvariantBroken(f"{stream.name} has an event time")
+        self.event_time = event_time.name
+        self.compiled = CompiledProgram(stream.program, around)
+        self._name = stream.name
+        self._loads = tuple(
+            (name, stream.schema.field(name).optional) for name in stream.program.loads
+        )
+
+    def loaded(
+        self, batch: Batch, codes: Mapping[tuple[str, str], Int64s]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Registers and their validity, the first of them loaded from the fields of a batch."""
+        shape = (self.compiled.registers, batch.rows)
+        registers, valid = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
+        for register, (field, optional) in enumerate(self._loads):
+            values, there = words_of(batch, self._name, field, codes)
+            if not optional and np.count_nonzero(there) < batch.rows:
+                raise InvariantBroken(f"{self._name}.{field} is present in every accepted event")
+            registers[register], valid[register] = values, there
+        return registers, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What goes into the first registers of the feature program, by register.
+
+    Attributes:
+        rows: Registers of the decided stream's row program.
+        fields: Fields of the decided event.
+        copies: Registers that another aggregate's answer is written to, of those loaded twice.
+    """
+
+    rows: tuple[tuple[int, int], ...]
+    fields: tuple[tuple[int, str], ...]
+    copies: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def of(program: Program, row_of: Int64s) -> Loads:
+        """Those of the feature program; `row_of` says where each aggregate is written."""
+        loads = [load.partition(":")[::2] for load in program.loads]
+        written = [
+            (r, int(row_of[int(n)])) for r, (what, n) in enumerate(loads) if what == "aggregate"
+        ]
+        return Loads(
+            rows=tuple((r, int(n)) for r, (what, n) in enumerate(loads) if what == "row"),
+            fields=tuple((r, n) for r, (what, n) in enumerate(loads) if what == "field"),
+            copies=tuple((register, other) for register, other in written if other != register),
+        )
 
 
 def outputs_of(plan: Plan) -> NDArray[np.int64]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from headrace.core.compiled import inner_kernel, load_i64
 from headrace.core.memory import store_i64, store_u8
 
-# the slots of a table, in bytes: registers, their validity, how many rows they have, sequence
-# numbers; code and its end; key registers of look-ups; where sets start, and their values;
-# calendars, their steps' starts and values; conversions, minor units by packed currency (255 is
-# unknown), look-ups, reference tables; limbs, words of a key; exact ratios, by address; outputs and
-# their end, and features
+# the slots of a table, in bytes. Of a run, together: registers, their validity, how many rows they
+# have, sequence numbers, and features. Then code and its end; key registers of look-ups; where sets
+# start, and their values; calendars, their steps' starts and values; conversions, minor units by
+# packed currency (255 is unknown), look-ups, reference tables; limbs, words of a key; exact ratios,
+# by address; outputs and their end
 (
     REGISTERS,
     VALID,
     ROWS,
     SEQUENCE,
+    FEATURES,
     CODE,
     CODE_END,
     ARGUMENTS,
@@ -32,8 +33,8 @@ from headrace.core.memory import store_i64, store_u8
     DO_RATIO,
     OUTPUTS,
     OUTPUTS_END,
-    FEATURES,
 ) = range(0, 176, 8)
+RUN_WORDS = 5
 TABLE_WORDS = 22
 KEY_WORDS = 16
 

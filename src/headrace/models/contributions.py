@@ -21,7 +21,7 @@ from headrace.models.contributions_kernels import build_tables
 from headrace.models.matrix import check_matrix
 from headrace.models.quadrature import gauss_legendre
 from headrace.models.scorer import plan_margins
-from headrace.models.scorer_kernels import BLOCK_ROWS, CONSTANT_BYTES
+from headrace.models.scorer_kernels import COLUMN_BYTES, CONSTANT_BYTES
 from headrace.models.scoring_plan import NO_MARGINS, ScoringPlan
 from headrace.models.sources import Chunk, Sources, column_tables, cut_chunks, read_sources
 from headrace.models.vector_kernels import ADDITION_WORDS, ANSWER_WORDS, UNIT_SPLITS
@@ -339,9 +339,9 @@ class ContributionScorer:
         plan.hold(slots.CONTRIBUTIONS, held)
         plan.hold(slots.PLACES, places)
         widest = max((len(chunk.columns) for chunk in chunks), default=0)
-        plan.arena(CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS)
-        plan.room(slots.ANSWERS_AT, _BATCH_UNITS * BLOCK_ROWS)
-        plan.room(slots.VECTORS_AT, groups * BLOCK_ROWS * _VECTOR_BYTES)
+        plan.arena(CONSTANT_BYTES + max(widest, 1) * COLUMN_BYTES)
+        plan.room(slots.ANSWERS_AT, _BATCH_UNITS * COLUMN_BYTES)
+        plan.room(slots.VECTORS_AT, groups * COLUMN_BYTES * _VECTOR_BYTES)
         return held.nbytes
 
     def contributions(
@@ -441,7 +441,7 @@ class _Schedule:
         columns, thresholds, bits = [CONSTANT_BYTES] * 8, [0] * 8, [0] * 8
         for node, bit in unit.splits.items():
             reading = self.sources.readings[node]
-            columns[bit] = CONSTANT_BYTES + chunk.columns[reading] * BLOCK_ROWS
+            columns[bit] = CONSTANT_BYTES + chunk.columns[reading] * COLUMN_BYTES
             thresholds[bit] = chunk.byte(reading, int(self.sources.ranks[node]))
             bits[bit] = 1 << bit
         return columns + thresholds + bits

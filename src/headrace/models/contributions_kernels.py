@@ -24,8 +24,8 @@ from headrace.models.scorer_kernels import (
     ANSWERS_AT,
     ARENA_AT,
     BATCHES,
-    BLOCK_ROWS,
     CODES_AT,
+    COLUMN_BYTES,
     CONSTANT_BYTES,
     CONTRIBUTIONS,
     EXPECTED,
@@ -211,7 +211,7 @@ def add_units(plan: int, work: int, width: int, count: int) -> None:
     vectors = work + load_i64(plan + VECTORS_AT)
     for group in range(load_i64(plan + GROUP_COUNT)):
         for word in range(4 * count):
-            store_f64(vectors + 32 * BLOCK_ROWS * group + 8 * word, 0.0)
+            store_f64(vectors + 32 * COLUMN_BYTES * group + 8 * word, 0.0)
     for number in range(load_i64(plan + UNIT_CHUNK_COUNT)):
         chunk = load_i64(plan + UNIT_CHUNKS) + 32 * number
         fill_columns(
@@ -223,11 +223,11 @@ def add_units(plan: int, work: int, width: int, count: int) -> None:
             batch = load_i64(plan + BATCHES) + 32 * place
             answer_units(
                 arena, load_i64(plan + UNIT_WORDS), load_i64(batch), load_i64(batch + 8),
-                answers, BLOCK_ROWS, padded,
+                answers, COLUMN_BYTES, padded,
             )  # fmt: skip
             add_tables(
                 vectors, load_i64(plan + CONTRIBUTIONS), answers, load_i64(plan + ADDITIONS),
-                load_i64(batch + 16), load_i64(batch + 24), BLOCK_ROWS, count,
+                load_i64(batch + 16), load_i64(batch + 24), COLUMN_BYTES, count,
                 load_i64(plan + SINGLE),
             )  # fmt: skip
 
@@ -240,7 +240,7 @@ def write_contributions(plan: int, work: int, count: int, out: int, apart: int) 
     for feature in range(features):
         place = load_i64(plan + PLACES) + 16 * feature
         group, lane = load_i64(place), load_i64(place + 8)
-        first = vectors + 32 * BLOCK_ROWS * group + (4 if single else 8) * lane
+        first = vectors + 32 * COLUMN_BYTES * group + (4 if single else 8) * lane
         for index in range(count):
             value = 0.0
             if group >= 0:

@@ -7,7 +7,7 @@ missing to the model, in training's terms too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,15 +41,19 @@ class CategoryEncoder:
 
     features: Sequence[Feature]
     vocabulary: Mapping[str, Sequence[str]]
+    _categorical: bool = field(init=False)
     _tables: dict[int, Floats] | None = None
     _known: int = -1
+
+    def __post_init__(self) -> None:
+        self._categorical = any(feature.kind in CATEGORICAL for feature in self.features)
 
     def encode(self, values: Floats, dictionary: Sequence[str]) -> Floats:
         """`values` (features by rows) as the model takes them; itself if none is a category.
 
         The look-up tables are made again when the dictionary has grown.
         """
-        if not any(feature.kind in CATEGORICAL for feature in self.features):
+        if not self._categorical:
             return values
         if self._tables is None or len(dictionary) != self._known:
             self._tables = self._made(dictionary)

@@ -45,7 +45,8 @@ def check_matrix(
     if rows is not None:
         if rows.dtype != np.int64 or rows.ndim != 1 or not rows.flags.c_contiguous:
             raise DataError(f"rows is {rows.dtype} with {rows.ndim} axes; it must be int64 [n]")
-        if len(rows) and (rows.min() < 0 or rows.max() >= places):
+        # as a number without a sign, one below 0 is above all others
+        if len(rows) and rows.view(np.uint64).max() >= places:
             raise DataError(f"rows goes from {rows.min()} to {rows.max()}; X has {places} rows")
         places = len(rows)
     end = places if high is None else high

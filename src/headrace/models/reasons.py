@@ -17,6 +17,8 @@ from headrace.models.reason_kernels import largest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MOST_FEATURES = 2**15 - 1
+
 
 def top_reasons(
     contributions: NDArray[np.float64], count: int
@@ -48,7 +50,7 @@ def top_reasons(
         )
     if count < 1:
         raise DataError(f"{count} reasons were asked for; ask for at least one")
-    if len(contributions) > np.iinfo(np.int16).max:
+    if len(contributions) > _MOST_FEATURES:
         raise DataError(f"{len(contributions)} features are more than reason codes can number")
     numbers = np.full((count, contributions.shape[1]), -1, np.int16)
     values = np.zeros((count, contributions.shape[1]))

@@ -19,7 +19,13 @@ from headrace.models import scorer_kernels as slots
 from headrace.models.ensemble import Link, TreeEnsemble
 from headrace.models.lightgbm_format import ZERO_MAX
 from headrace.models.matrix import check_matrix
-from headrace.models.scorer_kernels import BLOCK_ROWS, CONSTANT_BYTES, TREES_AT_ONCE, link_margins
+from headrace.models.scorer_kernels import (
+    BLOCK_ROWS,
+    COLUMN_BYTES,
+    CONSTANT_BYTES,
+    TREES_AT_ONCE,
+    link_margins,
+)
 from headrace.models.scoring_plan import NO_CONTRIBUTIONS, ScoringPlan
 from headrace.models.selections import Selections
 from headrace.models.sources import (
@@ -80,8 +86,8 @@ def _plan_selections(
 ) -> None:
     """Write the trees as selections of leaf numbers, and lay out the arena that they work in."""
     widest = max((len(chunk.columns) for chunk in chunks), default=0)
-    results = CONSTANT_BYTES + max(widest, 1) * BLOCK_ROWS
-    slots_at = results + TREES_AT_ONCE * BLOCK_ROWS
+    results = CONSTANT_BYTES + max(widest, 1) * COLUMN_BYTES
+    slots_at = results + TREES_AT_ONCE * COLUMN_BYTES
     used = 0
     words: list[list[int]] = []
     trees = np.zeros((ensemble.trees, 5), np.int64)
@@ -93,7 +99,7 @@ def _plan_selections(
             trees[tree] = len(words), len(words), len(values), root, ensemble.depth(tree)
             if not chunk.walked:
                 place = (tree - chunk.first) % TREES_AT_ONCE
-                writer.add_tree(root, results + place * BLOCK_ROWS)
+                writer.add_tree(root, results + place * COLUMN_BYTES)
                 trees[tree, 1] = len(words)
                 values += [float(ensemble.value[leaf]) for leaf in writer.leaves]
         used = max(used, writer.slots)
@@ -101,7 +107,7 @@ def _plan_selections(
     plan.hold(slots.SELECTIONS, np.array(words, np.int32).reshape(-1, SELECTION_WORDS))
     plan.hold(slots.VALUES, np.array(values, plan.precision))
     plan.number(slots.RESULTS_AT, results)
-    plan.arena(slots_at + used * BLOCK_ROWS)
+    plan.arena(slots_at + used * COLUMN_BYTES)
 
 
 class TreeScorer:

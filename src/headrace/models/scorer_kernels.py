@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: are larger than the caches, so long blocks are what makes them cheap.
 BLOCK_ROWS = 4096
 
+#: From one column of a block's bytes to the next. Columns a whole number of pages apart would share
+#: the same few lines of the first cache, and drive each other out of it.
+COLUMN_BYTES = BLOCK_ROWS + STRIDE
+
 #: The arena of byte columns begins with a vector of each byte's value.
 CONSTANT_BYTES = 256 * STRIDE
 
@@ -39,7 +43,7 @@ CONSTANT_BYTES = 256 * STRIDE
 TREES_AT_ONCE = 8
 
 #: Up to so many rows, walking every tree is faster than filling columns.
-WALK_ROWS = 12
+WALK_ROWS = 4
 
 #: Slots of the plan, in bytes from its start. Numbers: whether sums are float32; the bits of the
 #: largest value that counts as zero, of the base margin and of the expected margin; how many there
@@ -122,7 +126,7 @@ def fill_columns(
         table = tables + load_i64(columns + 16 * column + 8)
         for index in range(count):
             store_u8(to + index, load_u8(table + load_i32(source + 4 * index)))
-        to += BLOCK_ROWS
+        to += COLUMN_BYTES
 
 
 @kernel
@@ -187,7 +191,7 @@ def select_leaves(plan: int, work: int, first: int, last: int, count: int) -> No
             load_i64(trees + 40 * (group - 1) + 8), padded,
         )  # fmt: skip
         for four in range(0, group, 4):
-            leaves = arena + load_i64(plan + RESULTS_AT) + four * BLOCK_ROWS
+            leaves = arena + load_i64(plan + RESULTS_AT) + four * COLUMN_BYTES
             here = trees + 40 * four + 16
             left = group - four
             # past the last tree, place 0 of the values adds -0.0, which changes nothing
@@ -196,9 +200,9 @@ def select_leaves(plan: int, work: int, first: int, last: int, count: int) -> No
             at2 = base + (size * load_i64(here + 80) if left > 2 else 0)
             at3 = base + (size * load_i64(here + 120) if left > 3 else 0)
             if single:
-                add_leaves_single(sums, leaves, BLOCK_ROWS, at0, at1, at2, at3, count)
+                add_leaves_single(sums, leaves, COLUMN_BYTES, at0, at1, at2, at3, count)
             else:
-                add_leaves_double(sums, leaves, BLOCK_ROWS, at0, at1, at2, at3, count)
+                add_leaves_double(sums, leaves, COLUMN_BYTES, at0, at1, at2, at3, count)
 
 
 @kernel

@@ -22,6 +22,12 @@ NO_MARGINS: Final = np.empty(0)
 NO_CONTRIBUTIONS: Final = np.empty((0, 0))
 
 
+def _from_a_line(size: int) -> NDArray[np.uint8]:
+    """So many bytes that begin where a line of the caches does: no vector lies across two."""
+    held = np.empty(size + STRIDE, np.uint8)
+    return held[-address_of(held) % STRIDE :][:size]
+
+
 @dataclass(frozen=True, slots=True)
 class _Room:
     """Memory that one thread works in."""
@@ -67,8 +73,9 @@ class ScoringPlan:
 
     def hold(self, slot: int, array: NDArray[Any]) -> None:
         """Keep an array and put its address in a slot."""
-        self._held[slot] = np.ascontiguousarray(array)
-        self.number(slot, address_of(self._held[slot]))
+        held = self._held[slot] = _from_a_line(array.nbytes).view(array.dtype).reshape(array.shape)
+        held[...] = array
+        self.number(slot, address_of(held))
 
     def room(self, slot: int, size: int) -> None:
         """Set so many bytes of the room apart, and put their offset in a slot."""
@@ -136,7 +143,7 @@ class ScoringPlan:
 
     def _made(self) -> _Room:
         """A room whose arena begins with a vector of each byte's value."""
-        room = np.zeros(self._room_bytes + self._arena_bytes, np.uint8)
+        room = _from_a_line(self._room_bytes + self._arena_bytes)
         arena = room[self._room_bytes :][: slots.CONSTANT_BYTES]
         arena[:] = np.repeat(np.arange(256, dtype=np.uint8), STRIDE)
         return _Room(room, address_of(room))

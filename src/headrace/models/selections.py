@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headrace.models.scorer_kernels import BLOCK_ROWS, CONSTANT_BYTES
+from headrace.models.scorer_kernels import COLUMN_BYTES, CONSTANT_BYTES
 from headrace.models.vector_kernels import STRIDE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Selections:
     def _split(self, node: int) -> tuple[int, int]:
         """The column that a split reads, and the byte that it compares with."""
         reading = self.sources.readings[node]
-        column = CONSTANT_BYTES + self.chunk.columns[reading] * BLOCK_ROWS
+        column = CONSTANT_BYTES + self.chunk.columns[reading] * COLUMN_BYTES
         return column, self.chunk.byte(reading, int(self.sources.ranks[node]))
 
     def _select(self, node: int, out: int | None = None) -> int:
@@ -90,7 +90,7 @@ class Selections:
         self.free += sorted(computed.values(), reverse=True)
         if out is None:
             if not self.free:
-                self.free.append(self.slots_at + self.slots * BLOCK_ROWS)
+                self.free.append(self.slots_at + self.slots * COLUMN_BYTES)
                 self.slots += 1
             out = self.free.pop()
         self.words.append([kind, *columns, *thresholds, *operands, *masks, out])

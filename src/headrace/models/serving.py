@@ -76,6 +76,8 @@ class ServedModel:
                 f" not have; it has {names}. Train again, or name the model's features"
             )
         self._places = np.array([names.index(name) for name in manifest.features], dtype=np.int64)
+        # the last one names the feature -1, which is none
+        self._named = np.array([*self._places, -1], dtype=np.int16)
         self._as_they_are = manifest.features == tuple(names)
         self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
         self.ensemble = read_model(artefact.content, manifest.form)
@@ -113,5 +115,4 @@ class ServedModel:
         """
         contributions = self.contributions.contributions(taken, rows=rows)
         feature, contribution = top_reasons(contributions, count)
-        named = np.where(feature >= 0, self._places[np.maximum(feature, 0)], -1)
-        return named.astype(np.int16), contribution
+        return self._named[feature], contribution

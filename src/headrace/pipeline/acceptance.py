@@ -87,9 +87,15 @@ class Verdicts:
     def __len__(self) -> int:
         return len(self.verdict)
 
+    def are(self, verdict: Verdict) -> NDArray[np.bool_]:
+        """Whether each input got that verdict."""
+        # of an enumeration NumPy would make an array, of another type, to compare with
+        same: NDArray[np.bool_] = self.verdict == int(verdict)
+        return same
+
     def count(self, verdict: Verdict) -> int:
         """How many inputs got that verdict."""
-        return int(np.count_nonzero(self.verdict == verdict))
+        return int(np.count_nonzero(self.are(verdict)))
 
 
 class Acceptance:
@@ -207,7 +213,8 @@ class Acceptance:
         )
         if judged < size:
             raise self._full(first_sequence + int(judged))
-        reason[inputs.refused.index] = inputs.refused.reasons
+        if len(inputs.refused):
+            reason[inputs.refused.index] = inputs.refused.reasons
         return Verdicts(verdict, reason, original, watermark, inputs.retried)
 
     def _full(self, sequence: int) -> LimitReached:

@@ -67,20 +67,12 @@ def accept(lane: Lane, inputs: Inputs) -> Accepted:
     plan = lane.definition.plan
     first_seq = lane.next_seq
     verdicts = lane.acceptance.judge(inputs, first_seq)
-    accepted = verdicts.verdict == Verdict.ACCEPTED
     names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
-    rows: dict[str, StreamRows] = {}
-    for rank, name in enumerate(names):
-        batch = inputs.batches.get(name)
-        if batch is None or len(batch) == 0:
-            continue
-        chosen = np.flatnonzero(accepted & (inputs.stream == rank) & (inputs.row >= 0))
-        whole = len(chosen) == len(batch)
-        rows[name] = StreamRows(
-            batch if whole else batch.take(inputs.row[chosen]),
-            chosen + first_seq,
-            verdicts.watermark[chosen],
-        )
+    rows = {
+        name: _accepted_rows(inputs, verdicts, name, rank, first_seq)
+        for rank, name in enumerate(names)
+        if inputs.batches.get(name)
+    }
     streams = {stream.name: rows[stream.name] for stream in plan.streams if stream.name in rows}
     tables = {table.name: rows[table.name] for table in plan.tables if table.name in rows}
     features = lane.engine.compute(streams, tables)
@@ -89,6 +81,23 @@ def accept(lane: Lane, inputs: Inputs) -> Accepted:
     if decided is None:
         return Accepted(verdicts, Batch({}, 0), np.zeros(0, dtype=np.int64), features)
     return Accepted(verdicts, decided.batch, decided.sequence, features)
+
+
+def _accepted_rows(
+    inputs: Inputs, verdicts: Verdicts, name: str, rank: int, first_seq: int
+) -> StreamRows:
+    """The rows of a stream or table that were accepted."""
+    batch, accepted = inputs.batches[name], verdicts.are(Verdict.ACCEPTED)
+    if len(batch) == len(inputs) == np.count_nonzero(accepted):
+        sequence = np.arange(first_seq, first_seq + len(inputs))
+        return StreamRows(batch, sequence, verdicts.watermark)
+    chosen = (accepted & (inputs.stream == rank) & (inputs.row >= 0)).nonzero()[0]
+    whole = len(chosen) == len(batch)
+    return StreamRows(
+        batch if whole else batch.take(inputs.row[chosen]),
+        chosen + first_seq,
+        verdicts.watermark[chosen],
+    )
 
 
 def step(lane: Lane, inputs: Inputs) -> JournalBatch:
@@ -113,8 +122,8 @@ def step(lane: Lane, inputs: Inputs) -> JournalBatch:
     verdicts = accepted.verdicts
     kind = verdicts.verdict.copy()
     if verdicts.backfill:
-        kind[kind == InputKind.ACCEPTED] = InputKind.BACKFILL
-    duplicate = verdicts.verdict == Verdict.DUPLICATE
+        kind[verdicts.are(Verdict.ACCEPTED)] = InputKind.BACKFILL
+    duplicate = verdicts.are(Verdict.DUPLICATE)
     return JournalBatch(
         first_seq=first_seq,
         inputs=JournaledInputs(
@@ -208,7 +217,7 @@ def _reasons(
     if definition.model is None or definition.explaining.most == 0:
         return feature, contribution
     everyone = definition.explaining.everyone or definition.policy is None
-    rows = np.arange(count) if everyone else np.flatnonzero(outcome)
+    rows = np.arange(count) if everyone else outcome.nonzero()[0]
     if len(rows):
         found, added = definition.model.reasons(taken, rows, definition.explaining.most)
         feature[:, rows] = found
@@ -218,7 +227,7 @@ def _reasons(
 
 def _quarantined(inputs: Inputs, verdicts: Verdicts, first_seq: int) -> Quarantined:
     """What is said of each quarantined input: by the door, or by acceptance."""
-    index = np.flatnonzero(verdicts.verdict == Verdict.QUARANTINED)
+    index = verdicts.are(Verdict.QUARANTINED).nonzero()[0]
     if len(index) == 0:
         return Quarantined.empty()
     refused = inputs.refused

@@ -10,7 +10,7 @@ import numpy as np
 from headrace.core.address import address_of
 from headrace.core.columns import Batch, Column, Text
 from headrace.core.compiled import float_bits
-from headrace.core.errors import DefinitionError, invariant
+from headrace.core.errors import DefinitionError, InvariantBroken, invariant
 from headrace.policy import decide_kernels as kernels
 from headrace.policy.conditions import (
     All,
@@ -134,10 +134,10 @@ class CompiledPolicy:
             The outcome, the rule that decided, and all rules that match, per event.
         """
         rows = len(score)
-        invariant(
-            features.ndim == 2 and features.shape == (self._values.features, rows),
-            f"features have shape {features.shape}, not ({self._values.features}, {rows})",
-        )
+        if features.shape != (self._values.features, rows):
+            raise InvariantBroken(
+                f"features have shape {features.shape}, not ({self._values.features}, {rows})"
+            )
         columns = np.zeros((max(len(self._fields), 1), 3), dtype=np.int64)
         kept: list[Column] = []
         if self._fields:
