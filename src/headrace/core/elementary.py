@@ -172,7 +172,7 @@ def _near_terms(q: float, z: float, z_low: float) -> tuple[float, float]:
     return b, b_low + a * z_low + a_low * z
 
 
-@kernel
+@inner_kernel
 def _log_parts(x: float) -> tuple[float, float]:
     """The natural logarithm of a positive finite x as head and tail, to about 2 ** -70."""
     exponent = 0

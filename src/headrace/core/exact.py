@@ -83,7 +83,7 @@ def multiply_wide(a: int, b: int) -> tuple[int, int]:
     return a_high * b_high + (middle >> 32) + (cross >> 32), below
 
 
-@kernel
+@inner_kernel
 def divide_wide(high: int, low: int, divisor: int) -> tuple[int, int, int]:
     """A non-negative 128-bit integer over a divisor below 2 ** 31: quotient, remainder."""
     rest = high >> 32

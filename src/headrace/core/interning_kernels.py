@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_u8, load_u64
+from headrace.core.compiled import inner_kernel, kernel, load_u8, load_u64
 from headrace.core.siphash import sip64_at, tail_word
 from headrace.core.slot_kernels import (
     prefetch,
@@ -47,7 +47,7 @@ def _same(arena: NDArray[np.uint64], record: Index, address: Index, length: Inde
     return (length & 7) == 0 or arena[word] == tail_word(address, length)
 
 
-@kernel
+@inner_kernel
 def _append(
     arena: NDArray[np.uint64], starts: Int64s, counts: Int64s, address: Index, length: Index
 ) -> Index:

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from headrace.core.compiled import Function, _compiled, _loader, kernel, load_i64, load_u8
+from headrace.core.compiled import Function, _compiled, _loader, inner_kernel, load_i64, load_u8
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ call_2 = _caller_2()
 call_3 = _caller_3()
 
 
-@kernel
+@inner_kernel
 def copy_bytes(target: int, source: int, length: int) -> None:
     """In a kernel: copy `length` bytes; texts are short, so words first and then what is left."""
     at = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_i32
+from headrace.core.compiled import inner_kernel, kernel, load_i32
 from headrace.core.memory import (
     call_2,
     call_3,
@@ -60,19 +60,19 @@ _ROUNDS = np.array(
 )  # fmt: skip
 
 
-@kernel
+@inner_kernel
 def _load_u32(address: int) -> int:
     """The four bytes at an address as an unsigned number."""
     return int(load_i32(address)) & 0xFFFFFFFF
 
 
-@kernel
+@inner_kernel
 def _rotated(word: int, by: int) -> int:
     """A 32-bit word rotated to the right."""
     return ((word >> by) | (word << (32 - by))) & 0xFFFFFFFF
 
 
-@kernel
+@inner_kernel
 def compress(state: int, block: int, schedule: int) -> None:
     """FIPS 180-4, 6.2.2: one block of 64 bytes into the eight words at `state`."""
     for t in range(16):
@@ -102,7 +102,7 @@ def compress(state: int, block: int, schedule: int) -> None:
         store_u32(at, np.uint32((_load_u32(at) + word) & 0xFFFFFFFF))
 
 
-@kernel
+@inner_kernel
 def digest_at(libcrypto: Int64s, work: int, data: int, length: int, out: int) -> None:
     """SHA-256 of `length` bytes at `data` into the 32 bytes at `out`.
 

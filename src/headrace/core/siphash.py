@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from headrace.core.address import address_of
-from headrace.core.compiled import kernel, load_u8, load_u64
+from headrace.core.compiled import inner_kernel, kernel, load_u8, load_u64
 
 #: An integer as kernels hold it: a literal, or the item of an array.
 Index: TypeAlias = int | np.int64
@@ -45,7 +45,7 @@ _43 = np.uint64(43)
 _56 = np.uint64(56)
 
 
-@kernel
+@inner_kernel
 def sip_round(v0: Word, v1: Word, v2: Word, v3: Word) -> State:
     """One SipRound of the four words of state."""
     v0 = v0 + v1
@@ -65,13 +65,13 @@ def sip_round(v0: Word, v1: Word, v2: Word, v3: Word) -> State:
     return v0, v1, v2, v3
 
 
-@kernel
+@inner_kernel
 def sip_start(key0: Word, key1: Word) -> State:
     """The state that a 128-bit hash under this key begins with."""
     return _C0 ^ key0, _C1_128 ^ key1, _C2 ^ key0, _C3 ^ key1
 
 
-@kernel
+@inner_kernel
 def sip_word(v0: Word, v1: Word, v2: Word, v3: Word, word: Word) -> State:
     """Take eight bytes of the message."""
     v3 = v3 ^ word
@@ -80,7 +80,7 @@ def sip_word(v0: Word, v1: Word, v2: Word, v3: Word, word: Word) -> State:
     return v0 ^ word, v1, v2, v3
 
 
-@kernel
+@inner_kernel
 def sip_end128(v0: Word, v1: Word, v2: Word, v3: Word) -> tuple[Word, Word]:
     """Both halves of the 128-bit hash, after the last word."""
     v2 = v2 ^ _ROUND_END_128
@@ -93,7 +93,7 @@ def sip_end128(v0: Word, v1: Word, v2: Word, v3: Word) -> tuple[Word, Word]:
     return low, v0 ^ v1 ^ v2 ^ v3
 
 
-@kernel
+@inner_kernel
 def tail_word(address: Index, length: Index) -> Word:
     """The last 0 to 7 bytes of `length` at `address`, the rest of the word zero."""
     word = np.uint64(0)
@@ -103,7 +103,7 @@ def tail_word(address: Index, length: Index) -> Word:
     return word
 
 
-@kernel
+@inner_kernel
 def sip_bytes(v0: Word, v1: Word, v2: Word, v3: Word, address: Index, length: Index) -> State:
     """Take `length` bytes at `address` and the closing word, which holds the length's last byte."""
     for place in range(0, length & ~7, 8):

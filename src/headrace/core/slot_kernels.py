@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from headrace.core.compiled import kernel
+from headrace.core.compiled import inner_kernel, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def slots_begin(parts: Int64s) -> None:
     parts[TOP] = PARTS * FIRST_SIZE
 
 
-@kernel
+@inner_kernel
 def slot_seek(parts: Int64s, hashed: np.uint64) -> tuple[Index, Index, Index, np.uint64]:
     """Where to look for a hash: the part's start, its mask, the first place, and the tag."""
     part = np.int64(hashed >> _PART_SHIFT)
@@ -84,13 +84,13 @@ def slot_seek(parts: Int64s, hashed: np.uint64) -> tuple[Index, Index, Index, np
     return parts[3 * part], mask, np.int64(tag) & mask, tag
 
 
-@kernel
+@inner_kernel
 def slot_tag(slot: np.uint64) -> np.uint64:
     """The tag in a slot."""
     return slot >> _REFERENCE_BITS
 
 
-@kernel
+@inner_kernel
 def slot_reference(slot: np.uint64) -> Index:
     """The reference in a slot; -1 in an empty one."""
     return np.int64(slot & _REFERENCES) - np.int64(1)
@@ -125,7 +125,7 @@ def _room(pool: NDArray[np.uint64], parts: Int64s, size: Index) -> Index:
     return start
 
 
-@kernel
+@inner_kernel
 def _double(pool: NDArray[np.uint64], parts: Int64s, part: Index) -> bool:
     """Lay a part out anew in twice its room; False when the pool is used up."""
     old, mask = parts[3 * part], parts[3 * part + 1]

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import as_bits, kernel, load_f64, load_i32, load_i64, load_u8
+from headrace.core.compiled import (
+    as_bits,
+    inner_kernel,
+    kernel,
+    load_f64,
+    load_i32,
+    load_i64,
+    load_u8,
+)
 from headrace.core.memory import (
     copy_bytes,
     load_u16,
@@ -64,7 +72,7 @@ FIXED_BYTES = 42
 DECISION_BYTES = 32
 
 
-@kernel
+@inner_kernel
 def _write_fields(fields: Int64s, first: int, last: int, row: int, out: int) -> int:
     """Write the fields `first` to `last` of a row at `out`; returns where they end."""
     for field in range(first, last):
@@ -87,20 +95,20 @@ def _write_fields(fields: Int64s, first: int, last: int, row: int, out: int) -> 
     return out
 
 
-@kernel
+@inner_kernel
 def _float_word(address: int) -> int:
     """The bits of a float, with the one canonical NaN."""
     value = load_f64(address)
     return int(as_bits(value)) if value == value else int(_NAN)  # noqa: PLR0124 - only NaN differs from itself
 
 
-@kernel
+@inner_kernel
 def _is_told(reason: int) -> bool:
     """Whether there is a feature at an address, and not -1."""
     return bool(load_u8(reason + 1) < 0x80)
 
 
-@kernel
+@inner_kernel
 def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out: int) -> int:
     """Write one decision at `out`; returns where it ends."""
     store_i64(out, _float_word(columns[D_MARGIN] + 8 * row))
@@ -135,7 +143,7 @@ def _write_decision(columns: Int64s, features: int, reasons: int, row: int, out:
     return out
 
 
-@kernel
+@inner_kernel
 def _record_at(
     inputs: Int64s,
     streams: Int64s,
@@ -235,7 +243,7 @@ def write_records(
     return last
 
 
-@kernel
+@inner_kernel
 def _ascend(seqs: int, size: int, first: int, last: int) -> bool:
     """Whether the sequence numbers at an address ascend within `first` to `last`."""
     before = first - 1
@@ -247,7 +255,7 @@ def _ascend(seqs: int, size: int, first: int, last: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _reasons_lead(decisions: Int64s, count: int, reasons: int) -> bool:
     """Whether no reason follows one that is not told."""
     for row in range(count):
@@ -260,7 +268,7 @@ def _reasons_lead(decisions: Int64s, count: int, reasons: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _rows_misfit(inputs: Int64s, sizes: Int64s, count: int) -> int:
     """Of `first_misfit`, what can be wrong with inputs and the events that they name."""
     streams = len(sizes) - S_STREAMS
@@ -281,7 +289,7 @@ def _rows_misfit(inputs: Int64s, sizes: Int64s, count: int) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def _controls_fit(inputs: Int64s, count: int, control: int, first: int, last: int) -> bool:
     """Whether the inputs that are control records are those that something is recorded of."""
     told = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_i32, load_i64, load_u8
+from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8
 from headrace.core.memory import (
     copy_bytes,
     load_u16,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 PARTS = 259
 
 
-@kernel
+@inner_kernel
 def _survey_fields(at: int, end: int, fields: Int64s, first: int, last: int, texts: Int64s) -> int:
     """Where the fields `first` to `last` at an address end; -1 if they are no such fields."""
     for field in range(first, last):
@@ -83,7 +83,7 @@ def _survey_fields(at: int, end: int, fields: Int64s, first: int, last: int, tex
     return at
 
 
-@kernel
+@inner_kernel
 def _survey_decision(at: int, end: int, features: int, reasons: int) -> int:
     """Where a decision at an address ends; -1 if it is none."""
     reasons_at = at + 31 + 8 * features
@@ -152,7 +152,7 @@ def survey_records(
     return at == whole
 
 
-@kernel
+@inner_kernel
 def _read_fields(at: int, fields: Int64s, first: int, last: int, row: int) -> None:
     """Read the fields `first` to `last` at an address into a row of their columns."""
     for field in range(first, last):
@@ -172,7 +172,7 @@ def _read_fields(at: int, fields: Int64s, first: int, last: int, row: int) -> No
             at += 8
 
 
-@kernel
+@inner_kernel
 def _read_decision(at: int, seq: int, columns: Int64s, row: int) -> None:
     """Read a decision at an address into a row of its columns."""
     store_i64(columns[D_SEQ] + 8 * row, seq)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_i32, load_i64, load_u8, load_u64
+from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8, load_u64
 from headrace.core.siphash import sip128_at, sip_end128, sip_start, sip_word, tail_word
 from headrace.core.slot_kernels import (
     prefetch,
@@ -62,7 +62,7 @@ _EMPTY = np.uint64(0)
 _REFERENCE_BITS = np.uint64(36)
 
 
-@kernel
+@inner_kernel
 def _content(
     columns: Int64s, first: Index, last: Index, row: Index, keys: Words
 ) -> tuple[np.uint64, np.uint64]:
@@ -123,7 +123,7 @@ def hash_inputs(
         times[index] = load_i64(columns[spans[rank, AT], VALUES] + 8 * at)
 
 
-@kernel
+@inner_kernel
 def _passed(later: Index, earlier: Index, most: Index) -> bool:
     """Whether `later` is more than `most` after `earlier`, over all of 64 bits."""
     if later <= earlier:
@@ -146,7 +146,7 @@ def _look_ahead(
             prefetch(records.ctypes.data + 8 * RECORD * reference)
 
 
-@kernel
+@inner_kernel
 def _seen(pool: Words, parts: Int64s, records: Int64s, low: np.uint64, high: np.uint64) -> Index:
     """The place in the pool of the slot that holds this id; -1 when none does."""
     start, mask, place, tag = slot_seek(parts, low)
@@ -161,7 +161,7 @@ def _seen(pool: Words, parts: Int64s, records: Int64s, low: np.uint64, high: np.
         place = (place + 1) & mask
 
 
-@kernel
+@inner_kernel
 def _forget(
     streams: Int64s,
     rank: Index,
@@ -218,7 +218,7 @@ def _append(streams: Int64s, rank: Index, following: Int64s, counts: Int64s) -> 
     return reference
 
 
-@kernel
+@inner_kernel
 def remember(
     streams: Int64s,
     rank: Index,
@@ -289,7 +289,7 @@ def remember_all(
     return len(restored)
 
 
-@kernel
+@inner_kernel
 def _judge_event(
     rank: Index,
     at: Index,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.compiled import as_float, kernel, load_i32, load_i64, load_u8
+from headrace.core.compiled import as_float, inner_kernel, kernel, load_i32, load_i64, load_u8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def _related(relation: int, less: bool, equal: bool) -> bool:  # noqa: FBT001 - 
     return not equal
 
 
-@kernel
+@inner_kernel
 def _load_floats(
     program: Int64s,
     at: int,
@@ -93,7 +93,7 @@ def _load_floats(
                 out[i] = np.float64(load_i64(values + 8 * i)) / divisor
 
 
-@kernel
+@inner_kernel
 def _compare_floats(relation: int, left: Floats, right: Floats, out: Bytes) -> None:
     for i in range(len(out)):
         one = left[i]
@@ -104,7 +104,7 @@ def _compare_floats(relation: int, left: Floats, right: Floats, out: Bytes) -> N
             out[i] = TRUE if _related(relation, one < other, one == other) else FALSE
 
 
-@kernel
+@inner_kernel
 def _compare_integers(
     program: Int64s, at: int, start: int, constants: Int64s, columns: Int64s, out: Bytes
 ) -> None:
@@ -127,7 +127,7 @@ def _compare_integers(
         out[i] = TRUE if _related(program[at + 1], one < other, one == other) else FALSE
 
 
-@kernel
+@inner_kernel
 def _texts_equal(one: Any, length: Any, other: Any, other_length: Any) -> bool:
     if length != other_length:
         return False
@@ -137,7 +137,7 @@ def _texts_equal(one: Any, length: Any, other: Any, other_length: Any) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _compare_texts(
     program: Int64s, at: int, start: int, constants: Int64s, columns: Int64s, out: Bytes
 ) -> None:
@@ -185,7 +185,7 @@ def _missing(
         out[i] = TRUE if gone else FALSE
 
 
-@kernel
+@inner_kernel
 def _combine(op: int, stack: Bytes, top: int, rows: int) -> None:
     """Kleene's and, or, not, on the top of the stack."""
     for i in range(rows):
@@ -197,7 +197,7 @@ def _combine(op: int, stack: Bytes, top: int, rows: int) -> None:
             stack[top - 1, i] = TRUE - stack[top - 1, i]
 
 
-@kernel
+@inner_kernel
 def _record(
     number: int, truth: Bytes, first: NDArray[np.int16], matches: NDArray[np.uint64]
 ) -> None:

@@ -57,13 +57,16 @@ def import_model(case: UseCase, path: str | Path) -> Artefact:
             at=user_line(),
             fix='give a use case and the path of a file, as in hr.import_model(case, "m.json")',
         )
-    file = Path(path)
+    artefact = _of_file(case, Path(path))
+    served_model(case, artefact)  # what does not fit is said here, and not at the first decision
+    return artefact
+
+
+def _of_file(case: UseCase, file: Path) -> Artefact:
     if not file.is_file():
         raise NotFound(f"no model file {file}; check the path")
     content = file.read_bytes()
-    artefact = imported(case, content, form_of(file, content), ModelFile(file))
-    served_model(case, artefact)  # what does not fit is said here, and not at the first decision
-    return artefact
+    return imported(case, content, form_of(file, content), ModelFile(file))
 
 
 def served_model(case: UseCase, artefact: Artefact) -> ServedModel:
@@ -95,17 +98,18 @@ def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedMode
     """
     if case.model is None and wanted is None:
         return None
-    return served_model(case, _artefact(case, home, wanted))
-
-
-def _artefact(case: UseCase, home: Home, wanted: str | None) -> Artefact:
     registry = Registry(home.models)
+    if wanted is None and isinstance(case.model, ModelFile):
+        artefact = _of_file(case, Path(case.model.path))
+        served = served_model(case, artefact)
+        registry.add(artefact)
+        return served
+    return served_model(case, _registered(case, home, registry, wanted))
+
+
+def _registered(case: UseCase, home: Home, registry: Registry, wanted: str | None) -> Artefact:
     if wanted is not None:
         return registry.load(wanted)
-    if isinstance(case.model, ModelFile):
-        artefact = import_model(case, case.model.path)
-        registry.add(artefact)
-        return artefact
     current = registry.current(case.name)
     if current is None:
         raise NotFound(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import kernel, load_u8, load_u64
+from headrace.core.compiled import inner_kernel, kernel, load_u8, load_u64
 from headrace.core.siphash import sip128_at, tail_word
 from headrace.core.slot_kernels import (
     prefetch,
@@ -68,7 +68,7 @@ _MIX_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT = np.uint64(32)
 
 
-@kernel
+@inner_kernel
 def name_hash(low: np.uint64, high: np.uint64) -> np.uint64:
     """The hash of a surrogate. Surrogates are random, so it need not be keyed."""
     mixed = (low * _MIX_LOW) ^ (high * _MIX_HIGH)
@@ -142,7 +142,7 @@ def _letters(randoms: Bytes, at: Index) -> np.uint64:
     return word
 
 
-@kernel
+@inner_kernel
 def _index_entry(
     entry: Index,
     values: Words,
@@ -227,7 +227,7 @@ def close_page(state: Int64s, breaks: Int64s) -> None:
         state[ON_PAGE] = 0
 
 
-@kernel
+@inner_kernel
 def _look_ahead(
     values: Words, value_parts: Int64s, entries: Words, hashes: Words, row: Index, rows: Index
 ) -> None:
