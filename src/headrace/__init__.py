@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.adapters.service_client import Client as Client
+    from headrace.adapters.service_client import Refused as Refused
+
     # for type checkers and editors; when a program runs, `_PLACES` loads each name on first use
     from headrace.core.errors import DataError as DataError
     from headrace.core.errors import DefinitionError as DefinitionError
@@ -64,6 +67,7 @@ __version__ = "0.1.0"
 
 #: Public name to the module that holds it.
 _PLACES = {
+    **dict.fromkeys(["Client", "Refused"], "adapters.service_client"),
     **dict.fromkeys(["Event", "Row", "schema_of"], "events.event"),
     **dict.fromkeys(
         [

@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": ("plan:plan", "Show what a use case compiles to: features, state, policy."),
     "train": ("train:train", "Train a use case's model on history."),
     "run": ("run:run", "Decide the events of files, folders or stdin."),
+    "serve": ("serve:serve", "Decide events that come in by HTTP."),
     "backtest": ("backtest:backtest", "Show what another model or policy would have changed."),
     "explain": ("explain:explain", "Why a decision was made."),
     "prove": ("prove:prove", "Write a proof of a decision that anyone can verify."),
@@ -24,6 +25,7 @@ COMMANDS = {
     "query": ("query:query", "Ask the journal in SQL."),
     "quarantine": ("quarantine:app", "List, show and retry quarantined events."),
     "erase": ("erase:erase", "Erase one person's data."),
+    "access": ("access:app", "Make, list and remove the API keys of a service."),
     "compile": ("compile:compile_kernels", "Compile the kernels now, once."),
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from headrace.events.json_token_kernels import DEEPEST
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.times import STRICT, Reading
-from headrace.events.values import Number, Value, read_row
+from headrace.events.values import Number, Value, read_fields, read_row
 
 if TYPE_CHECKING:
     from headrace.core.columns import Bytes
@@ -44,7 +44,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def read_object(  # noqa: PLR0911 - a kernel leaves where it knows
+def read_object(
     schema: Schema, line: Bytes, longest: int, reading: Reading = STRICT
 ) -> dict[str, Value] | Rejected:
     """Read one event of `schema`; names that the schema does not have are passed over.
@@ -62,6 +62,28 @@ def read_object(  # noqa: PLR0911 - a kernel leaves where it knows
     >>> read_object(schema, np.frombuffer(b'{"x": 7, "y": [1]}', np.uint8), 100)
     {'x': 7}
     """
+    members = _members(schema, line, longest)
+    return members if isinstance(members, Rejected) else read_row(schema, members, reading)
+
+
+def wrong_fields(
+    schema: Schema, line: Bytes, longest: int, reading: Reading = STRICT
+) -> list[Rejected]:
+    """Everything that is wrong with one event, of which `read_object` tells the first alone.
+
+    >>> import numpy as np
+    >>> from headrace.core.columns import Kind
+    >>> from headrace.events.schema import Field, Schema
+    >>> schema = Schema("Reading", (Field("x", Kind.INT), Field("y", Kind.INT)))
+    >>> [bad.field for bad in wrong_fields(schema, np.frombuffer(b'{"x": "a"}', np.uint8), 100)]
+    ['x', 'y']
+    """
+    members = _members(schema, line, longest)
+    return [members] if isinstance(members, Rejected) else read_fields(schema, members, reading)[1]
+
+
+def _members(schema: Schema, line: Bytes, longest: int) -> dict[str, object] | Rejected:  # noqa: PLR0911 - it leaves where it knows
+    """The members of an object that the schema has, as `read_row` takes them."""
     if len(line) > longest:
         head = bytes(line[:1000])
         return Rejected(Reason.OVERSIZE, "", shown(head), f"at most {longest} bytes")
@@ -84,7 +106,7 @@ def read_object(  # noqa: PLR0911 - a kernel leaves where it knows
             return Rejected(Reason.DUPLICATE_NAME, name, shown(_plain(value)), "each field once")
         if name in names:
             values[name] = _plain(value)
-    return read_row(schema, values, reading)
+    return values
 
 
 def _is_too_deep(raw: bytes) -> bool:

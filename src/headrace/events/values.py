@@ -100,6 +100,17 @@ def read_row(
 
     An amount whose currency could not be read is not judged: the currency is what is wrong.
     """
+    read, wrong = read_fields(schema, values, reading)
+    return wrong[0] if wrong else read
+
+
+def read_fields(
+    schema: Schema, values: Mapping[str, object], reading: Reading = STRICT
+) -> tuple[dict[str, Value], list[Rejected]]:
+    """Read one event; the values that could be read, and every field that could not.
+
+    Both are in the order of the schema.
+    """
     read: dict[str, Value] = {}
     wrong: dict[str, Rejected] = {}
     amounts = [field for field in schema.fields if field.currency_field]
@@ -119,10 +130,10 @@ def read_row(
                 continue
             code = unpack_letters(int(letters), 3)
             _keep(read_value(field, value, currency=code), field, read, wrong)
-    for field in schema.fields:
-        if field.name in wrong:
-            return wrong[field.name]
-    return {field.name: read[field.name] for field in schema.fields}
+    return (
+        {field.name: read[field.name] for field in schema.fields if field.name in read},
+        [wrong[field.name] for field in schema.fields if field.name in wrong],
+    )
 
 
 def is_missing(value: object) -> bool:

@@ -121,6 +121,13 @@ def name_of(names: list[str], index: int) -> str:
     return names[index] if 0 <= index < len(names) else str(index)
 
 
+def number(value: float) -> object:
+    """A float as JSON can hold it: None if it is missing (NaN), infinities by name."""
+    if value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return None
+    return value if abs(value) != float("inf") else f"{value:+}"
+
+
 def readable(field: dict, value: Any) -> object:  # type: ignore[type-arg]  # plain JSON
     """A field's value as people read it, without loss."""
     kind = field["kind"]
@@ -151,13 +158,14 @@ def decode_decision(reader: Reader, names: dict) -> dict:  # type: ignore[type-a
         "outcome": name_of(names["outcomes"], outcome),
         "rule": name_of(names["rules"], rule) if rule >= 0 else "otherwise",
         "rules_matched": [name for bit, name in enumerate(names["rules"]) if rules >> bit & 1],
-        "score": score,
-        "margin": margin,
+        "score": number(score),
+        "margin": number(margin),
         "reasons": [
-            {"feature": name_of(names["features"], f), "contribution": c} for f, c in reasons
+            {"feature": name_of(names["features"], f), "contribution": number(c)}
+            for f, c in reasons
         ],
         "features": {
-            name: None if value != value else value  # noqa: PLR0124 - only NaN differs from itself
+            name: number(value)
             for name, value in zip(names["features"], features)  # noqa: B905 - Python 3.9 has no strict
         },
         "arm": arm,
@@ -253,8 +261,7 @@ def verify(proof: dict, public: bytes | None = None) -> dict:  # type: ignore[ty
     message = b"headrace/head/v1\0" + signed[:80]
     need(signed_by(key, signed[80:], message), "the signature of the head does not hold")
     said = decode_record(record, json.loads(names))
-    # by their text, because NaN is not equal to itself
-    same = "said" not in proof or json.dumps(proof["said"]) == json.dumps(said)
+    same = "said" not in proof or proof["said"] == said
     need(same, "what it says for people is not what its record says")
     if proof.get("checkpoint"):
         check_checkpoint(proof, head, json.loads(names)["lane"], public)

@@ -161,7 +161,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
     kinds = {feature.name: feature for feature in plan.features}
     event = _event(batch, header, place.seq)
     features = {
-        name: _feature(
+        name: feature_value(
             kinds[name].kind,
             header.category(name),
             float(decisions.features[number, at]),
@@ -237,7 +237,9 @@ def _plain(column: Any) -> object:
     return value
 
 
-def _feature(kind: Kind, category: Kind | None, value: float, texts: Mapping[int, str]) -> object:
+def feature_value(
+    kind: Kind, category: Kind | None, value: float, texts: Mapping[int, str]
+) -> object:
     """A feature's value as people read it; None where missing."""
     if np.isnan(value):
         return None

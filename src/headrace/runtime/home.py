@@ -73,6 +73,11 @@ class Home:
         return self.folder / "keys"
 
     @property
+    def api_keys(self) -> Path:
+        """The file that says who may ask a service for what."""
+        return self.keys / "api-keys.json"
+
+    @property
     def witness(self) -> Path:
         """The file that checkpoints are written to unless another is named."""
         return self.folder / "witness" / "checkpoints.jsonl"

@@ -78,7 +78,7 @@ class Run:
 
     def over(self, batches: Iterable[Inputs]) -> None:
         """Decide all batches; Ctrl-C and SIGTERM end it in good order."""
-        with _stopping(self.stop), _undisturbed():
+        with _stopping(self.stop), undisturbed():
             self._conveyor.run(batches)
 
     def close_sinks(self) -> None:
@@ -108,7 +108,7 @@ class Run:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """With few and short collections of garbage, and threads that soon make way for each other.
 
     A collection is a pause in which nothing is decided. A batch leaves no cycles, so there is next

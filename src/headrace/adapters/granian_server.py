@@ -1,0 +1,91 @@
+"""Granian, an HTTP server in Rust, as the host of an application of RSGI in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from granian.constants import HTTPModes
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from headrace.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: How long a client may take to send its headers.
+_HEADER_MS = 10_000
+#: Requests under way at once, all connections together.
+_UNDER_WAY = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the service listens.
+
+    Attributes:
+        host: Name or number of an interface.
+        port: Of it.
+        certificate: A file of PEM: the chain of the service's certificate. None: no TLS.
+        key: A file of PEM: its private key.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{'https' if self.certificate else 'http'}://{self.host}:{self.port}"
+
+
+def serve(app: Any, address: Address, stopping: Callable[[], None]) -> None:
+    """Host an application until SIGTERM or Ctrl-C; requests under way are answered.
+
+    Args:
+        app: Of RSGI.
+        address: Where.
+        stopping: Called when it is asked to end, before it takes no more connections.
+
+    Raises:
+        DataError: The address cannot be had.
+    """
+    server = Server(
+        app,
+        address=address.host,
+        port=address.port,
+        http=HTTPModes.auto,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MS),
+        websockets=False,
+        backpressure=_UNDER_WAY,
+        backlog=4096,
+        log_enabled=False,
+        ssl_cert=address.certificate,
+        ssl_key=address.key,
+    )
+
+    async def hosting() -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            stopping()
+            server.stop()  # type: ignore[no-untyped-call]  # the library does not say
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop)
+        with suppress(asyncio.CancelledError):
+            await server.serve()
+
+    try:
+        asyncio.run(hosting())
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{address} cannot be listened at ({error}); name another --port, or stop what has it"
+        ) from error

@@ -1,0 +1,109 @@
+"""`headrace serve`: decide events that come in by HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import Parameter
+
+from headrace.cli.compile import compiled_once
+from headrace.cli.terminal import aside, stages
+from headrace.core.errors import DataError, SecurityError
+from headrace.runtime.home import Home
+from headrace.runtime.http.app import Limits
+from headrace.runtime.loading import load_case
+from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.service import Service, ServiceSettings, is_loopback
+from headrace.security.api_keys import ApiKeys
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the service listens, and how much it takes.
+
+    Attributes:
+        host: The interface to listen at. Beyond this machine it takes an API key to ask.
+        port: The port to listen at.
+        certificate: A PEM file with the certificate chain: the service then speaks TLS alone.
+        certificate_key: A PEM file with the certificate's private key.
+        most_body_bytes: The longest body of a request.
+        most_waiting: How many events may wait for their decision before requests are turned away
+            with 429.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    most_body_bytes: int = Limits().body_bytes
+    most_waiting: int = Limits().waiting
+
+
+def serve(
+    case: str,
+    /,
+    *,
+    listening: Listening | None = None,
+    durability: Literal["fsync", "os", "async"] = "fsync",
+    model: str | None = None,
+    home: Path | None = None,
+) -> None:
+    """Decide events that come in by HTTP, each with its own answer.
+
+    POST an event to /v1/USE_CASE/decisions; /openapi.json says the rest. SIGTERM or Ctrl-C ends
+    it in good order: what was asked is answered first.
+
+    Parameters
+    ----------
+    case
+        A Python file with the use case (FILE.py, or FILE.py:NAME), or a ready-made one.
+    durability
+        When an answer goes out: when the decision is on disk (fsync), with the operating system
+        (os), or at once (async); the last two may lose decisions in a crash, and each answer says
+        which it was.
+    model
+        The id of a trained model, in place of the current one.
+    home
+        The folder of journal, models, vault and keys.
+    """
+    try:
+        from headrace.adapters.granian_server import Address  # noqa: PLC0415 - an extra
+        from headrace.adapters.granian_server import serve as host_app  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise DataError(
+            "headrace serve needs the extra `serve`; install it: pip install 'headrace[serve]'"
+        ) from error
+    listening = listening or Listening()
+    if (listening.certificate is None) != (listening.certificate_key is None):
+        raise DataError("TLS needs two files; name --certificate and --certificate-key")
+    place = Home.at(home)
+    keys = ApiKeys(place.api_keys)
+    if not len(keys) and not is_loopback(listening.host):
+        raise SecurityError(
+            f"whoever reaches {listening.host} could ask for decisions; make an API key first:"
+            " headrace access add NAME --role decide"
+        )
+    use_case = load_case(case)
+    compiled_once()
+    settings = ServiceSettings(
+        LaneSettings(durability=durability),
+        Limits(listening.most_body_bytes, listening.most_waiting),
+        model,
+    )
+    with stages() as stage:
+        service = Service(use_case, place, keys, settings, stage)
+    for word in service.recovery.words:
+        aside.print(word)
+    address = Address(
+        listening.host, listening.port, listening.certificate, listening.certificate_key
+    )
+    with service:
+        aside.print(
+            f"serving {use_case.name} at {address}/v1/{use_case.name}/decisions; Ctrl-C ends it"
+        )
+        host_app(service.app, address, service.app.stop)
+    meters = service.meters
+    aside.print(f"{meters.decisions:,} decisions; every answer that was promised has gone out")

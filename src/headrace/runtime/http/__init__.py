@@ -1,0 +1,1 @@
+"""The HTTP service: requests through `step`, gathered into batches."""

@@ -1,0 +1,252 @@
+"""The service as an application of RSGI: routes, bodies, answers.
+
+    POST /v1/{use_case}/decisions         decide events of the decided stream
+    POST /v1/{use_case}/events/{stream}   take events of another stream, or rows of a table
+    GET  /v1/decisions/{id}               a decision of the journal, taken apart
+    GET  /v1/decisions/{id}/proof         a proof of it
+    GET  /healthz, /readyz                whether it runs; whether it takes requests
+
+The application knows nothing of the server that hosts it (`headrace.adapters.granian_server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from headrace.core.errors import DataError, JournalError, NotFound
+from headrace.runtime.http.asks import Ask
+from headrace.runtime.http.bodies import events_of
+from headrace.runtime.http.problems import PROBLEM_TYPE, Problem
+from headrace.security.api_keys import Role
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from headrace.runtime.http.asks import Answer
+    from headrace.runtime.http.lane import ServedLane
+    from headrace.runtime.http.records import Records
+    from headrace.security.api_keys import ApiKeys
+
+Headers = list[tuple[str, str]]
+
+_JSON: Headers = [("content-type", "application/json")]
+
+
+class Scope(Protocol):
+    """What a server says of a request."""
+
+    method: str
+    path: str
+
+    @property
+    def headers(self) -> Any:
+        """The headers by their names in small letters."""
+
+
+class Exchange(Protocol):
+    """How a request's body is read, and how it is answered."""
+
+    def __call__(self) -> Awaitable[bytes]:
+        """The whole body."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body piece by piece."""
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service takes before it says no.
+
+    Attributes:
+        body_bytes: Of one request's body.
+        waiting: Events that wait for their answer; beyond it requests get 429.
+    """
+
+    body_bytes: int = 4 * 1024 * 1024
+    waiting: int = 20_000
+
+
+class App:
+    """Answers requests to one use case.
+
+    Args:
+        lane: What decides.
+        records: What was decided before.
+        keys: Who may ask for what; everybody may while there is none.
+        use_case: Its name, which stands in the path.
+        on: Name of the decided stream.
+        limits: See `Limits`.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        lane: ServedLane,
+        records: Records,
+        keys: ApiKeys,
+        *,
+        use_case: str,
+        on: str,
+        limits: Limits,
+        clock: Callable[[], int],
+    ) -> None:
+        self._lane = lane
+        self._records = records
+        self._keys = keys
+        self._limits = limits
+        self._clock = clock
+        self._ready = True
+        self._on = lane.streams.index(on)
+        ranks = {name: rank for rank, name in enumerate(lane.streams)}
+        self._posts = {f"/v1/{use_case}/events/{name}": rank for name, rank in ranks.items()}
+        self._posts[f"/v1/{use_case}/decisions"] = ranks[on]
+        self._gets: dict[str, Callable[[], tuple[int, Headers, bytes]]] = {
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+        }
+
+    def stop(self) -> None:
+        """Say that no new requests should come; those that do are still answered."""
+        self._ready = False
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request."""
+        path = scope.path
+        rank = self._posts.get(path)
+        if rank is not None and scope.method == "POST":
+            await self._post(rank, scope, exchange)
+        elif rank is not None:
+            _refuse(exchange, Problem(405, f"{path} takes POST alone"), [("allow", "POST")])
+        elif scope.method not in ("GET", "HEAD"):
+            _refuse(exchange, Problem(404, f"there is no {path} to {scope.method} to"))
+        elif path in self._gets:
+            exchange.response_bytes(*self._gets[path]())
+        elif path.startswith("/v1/decisions/"):
+            await self._record(path.removeprefix("/v1/decisions/"), scope, exchange)
+        else:
+            _refuse(exchange, Problem(404, f"there is no {path}"))
+
+    def _denied(self, scope: Scope, role: Role) -> Problem | None:
+        """Why whoever asks may not; None if it may."""
+        if not len(self._keys):
+            return None
+        kind, _, secret = (scope.headers.get("authorization") or "").partition(" ")
+        may = self._keys.may(secret.strip(), role) if kind.lower() == "bearer" else None
+        if may is None:
+            return Problem(401, "send an API key: Authorization: Bearer KEY")
+        return None if may else Problem(403, f"this API key has not the role {role.value!r}")
+
+    async def _post(self, rank: int, scope: Scope, exchange: Exchange) -> None:
+        denied = self._denied(scope, Role.DECIDE if rank == self._on else Role.FEED)
+        if denied is not None:
+            _refuse(exchange, denied)
+            return
+        body = await self._body(scope, exchange)
+        if isinstance(body, Problem):
+            _refuse(exchange, body)
+            return
+        events = events_of(body, scope.headers.get("content-type") or "")
+        if isinstance(events, Problem):
+            _refuse(exchange, events)
+            return
+        if self._lane.waiting + events.count > self._limits.waiting:
+            _refuse(exchange, _overloaded(self._lane.waiting))
+            return
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[list[Answer] | Problem] = loop.create_future()
+
+        def done(answers: list[Answer] | Problem) -> None:
+            loop.call_soon_threadsafe(_settle, answered, answers)
+
+        self._lane.ask(Ask(rank, events.lines, events.count, self._clock(), done))
+        answers = await answered
+        if isinstance(answers, Problem):
+            _refuse(exchange, answers)
+        elif not events.single:
+            exchange.response_bytes(200, _JSON, b"[%b]" % b",".join(map(_member, answers)))
+        elif isinstance(answers[0], Problem):
+            _refuse(exchange, answers[0])
+        else:
+            exchange.response_bytes(200, _JSON, answers[0])
+
+    async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
+        """The body of a request, if it is not too long."""
+        most = self._limits.body_bytes
+        too_long = Problem(
+            413, f"the body is longer than {most:,} bytes; send fewer events at once"
+        )
+        said = scope.headers.get("content-length")
+        if said is not None:
+            return await exchange() if int(said) <= most else too_long
+        pieces, size = [], 0
+        async for piece in exchange:
+            size += len(piece)
+            if size > most:
+                return too_long
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _record(self, name: str, scope: Scope, exchange: Exchange) -> None:
+        """A decision that was made before, or the proof of it."""
+        denied = self._denied(scope, Role.READ)
+        if denied is not None:
+            _refuse(exchange, denied)
+            return
+        work: Callable[[str], object] = self._records.decision
+        if name.endswith("/proof"):
+            name, work = name.removesuffix("/proof"), self._records.proof
+        try:
+            found = await asyncio.to_thread(work, name)
+        except NotFound as error:
+            _refuse(exchange, Problem(404, str(error)))
+        except (DataError, JournalError) as error:
+            _refuse(exchange, Problem(409, str(error)))
+        else:
+            exchange.response_bytes(200, _JSON, msgspec.json.encode(found))
+
+    def _health(self) -> tuple[int, Headers, bytes]:
+        failed = self._lane.failed
+        if failed is not None:
+            return 503, [("content-type", PROBLEM_TYPE)], failed.encoded()
+        return 200, _JSON, b'{"status":"running"}'
+
+    def _readiness(self) -> tuple[int, Headers, bytes]:
+        if self._ready and self._lane.failed is None:
+            return 200, _JSON, b'{"status":"ready"}'
+        return 503, _JSON, b'{"status":"not ready"}'
+
+
+def _settle(
+    answered: asyncio.Future[list[Answer] | Problem], answers: list[Answer] | Problem
+) -> None:
+    if not answered.done():  # it is, when the client has gone
+        answered.set_result(answers)
+
+
+def _member(answer: Answer) -> bytes:
+    return answer.encoded() if isinstance(answer, Problem) else answer
+
+
+def _overloaded(waiting: int) -> Problem:
+    return Problem(
+        429,
+        f"{waiting:,} events wait for their decision already; try again in a second",
+        retry_after=1,
+    )
+
+
+def _refuse(exchange: Exchange, problem: Problem, more: Headers | None = None) -> None:
+    headers = [("content-type", PROBLEM_TYPE), *(more or [])]
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("www-authenticate", "Bearer"))
+    if problem.retry_after is not None:
+        headers.append(("retry-after", str(problem.retry_after)))
+    exchange.response_bytes(problem.status, headers, problem.encoded())

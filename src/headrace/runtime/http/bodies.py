@@ -1,0 +1,83 @@
+"""The body of a request as events: one JSON object, an array of them, or lines.
+
+A JSON object may be written over several lines. Events come out as JSON lines, which is what the
+reader of streams takes; whether each of them is an event is for that reader to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from headrace.events.json_lines import BYTE_ORDER_MARK
+from headrace.runtime.http.problems import Problem
+
+_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_JSON = ("application/json", "text/json", "")
+#: Line ends in JSON stand between tokens alone, where a blank does as well.
+_UNFOLDED = bytes.maketrans(b"\r\n", b"  ")
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events of one body.
+
+    Attributes:
+        lines: As JSON lines.
+        count: How many.
+        single: Whether the body was one event, which gets one answer and not a list.
+    """
+
+    lines: bytes
+    count: int
+    single: bool
+
+
+def events_of(body: bytes, content_type: str) -> Events | Problem:
+    r"""The events of a body.
+
+    Args:
+        body: As it came.
+        content_type: As its header says; "" is JSON.
+
+    >>> events_of(b'{"n":\n1}', "application/json")
+    Events(lines=b'{"n": 1}\n', count=1, single=True)
+    >>> events_of(b'[{"n":1},{"n":2}]', "").lines
+    b'{"n":1}\n{"n":2}\n'
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in _LINES:
+        return _of_lines(body)
+    if kind not in _JSON:
+        return Problem(
+            415,
+            f"a body of type {content_type!r} is not read here; send application/json (one event,"
+            " or an array), or application/x-ndjson (one event a line)",
+        )
+    stripped = body.removeprefix(BYTE_ORDER_MARK).strip(b" \t\r\n")
+    if not stripped:
+        return Problem(400, "the body is empty; send one event as a JSON object, or an array")
+    if stripped.startswith(b"["):
+        return _of_array(stripped)
+    return Events(stripped.translate(_UNFOLDED) + b"\n", 1, single=True)
+
+
+def _of_lines(body: bytes) -> Events | Problem:
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    lines = [line for line in body.split(b"\n") if line.removesuffix(b"\r")]
+    if not lines:
+        return Problem(400, "the body holds no line; send one event as JSON on each")
+    return Events(b"\n".join(lines) + b"\n", len(lines), single=False)
+
+
+def _of_array(body: bytes) -> Events | Problem:
+    try:
+        items = _ARRAY.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Problem(400, f"the body is no JSON array (RFC 8259): {error}")
+    if not items:
+        return Problem(400, "the array holds no event; send at least one")
+    lines = [bytes(item).translate(_UNFOLDED) for item in items]
+    return Events(b"\n".join(lines) + b"\n", len(lines), single=False)

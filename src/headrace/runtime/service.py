@@ -1,0 +1,134 @@
+"""`headrace serve`: one lane behind an HTTP service, from what a command names on."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.http.app import App, Limits
+from headrace.runtime.http.lane import ServedLane, source_name
+from headrace.runtime.http.records import Records
+from headrace.runtime.kernels import load_all
+from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
+from headrace.runtime.meters import Meters
+from headrace.runtime.models import model_of
+from headrace.runtime.run import undisturbed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.home import Home
+    from headrace.runtime.local_lane import Recovery
+    from headrace.security.api_keys import ApiKeys
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an interface is reached from this machine alone.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """How a service goes.
+
+    Attributes:
+        lane: How its lane is kept.
+        limits: What it takes before it says no.
+        model: The id of an artefact, in place of the current one.
+    """
+
+    lane: LaneSettings = field(default_factory=LaneSettings)
+    limits: Limits = field(default_factory=Limits)
+    model: str | None = None
+
+
+class Service:
+    """A use case that answers requests; its application is hosted by a server.
+
+    Used as a context: the lane answers within it, and at its end what was asked is answered, the
+    state is written and the lane is let go of.
+
+    Args:
+        case: The use case.
+        home: Where everything is kept.
+        keys: Who may ask for what; everybody may while there is none.
+        settings: See `ServiceSettings`.
+        progress: Called with (what is done, done, of how many) while it is opened.
+
+    Attributes:
+        app: Of RSGI.
+        meters: What it counts.
+    """
+
+    def __init__(
+        self,
+        case: UseCase,
+        home: Home,
+        keys: ApiKeys,
+        settings: ServiceSettings | None = None,
+        progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    ) -> None:
+        settings = settings or ServiceSettings()
+        model = model_of(case, home, settings.model)
+        definition = case.definition(model)
+        if model is not None and case.explaining.most:
+            progress("laying out reasons", 0, 0)
+            _ = model.contributions
+        progress("loading kernels", 0, 0)
+        load_all()
+        definitions = Definitions(home.definitions)
+        definitions.keep(definition)
+        names = [stream.name for stream in case.plan.streams]
+        names += [table.name for table in case.plan.tables]
+        self._local = LocalLane(
+            definition,
+            home,
+            [source_name(name) for name in names],
+            settings.lane,
+            lambda done, most: progress("replaying the journal", done, most),
+        )
+        self.meters = Meters()
+        self._lane = ServedLane(self._local, self.meters, now_ns)
+        self.app = App(
+            self._lane,
+            Records(home, definitions, signing_key(home).public),
+            keys,
+            use_case=case.name,
+            on=case.plan.on,
+            limits=settings.limits,
+            clock=now_ns,
+        )
+        self._quiet = undisturbed()
+
+    @property
+    def recovery(self) -> Recovery:
+        """What was found when the lane was opened."""
+        return self._local.recovery
+
+    def __enter__(self) -> Self:
+        self._quiet.__enter__()
+        self._lane.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._lane.close()
+        finally:
+            self._quiet.__exit__(kind, error, trace)

@@ -1,0 +1,300 @@
+"""The service as its clients meet it: the real command, over real connections."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from service_process import ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
+
+from headrace.adapters.service_client import Client, Decided, Refused
+from headrace.journal import verify_proof
+from headrace.journal.keys import SigningKey
+from headrace.journal.tables import tables
+from headrace.journal.verification import verify
+from headrace.security.api_keys import ApiKeys, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with ServiceProcess(tmp_path_factory.mktemp("service") / "home") as running:
+        yield running
+
+
+def verified(home: Path) -> int:
+    """How many records the journal has, each of them checked."""
+    key = SigningKey.load_or_create(home / "keys" / "signing.pem").public
+    return verify(home / "journal" / "served", key).require().records
+
+
+def test_one_event_gets_its_decision(service: ServiceProcess) -> None:
+    status, headers, told = service.decide(payment("one", card="one"))
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert told["outcome"] == "approve"
+    assert told["decision_id"].startswith("served/0/")
+    assert told["durability"] == "fsync"
+    assert (told["rule"], told["rules"], told["score"], told["reasons"]) == (None, [], None, [])
+    assert set(told["versions"]) == {"definition", "model", "policy", "engine"}
+
+
+def test_a_json_object_may_be_folded(service: ServiceProcess) -> None:
+    folded = json.dumps(payment("folded", card="folded"), indent=2).replace("\n", "\r\n")
+    assert service.decide(f"\n  {folded}\n\n")[0] == 200
+
+
+def test_several_events_are_answered_in_their_order(service: ServiceProcess) -> None:
+    events = [payment(f"many{n}", n, card="many") for n in range(6)]
+    wanted = ["approve"] * 3 + ["review"] * 3
+    status, _, told = service.decide(events)
+    assert status == 200
+    assert [item["outcome"] for item in told] == wanted
+    assert told[5]["rules"] == ["burst"]
+    lines = "\n".join(json.dumps(event) for event in events) + "\n\n"
+    again = service.decide(lines, content_type="application/x-ndjson")[2]
+    assert again == told
+    # one bad event among good ones is answered in its place
+    mixed = [payment("good", card="g"), {"payment_id": "bad"}, 7, payment("good2", card="g")]
+    answers = service.decide(mixed)[2]
+    assert [item.get("status") for item in answers] == [None, 422, 400, None]
+
+
+def test_the_same_event_again_gets_the_same_decision(service: ServiceProcess) -> None:
+    event = payment("twice", card="twice")
+    first = service.decide(event)
+    assert service.decide(event)[2] == first[2]
+    status, headers, told = service.decide(event | {"amount": "12.51"})
+    assert (status, headers["content-type"]) == (409, "application/problem+json")
+    assert "other content" in told["detail"]
+    assert told["quarantined"].startswith("served/0/")
+
+
+def test_every_bad_field_is_named_at_once_and_personal_data_is_not_shown(
+    service: ServiceProcess,
+) -> None:
+    bad = {"payment_id": "", "at": "noon", "card": 7.5, "amount": "12.345", "country": "Mars"}
+    status, headers, told = service.decide(bad)
+    assert (status, headers["content-type"]) == (422, "application/problem+json")
+    assert (told["title"], told["status"]) == ("Unprocessable Entity", 422)
+    assert [wrong["field"] for wrong in told["errors"]] == list(bad)
+    shown = {wrong["field"]: wrong["value"] for wrong in told["errors"]}
+    assert shown["amount"] == "12.345"
+    assert shown["card"] == "(personal)"
+    assert {wrong["reason"] for wrong in told["errors"]} >= {"too many digits", "unknown country"}
+
+
+def test_an_event_out_of_its_time_is_refused_and_kept(service: ServiceProcess) -> None:
+    status, _, told = service.decide(payment("early", card="early", at="2199-01-01T00:00:00Z"))
+    assert status == 422
+    assert "early" in told["detail"]
+    assert told["quarantined"].startswith("served/0/")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ("", "application/json", 400),
+        ("  \n", "application/json", 400),
+        ("[]", "application/json", 400),
+        ("[1", "application/json", 400),
+        ("{", "application/json", 400),
+        ('{"a":1} {"b":2}', "application/json", 400),
+        ("null", "application/json", 400),
+        ("[" * 5000, "application/json", 400),
+        ('{"a":' * 5000, "application/json", 400),
+        ("\n\n", "application/x-ndjson", 400),
+        ("a=b", "application/x-www-form-urlencoded", 415),
+        ("é".encode("latin-1"), "application/json", 400),
+        (b"\0\0\0", "application/json", 400),
+    ],
+)
+def test_what_is_no_event_is_a_problem(
+    service: ServiceProcess, body: str | bytes, content_type: str, status: int
+) -> None:
+    got, headers, told = service.decide(body, content_type=content_type)
+    assert (got, told["status"]) == (status, status)
+    assert headers["content-type"] == "application/problem+json"
+    assert told["detail"]
+
+
+def test_a_body_that_is_too_long_is_refused_however_it_is_sent(service: ServiceProcess) -> None:
+    long = b"[" + b" " * (5 << 20)
+    for chunked in (False, True):
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        body: Any = (long[at : at + 65_536] for at in range(0, len(long), 65_536))
+        try:
+            connection.request(
+                "POST",
+                "/v1/served/decisions",
+                body if chunked else long,
+                {"content-type": "application/json"},
+                encode_chunked=chunked,
+            )
+            answer = connection.getresponse()
+            assert answer.status == 413
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # it did not listen to the end
+        finally:
+            connection.close()
+    assert service.decide(payment("after", card="after"))[0] == 200
+
+
+def test_other_streams_change_what_is_decided(service: ServiceProcess) -> None:
+    assert service.decide(payment("d1", card="disputed"))[2]["outcome"] == "approve"
+    event = {"chargeback_id": "cb1", "at": "2026-03-01T00:01:00Z", "card": "disputed"}
+    status, _, told = service.ask("POST", "/v1/served/events/chargebacks", event)
+    assert status == 200
+    assert told["accepted"].startswith("served/0/")
+    assert service.ask("POST", "/v1/served/events/chargebacks", event)[2] == told
+    assert service.decide(payment("d2", 2, card="disputed"))[2]["outcome"] == "block"
+    assert service.ask("POST", "/v1/served/events/refunds", event)[0] == 404
+
+
+def test_a_decision_is_explained_and_proved(service: ServiceProcess) -> None:
+    made = service.decide(payment("shown", card="shown"))[2]
+    name = made["decision_id"]
+    status, _, told = service.ask("GET", f"/v1/decisions/{name}")
+    assert (status, told["outcome"], told["features"]["count"]) == (200, "approve", 1)
+    assert told["event"]["card"] != "shown"
+    assert service.ask("GET", "/v1/decisions/pshown")[2] == told
+    proof = service.ask("GET", f"/v1/decisions/{name}/proof")[2]
+    assert verify_proof.verify(proof)["seq"] == int(name.split("/")[-1])
+    assert service.ask("GET", "/v1/decisions/served/0/999999")[0] == 404
+
+
+def test_paths_and_methods_that_are_not_there(service: ServiceProcess) -> None:
+    assert service.ask("GET", "/v1/other/decisions")[0] == 404
+    status, headers, _ = service.ask("GET", "/v1/served/decisions")
+    assert (status, headers["allow"]) == (405, "POST")
+    assert service.ask("DELETE", "/v1/decisions/served/0/1")[0] == 404
+    assert service.ask("GET", "/healthz")[2] == {"status": "running"}
+    assert service.ask("GET", "/readyz")[2] == {"status": "ready"}
+
+
+def test_the_client_speaks_of_all_this_in_types(service: ServiceProcess) -> None:
+    with Client(service.url, "served") as client:
+        first = client.decide(payment("typed", card="typed"))
+        assert (first.outcome, first.rule) == ("approve", None)
+        answers = client.decide_all([payment("typed", card="typed"), {"payment_id": "x"}])
+        assert answers[0] == first
+        assert not isinstance(answers[1], Decided)
+        assert [wrong.field for wrong in answers[1].errors] == ["at", "card", "amount", "country"]
+        with pytest.raises(Refused, match=r"409 Conflict: .*other content"):
+            client.decide(payment("typed", card="other"))
+        assert client.decision(first.decision_id)["outcome"] == "approve"
+        assert verify_proof.verify(client.proof(first.decision_id))
+
+
+def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
+    """Nothing is lost, doubled or mixed up, and a restart changes no answer."""
+    home = tmp_path / "home"
+    cards = [f"card{n}" for n in range(12)]
+    with ServiceProcess(home) as running:
+
+        def one(card: str) -> list[Decided]:
+            with Client(running.url, "served") as client:
+                return [client.decide(payment(f"{card}-{n}", n, card)) for n in range(40)]
+
+        with ThreadPoolExecutor(len(cards)) as pool:
+            first = list(pool.map(one, cards))
+        assert running.stop() == 0
+        assert "480 decisions" in running.said()
+    for decisions in first:
+        assert [item.outcome for item in decisions] == ["approve"] * 3 + ["review"] * 37
+    names = [item.decision_id for decisions in first for item in decisions]
+    assert len(set(names)) == 480
+    assert verified(home) == 480
+    with ServiceProcess(home) as running, Client(running.url, "served") as client:
+        again = [client.decide(payment(f"{card}-{n}", n, card)) for card in cards for n in (0, 39)]
+        assert again == [decisions[n] for decisions in first for n in (0, 39)]
+
+
+@pytest.mark.slow
+def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+    """Every answer that went out under fsync is in the journal, however the process ends."""
+    home = tmp_path / "home"
+    answered: dict[str, Decided] = {}
+    for round_ in range(4):
+        running = ServiceProcess(home)
+        running.wait()
+        stop = threading.Event()
+
+        def asking(
+            worker: int,
+            url: str = running.url,
+            stop: threading.Event = stop,
+            round_: int = round_,
+        ) -> None:
+            with Client(url, "served") as client:
+                for n in range(100_000):
+                    if stop.is_set():
+                        return
+                    event = payment(f"{round_}-{worker}-{n}", card=f"{worker}")
+                    try:
+                        answered[event["payment_id"]] = client.decide(event)
+                    except Exception:  # noqa: BLE001 - the process is gone
+                        return
+
+        workers = [threading.Thread(target=asking, args=(worker,)) for worker in range(8)]
+        for worker in workers:
+            worker.start()
+        seen = len(answered)
+        while len(answered) < seen + 150 + 37 * round_:
+            stop.wait(0.01)
+        assert running.stop(signal.SIGKILL) == -signal.SIGKILL
+        stop.set()
+        for worker in workers:
+            worker.join()
+    with ServiceProcess(home) as running, Client(running.url, "served") as client:
+        for name, decided in list(answered.items())[::7]:
+            assert client.decision(name)["id"] == decided.decision_id
+    found = tables(home / "journal" / "served")["decisions"].to_pylist()
+    held = {item["payment_id"]: item["decision_id"] for item in found}
+    assert {name: item.decision_id for name, item in answered.items()}.items() <= held.items()
+    assert len(held) == len(found)
+    assert verified(home) >= len(answered)
+
+
+def test_keys_open_what_their_roles_say(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    keys = ApiKeys(home / "keys" / "api-keys.json")
+    gateway, auditor = keys.add("gateway", [Role.DECIDE]), keys.add("auditor", [Role.READ])
+    assert gateway not in keys_file(home)
+    assert hashlib.sha256(gateway.encode()).hexdigest() in keys_file(home)
+    with ServiceProcess(home) as running:
+        event = payment(1)
+        status, headers, _ = running.decide(event)
+        assert (status, headers["www-authenticate"]) == (401, "Bearer")
+        assert running.decide(event, authorization="Bearer hr_wrong")[0] == 401
+        assert running.decide(event, authorization=f"Bearer {auditor}")[0] == 403
+        status, _, told = running.decide(event, authorization=f"Bearer {gateway}")
+        assert status == 200
+        path = f"/v1/decisions/{told['decision_id']}"
+        assert running.ask("GET", path)[0] == 401
+        assert running.ask("GET", path, authorization=f"Bearer {gateway}")[0] == 403
+        assert running.ask("GET", path, authorization=f"Bearer {auditor}")[0] == 200
+        chargebacks = "/v1/served/events/chargebacks"
+        assert running.ask("POST", chargebacks, {}, authorization=f"Bearer {gateway}")[0] == 403
+        assert running.ask("GET", "/healthz")[0] == 200
+
+
+def keys_file(home: Path) -> str:
+    return (home / "keys" / "api-keys.json").read_text()
+
+
+def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
+    running = ServiceProcess(tmp_path / "home", "--host", "0.0.0.0")  # noqa: S104 - to be refused
+    assert running.process.wait(timeout=60) == 1
+    assert "headrace access add" in running.said()
