@@ -32,7 +32,7 @@ class Decided(msgspec.Struct, frozen=True):
     """What the service decided of one event.
 
     Attributes:
-        decision_id: Its name: use case, lane and sequence number.
+        decision_id: Its name: use case, lane and sequence number; None of a fallback.
         outcome: What was decided.
         score: What the policy read; None without a model.
         rule: The rule that decided; None if none matched.
@@ -40,9 +40,10 @@ class Decided(msgspec.Struct, frozen=True):
         reasons: Of the score, the strongest first.
         versions: Digests of what was in force.
         durability: What the answer promises: "fsync", "os" or "async".
+        fallback: Whether the decision was not ready in time, and this outcome stands in for it.
     """
 
-    decision_id: str
+    decision_id: str | None
     outcome: str
     score: float | None
     rule: str | None
@@ -50,6 +51,7 @@ class Decided(msgspec.Struct, frozen=True):
     reasons: tuple[DecidedReason, ...]
     versions: dict[str, str]
     durability: str
+    fallback: bool = False
 
 
 class WrongField(msgspec.Struct, frozen=True):
@@ -110,6 +112,7 @@ class Client:
         use_case: What decides.
         key: An API key, where the service asks for one.
         timeout: Seconds to wait for an answer.
+        deadline_ms: Milliseconds after which the service gives its fallback; its own if not given.
         context: What certificates are trusted; the system's if not given.
 
     Raises:
@@ -123,6 +126,7 @@ class Client:
         *,
         key: str | None = None,
         timeout: float = _TIMEOUT_SECONDS,
+        deadline_ms: int | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
         parts = urlsplit(url)
@@ -135,6 +139,8 @@ class Client:
         self._headers = {"content-type": "application/json"}
         if key is not None:
             self._headers["authorization"] = f"Bearer {key}"
+        if deadline_ms is not None:
+            self._headers["headrace-deadline-ms"] = str(deadline_ms)
         self._local = threading.local()
 
     def decide(self, event: Mapping[str, Any]) -> Decided:

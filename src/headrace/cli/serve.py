@@ -12,7 +12,7 @@ from headrace.cli.compile import compiled_once
 from headrace.cli.terminal import aside, stages
 from headrace.core.errors import DataError, SecurityError
 from headrace.runtime.home import Home
-from headrace.runtime.http.app import Limits
+from headrace.runtime.http.app import Deadline, Limits
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LaneSettings
 from headrace.runtime.service import Service, ServiceSettings, is_loopback
@@ -32,6 +32,10 @@ class Listening:
         most_body_bytes: The longest body of a request.
         most_waiting: How many events may wait for their decision before requests are turned away
             with 429.
+        deadline_ms: Milliseconds that a request waits for its decision at most, unless its header
+            Headrace-Deadline-Ms says otherwise. It waits as long as it takes if not given.
+        fallback: The outcome that a request gets whose decision is not ready in time; it gets 504
+            if not given. That it got it is recorded.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +44,8 @@ class Listening:
     certificate_key: Path | None = None
     most_body_bytes: int = Limits().body_bytes
     most_waiting: int = Limits().waiting
+    deadline_ms: int | None = None
+    fallback: str | None = None
 
 
 def serve(
@@ -91,6 +97,7 @@ def serve(
     settings = ServiceSettings(
         LaneSettings(durability=durability),
         Limits(listening.most_body_bytes, listening.most_waiting),
+        Deadline(listening.deadline_ms, listening.fallback),
         model,
     )
     with stages() as stage:

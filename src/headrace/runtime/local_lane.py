@@ -11,7 +11,7 @@ from headrace import __version__
 from headrace.core.errors import JournalError
 from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
-from headrace.journal.batch import Position
+from headrace.journal.batch import JournalBatch, Position
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
@@ -24,10 +24,9 @@ from headrace.security.keys import LocalMasterKey
 from headrace.security.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from headrace.journal.batch import JournalBatch
     from headrace.journal.journal import Commit, Durability
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
@@ -211,6 +210,12 @@ class LocalLane:
         batch = step(self.lane, inputs)
         self.journal.append(batch)
         return batch
+
+    def control(self, record: Mapping[str, object]) -> None:
+        """Append a control record; `commit` makes it last."""
+        batch = JournalBatch.of_control(self.lane.next_seq, record, now_ns())
+        self.journal.append(batch)
+        self.lane.next_seq = batch.next_seq
 
     def commit(self) -> Commit:
         """Make all that was decided durable: surrogates first, then the records that name them."""

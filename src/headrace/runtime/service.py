@@ -6,8 +6,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headrace.core.errors import DataError
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.http.app import App, Limits
+from headrace.runtime.http.app import App, Deadline, Limits
 from headrace.runtime.http.lane import ServedLane, source_name
 from headrace.runtime.http.records import Records
 from headrace.runtime.kernels import load_all
@@ -46,12 +47,23 @@ class ServiceSettings:
     Attributes:
         lane: How its lane is kept.
         limits: What it takes before it says no.
+        deadline: What happens to a request whose decision is not ready in time.
         model: The id of an artefact, in place of the current one.
     """
 
     lane: LaneSettings = field(default_factory=LaneSettings)
     limits: Limits = field(default_factory=Limits)
+    deadline: Deadline = field(default_factory=Deadline)
     model: str | None = None
+
+
+def _check_fallback(case: UseCase, fallback: str | None) -> None:
+    outcomes = [outcome.name for outcome in case.policy.outcomes] if case.policy else []
+    if fallback is not None and fallback not in outcomes:
+        raise DataError(
+            f"--fallback {fallback} is no outcome of {case.name}; expected one of"
+            f" {', '.join(outcomes) or 'those of a policy, and it has none'}"
+        )
 
 
 class Service:
@@ -81,6 +93,7 @@ class Service:
         progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
     ) -> None:
         settings = settings or ServiceSettings()
+        _check_fallback(case, settings.deadline.fallback)
         model = model_of(case, home, settings.model)
         definition = case.definition(model)
         if model is not None and case.explaining.most:
@@ -108,6 +121,7 @@ class Service:
             use_case=case.name,
             on=case.plan.on,
             limits=settings.limits,
+            deadline=settings.deadline,
             clock=now_ns,
         )
         self._quiet = undisturbed()

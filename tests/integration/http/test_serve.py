@@ -193,8 +193,9 @@ def test_the_client_speaks_of_all_this_in_types(service: ServiceProcess) -> None
         assert [wrong.field for wrong in answers[1].errors] == ["at", "card", "amount", "country"]
         with pytest.raises(Refused, match=r"409 Conflict: .*other content"):
             client.decide(payment("typed", card="other"))
-        assert client.decision(first.decision_id)["outcome"] == "approve"
-        assert verify_proof.verify(client.proof(first.decision_id))
+        name = first.decision_id or ""
+        assert client.decision(name)["outcome"] == "approve"
+        assert verify_proof.verify(client.proof(name))
 
 
 def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
@@ -298,3 +299,31 @@ def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
     running = ServiceProcess(tmp_path / "home", "--host", "0.0.0.0")  # noqa: S104 - to be refused
     assert running.process.wait(timeout=60) == 1
     assert "headrace access add" in running.said()
+
+
+def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
+    """What is decided and journaled does not change; only the answer is another."""
+    home = tmp_path / "home"
+    with ServiceProcess(home, "--deadline-ms", "1", "--fallback", "review") as running:
+        events = [payment(n, card=f"{n}") for n in range(40)]
+        with Client(running.url, "served") as client:
+            answers = [client.decide(event) for event in events]
+        fell_back = [n for n, answer in enumerate(answers) if answer.fallback]
+        assert fell_back, "nothing takes longer than a millisecond here"
+        assert {answers[n].outcome for n in fell_back} == {"review"}
+        assert {answers[n].decision_id for n in fell_back} == {None}
+        with Client(running.url, "served", deadline_ms=60_000) as patient:
+            decided = [patient.decide(events[n]) for n in fell_back]
+        assert {answer.outcome for answer in decided} == {"approve"}
+        assert running.decide(payment("x"), headrace_deadline_ms="soon")[0] == 400
+    controls = tables(home / "journal" / "served")["controls"].to_pylist()
+    records = [json.loads(item["record"]) for item in controls]
+    assert {item["control"] for item in records} == {"fallback"}
+    assert [f"served/0/{item['first']}" for item in records] == [
+        answer.decision_id for answer in decided
+    ]
+    assert verified(home) == len(events) + len(fell_back) + len(records)
+    with ServiceProcess(home, "--deadline-ms", "1") as running:
+        statuses = [running.decide(payment(f"late{n}", card=f"{n}"))[0] for n in range(20)]
+        assert set(statuses) <= {200, 504}
+        assert 504 in statuses

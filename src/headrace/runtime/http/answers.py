@@ -61,6 +61,16 @@ class DecisionWriter:
             )
         }
 
+    def fallback(self, outcome: str) -> bytes:
+        """The answer to an event whose decision was not ready in time."""
+        said: dict[str, object] = {
+            "decision_id": None,
+            "outcome": outcome,
+            "rule": None,
+            "rules": [],
+        }
+        return _json(said)[:-1] + b',"score":null,"reasons":[],"fallback":true' + self._end
+
     def _verdict(self, which: tuple[int, int, int]) -> bytes:
         """Outcome and rules, which are few."""
         if which not in self._verdicts:

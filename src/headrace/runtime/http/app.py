@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from headrace.core.errors import DataError, JournalError, NotFound
-from headrace.runtime.http.asks import Ask
+from headrace.runtime.http.asks import Ask, FellBack
 from headrace.runtime.http.bodies import events_of
 from headrace.runtime.http.problems import PROBLEM_TYPE, Problem
 from headrace.security.api_keys import Role
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from headrace.runtime.http.asks import Answer
+    from headrace.runtime.http.bodies import Events
     from headrace.runtime.http.lane import ServedLane
     from headrace.runtime.http.records import Records
     from headrace.security.api_keys import ApiKeys
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 Headers = list[tuple[str, str]]
 
 _JSON: Headers = [("content-type", "application/json")]
+
+#: The header of a request that says how many milliseconds it waits for its decision at most.
+DEADLINE_HEADER = "headrace-deadline-ms"
+_LONGEST_MS = 600_000
 
 
 class Scope(Protocol):
@@ -74,6 +79,20 @@ class Limits:
     waiting: int = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """What happens to a request whose decision is not ready in time.
+
+    Attributes:
+        milliseconds: From its arrival, unless it says otherwise itself
+            (`Headrace-Deadline-Ms`); None: it waits.
+        fallback: The outcome that it gets then. None: it gets 504.
+    """
+
+    milliseconds: int | None = None
+    fallback: str | None = None
+
+
 class App:
     """Answers requests to one use case.
 
@@ -84,6 +103,7 @@ class App:
         use_case: Its name, which stands in the path.
         on: Name of the decided stream.
         limits: See `Limits`.
+        deadline: See `Deadline`.
         clock: Nanoseconds since 1970.
     """
 
@@ -96,12 +116,14 @@ class App:
         use_case: str,
         on: str,
         limits: Limits,
+        deadline: Deadline,
         clock: Callable[[], int],
     ) -> None:
         self._lane = lane
         self._records = records
         self._keys = keys
         self._limits = limits
+        self._deadline = deadline
         self._clock = clock
         self._ready = True
         self._on = lane.streams.index(on)
@@ -160,14 +182,11 @@ class App:
         if self._lane.waiting + events.count > self._limits.waiting:
             _refuse(exchange, _overloaded(self._lane.waiting))
             return
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[list[Answer] | Problem] = loop.create_future()
-
-        def done(answers: list[Answer] | Problem) -> None:
-            loop.call_soon_threadsafe(_settle, answered, answers)
-
-        self._lane.ask(Ask(rank, events.lines, events.count, self._clock(), done))
-        answers = await answered
+        milliseconds = self._milliseconds(scope)
+        if isinstance(milliseconds, Problem):
+            _refuse(exchange, milliseconds)
+            return
+        answers = await self._answers(rank, events, milliseconds)
         if isinstance(answers, Problem):
             _refuse(exchange, answers)
         elif not events.single:
@@ -176,6 +195,51 @@ class App:
             _refuse(exchange, answers[0])
         else:
             exchange.response_bytes(200, _JSON, answers[0])
+
+    def _milliseconds(self, scope: Scope) -> int | Problem | None:
+        """How long a request waits for its decision at most; None for as long as it takes."""
+        said = scope.headers.get(DEADLINE_HEADER)
+        if said is None:
+            return self._deadline.milliseconds
+        if not said.isascii() or not said.isdigit() or not 0 < int(said[:7]) <= _LONGEST_MS:
+            return Problem(
+                400, f"{DEADLINE_HEADER} is {said!r}; expected 1 to {_LONGEST_MS} milliseconds"
+            )
+        return int(said)
+
+    async def _answers(
+        self, rank: int, events: Events, milliseconds: int | None
+    ) -> list[Answer] | Problem:
+        """What becomes of events: their decisions, or what is said when these come too late."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[list[Answer] | Problem | None] = loop.create_future()
+
+        def settle(answers: list[Answer] | Problem) -> None:
+            if not answered.done():
+                answered.set_result(answers)
+            elif not answered.cancelled() and self._deadline.fallback and milliseconds:
+                self._lane.fell_back(FellBack(ask, self._deadline.fallback, milliseconds))
+
+        def done(answers: list[Answer] | Problem) -> None:
+            loop.call_soon_threadsafe(settle, answers)
+
+        ask = Ask(rank, events.lines, events.count, self._clock(), done)
+        timer = None
+        if milliseconds is not None:
+            timer = loop.call_later(milliseconds / 1e3, _expire, answered)
+        self._lane.ask(ask)
+        answers = await answered
+        if timer is not None:
+            timer.cancel()
+        if answers is not None:
+            return answers
+        if self._deadline.fallback is None or rank != self._on:
+            return Problem(
+                504,
+                f"no decision within {milliseconds} ms; it will be made: ask again with the same"
+                " event",
+            )
+        return [self._lane.fallback(self._deadline.fallback)] * events.count
 
     async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
         """The body of a request, if it is not too long."""
@@ -224,11 +288,10 @@ class App:
         return 503, _JSON, b'{"status":"not ready"}'
 
 
-def _settle(
-    answered: asyncio.Future[list[Answer] | Problem], answers: list[Answer] | Problem
-) -> None:
-    if not answered.done():  # it is, when the client has gone
-        answered.set_result(answers)
+def _expire(answered: asyncio.Future[list[Answer] | Problem | None]) -> None:
+    """The deadline has come."""
+    if not answered.done():
+        answered.set_result(None)
 
 
 def _member(answer: Answer) -> bytes:

@@ -25,6 +25,8 @@ class Ask:
         arrived_ns: When the request was read, nanoseconds since 1970.
         done: Called in the lane's thread with an answer for each event, in order, or with one
             problem for all of them.
+        first_seq: Sequence number of the first of them, once they are decided; they are one after
+            the other.
     """
 
     rank: int
@@ -32,3 +34,19 @@ class Ask:
     count: int
     arrived_ns: int
     done: Callable[[list[Answer] | Problem], None]
+    first_seq: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """A request was answered by the fallback outcome, since its deadline had come.
+
+    Attributes:
+        ask: What it asked; decided since.
+        outcome: What was answered.
+        deadline_ms: Milliseconds that it had.
+    """
+
+    ask: Ask
+    outcome: str
+    deadline_ms: int

@@ -23,6 +23,7 @@ from headrace.events.schema import Role
 from headrace.journal.batch import InputKind, Position
 from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
+from headrace.runtime.http.asks import FellBack
 from headrace.runtime.http.problems import Problem, refused_fields
 from headrace.runtime.intake import Assembly, Part
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
+#: What a fallback is called in its control record.
+FALLBACK = "fallback"
 #: How many of the last answers are kept at hand, for requests that come again.
 RECENT = 65_536
 
@@ -85,7 +88,7 @@ class ServedLane:
         self._sources = [self._source(name) for name in self._assembly.names]
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
         self._recent: dict[int, bytes] = {}
-        self._asked: queue.SimpleQueue[Ask | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Ask | FellBack | None] = queue.SimpleQueue()
         self._failed: Problem | None = None
         self._thread = threading.Thread(target=self._answering, name="lane")
         self.waiting = 0
@@ -109,6 +112,10 @@ class ServedLane:
         """Names of the streams and tables, by rank."""
         return self._assembly.names
 
+    def fallback(self, outcome: str) -> bytes:
+        """The answer to an event whose decision was not ready in time."""
+        return self._writer.fallback(outcome)
+
     @property
     def failed(self) -> Problem | None:
         """Why nothing is decided any more; None while all is well."""
@@ -127,6 +134,10 @@ class ServedLane:
             self.waiting += ask.count
         self._asked.put(ask)
 
+    def fell_back(self, note: FellBack) -> None:
+        """Record that a request got the fallback outcome before its events were decided."""
+        self._asked.put(note)
+
     def close(self) -> None:
         """Answer what was asked so far, make the state last, and let go of the lane."""
         self._asked.put(None)
@@ -135,6 +146,9 @@ class ServedLane:
 
     def _answering(self) -> None:
         while (asks := self._gathered()) is not None:
+            if not asks:
+                self._keep_notes()
+                continue
             answers: Sequence[list[Answer] | Problem]
             try:
                 answers = [self._failed] * len(asks) if self._failed else self._decided(asks)
@@ -147,22 +161,48 @@ class ServedLane:
                 self.waiting -= sum(ask.count for ask in asks)
 
     def _gathered(self) -> list[Ask] | None:
-        """All that is asked by now, at least one; None when nothing more will be."""
-        first = self._asked.get()
-        if first is None:
-            return None
-        asks, rows = [first], first.count
-        while rows < MOST_ROWS:
-            try:
-                ask = self._asked.get_nowait()
-            except queue.Empty:
-                break
-            if ask is None:
+        """All that is asked by now; None when nothing more will be."""
+        asks: list[Ask] = []
+        rows = 0
+        item = self._asked.get()
+        while True:
+            if item is None:
+                if not asks:
+                    return None
                 self._asked.put(None)  # for the next call, which ends with it
-                break
-            asks.append(ask)
-            rows += ask.count
-        return asks
+                return asks
+            if isinstance(item, FellBack):
+                self._note(item)
+            else:
+                asks.append(item)
+                rows += item.count
+            if rows >= MOST_ROWS:
+                return asks
+            try:
+                item = self._asked.get_nowait()
+            except queue.Empty:
+                return asks
+
+    def _keep_notes(self) -> None:
+        """Make control records last when no batch does."""
+        try:
+            self._local.commit()
+        except Exception as error:  # noqa: BLE001 - whoever comes next must hear of it
+            self._failed = _stopped(error)
+
+    def _note(self, note: FellBack) -> None:
+        """Record a fallback; it is it lasts with what is committed next."""
+        first = note.ask.first_seq
+        if self._failed is None and first >= 0:
+            self._local.control(
+                {
+                    "control": FALLBACK,
+                    "first": first,
+                    "events": note.ask.count,
+                    "outcome": note.outcome,
+                    "deadline_ms": note.deadline_ms,
+                }
+            )
 
     def _decided(self, asks: Sequence[Ask]) -> list[list[Answer]]:
         """Decide and commit; the answers to each ask."""
@@ -179,6 +219,7 @@ class ServedLane:
         answers: list[list[Answer]] = []
         at = 0
         for ask in asks:
+            ask.first_seq = first + at
             answers.append(
                 [
                     known.get(first + row) or self._otherwise(batch, row, kinds[row], raw)
