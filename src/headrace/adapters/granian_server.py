@@ -79,7 +79,8 @@ def serve(app: Any, address: Address, stopping: Callable[[], None]) -> None:
 
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop)
+                # the loop's own handlers are lost when many requests keep its wake-up pipe full
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
         with suppress(asyncio.CancelledError):
             await server.serve()
 

@@ -12,10 +12,8 @@ from headrace.cli.compile import compiled_once
 from headrace.cli.terminal import aside, stages
 from headrace.core.errors import DataError, SecurityError
 from headrace.runtime.home import Home
-from headrace.runtime.http.app import Deadline, Limits
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LaneSettings
-from headrace.runtime.service import Service, ServiceSettings, is_loopback
 from headrace.security.api_keys import ApiKeys
 
 
@@ -42,8 +40,8 @@ class Listening:
     port: int = 8080
     certificate: Path | None = None
     certificate_key: Path | None = None
-    most_body_bytes: int = Limits().body_bytes
-    most_waiting: int = Limits().waiting
+    most_body_bytes: int = 4 * 1024 * 1024
+    most_waiting: int = 20_000
     deadline_ms: int | None = None
     fallback: str | None = None
 
@@ -76,8 +74,12 @@ def serve(
         The folder of journal, models, vault and keys.
     """
     try:
-        from headrace.adapters.granian_server import Address  # noqa: PLC0415 - an extra
-        from headrace.adapters.granian_server import serve as host_app  # noqa: PLC0415 - an extra
+        from headrace.runtime.http.front import Setting  # noqa: PLC0415 - needs an extra
+        from headrace.runtime.service import (  # noqa: PLC0415 - the same
+            Service,
+            ServiceSettings,
+            is_loopback,
+        )
     except ImportError as error:
         raise DataError(
             "headrace serve needs the extra `serve`; install it: pip install 'headrace[serve]'"
@@ -86,31 +88,30 @@ def serve(
     if (listening.certificate is None) != (listening.certificate_key is None):
         raise DataError("TLS needs two files; name --certificate and --certificate-key")
     place = Home.at(home)
-    keys = ApiKeys(place.api_keys)
-    if not len(keys) and not is_loopback(listening.host):
+    if not len(ApiKeys(place.api_keys)) and not is_loopback(listening.host):
         raise SecurityError(
             f"whoever reaches {listening.host} could ask for decisions; make an API key first:"
             " headrace access add NAME --role decide"
         )
     use_case = load_case(case)
     compiled_once()
-    settings = ServiceSettings(
-        LaneSettings(durability=durability),
-        Limits(listening.most_body_bytes, listening.most_waiting),
-        Deadline(listening.deadline_ms, listening.fallback),
-        model,
-    )
+    settings = ServiceSettings(LaneSettings(durability=durability), model, listening.fallback)
     with stages() as stage:
-        service = Service(use_case, place, keys, settings, stage)
+        service = Service(use_case, place, settings, stage)
     for word in service.recovery.words:
         aside.print(word)
-    address = Address(
-        listening.host, listening.port, listening.certificate, listening.certificate_key
+    setting = Setting(
+        str(place.folder.absolute()),
+        listening.host,
+        listening.port,
+        str(listening.certificate) if listening.certificate else None,
+        str(listening.certificate_key) if listening.certificate_key else None,
+        listening.most_body_bytes,
+        listening.most_waiting,
+        listening.deadline_ms,
     )
-    with service:
-        aside.print(
-            f"serving {use_case.name} at {address}/v1/{use_case.name}/decisions; Ctrl-C ends it"
-        )
-        host_app(service.app, address, service.app.stop)
-    meters = service.meters
-    aside.print(f"{meters.decisions:,} decisions; every answer that was promised has gone out")
+    aside.print(
+        f"serving {use_case.name} at {setting.address}/v1/{use_case.name}/decisions; Ctrl-C ends it"
+    )
+    service.go(setting)
+    aside.print(f"{service.meters.decisions:,} decisions; all that was asked is answered")

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DataError
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.http.app import App, Deadline, Limits
+from headrace.runtime.http.front import Setting, settings_frame
 from headrace.runtime.http.lane import ServedLane, source_name
-from headrace.runtime.http.records import Records
 from headrace.runtime.kernels import load_all
-from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import LaneSettings, LocalLane
 from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import undisturbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Callable, Iterator
 
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
     from headrace.runtime.local_lane import Recovery
-    from headrace.security.api_keys import ApiKeys
+
+#: How long the front may take to answer what is under way when it is asked to end.
+_ENDING_SECONDS = 30
 
 
 def is_loopback(host: str) -> bool:
@@ -46,41 +51,25 @@ class ServiceSettings:
 
     Attributes:
         lane: How its lane is kept.
-        limits: What it takes before it says no.
-        deadline: What happens to a request whose decision is not ready in time.
         model: The id of an artefact, in place of the current one.
+        fallback: The outcome that a request gets whose decision is not ready in time.
     """
 
     lane: LaneSettings = field(default_factory=LaneSettings)
-    limits: Limits = field(default_factory=Limits)
-    deadline: Deadline = field(default_factory=Deadline)
     model: str | None = None
-
-
-def _check_fallback(case: UseCase, fallback: str | None) -> None:
-    outcomes = [outcome.name for outcome in case.policy.outcomes] if case.policy else []
-    if fallback is not None and fallback not in outcomes:
-        raise DataError(
-            f"--fallback {fallback} is no outcome of {case.name}; expected one of"
-            f" {', '.join(outcomes) or 'those of a policy, and it has none'}"
-        )
+    fallback: str | None = None
 
 
 class Service:
-    """A use case that answers requests; its application is hosted by a server.
-
-    Used as a context: the lane answers within it, and at its end what was asked is answered, the
-    state is written and the lane is let go of.
+    """A use case that answers requests.
 
     Args:
         case: The use case.
         home: Where everything is kept.
-        keys: Who may ask for what; everybody may while there is none.
         settings: See `ServiceSettings`.
         progress: Called with (what is done, done, of how many) while it is opened.
 
     Attributes:
-        app: Of RSGI.
         meters: What it counts.
     """
 
@@ -88,12 +77,12 @@ class Service:
         self,
         case: UseCase,
         home: Home,
-        keys: ApiKeys,
         settings: ServiceSettings | None = None,
         progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
     ) -> None:
         settings = settings or ServiceSettings()
-        _check_fallback(case, settings.deadline.fallback)
+        self._fallback = settings.fallback
+        _check_fallback(case, settings.fallback)
         model = model_of(case, home, settings.model)
         definition = case.definition(model)
         if model is not None and case.explaining.most:
@@ -101,8 +90,7 @@ class Service:
             _ = model.contributions
         progress("loading kernels", 0, 0)
         load_all()
-        definitions = Definitions(home.definitions)
-        definitions.keep(definition)
+        Definitions(home.definitions).keep(definition)
         names = [stream.name for stream in case.plan.streams]
         names += [table.name for table in case.plan.tables]
         self._local = LocalLane(
@@ -113,36 +101,65 @@ class Service:
             lambda done, most: progress("replaying the journal", done, most),
         )
         self.meters = Meters()
-        self._lane = ServedLane(self._local, self.meters, now_ns)
-        self.app = App(
-            self._lane,
-            Records(home, definitions, signing_key(home).public),
-            keys,
-            use_case=case.name,
-            on=case.plan.on,
-            limits=settings.limits,
-            deadline=settings.deadline,
-            clock=now_ns,
-        )
-        self._quiet = undisturbed()
 
     @property
     def recovery(self) -> Recovery:
         """What was found when the lane was opened."""
         return self._local.recovery
 
-    def __enter__(self) -> Self:
-        self._quiet.__enter__()
-        self._lane.start()
-        return self
+    def go(self, setting: Setting) -> None:
+        """Answer until SIGTERM or Ctrl-C; then make the state last, and let go of the lane.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+        Args:
+            setting: Of the front.
+
+        Raises:
+            DataError: The front ended on its own.
+            HeadraceError: Nothing could be decided any more.
+        """
+        with self._local, undisturbed(), _front(setting) as channel:
+            ServedLane(self._local, self.meters, channel, self._fallback).run()
+
+
+@contextmanager
+def _front(setting: Setting) -> Iterator[socket.socket]:
+    """A front in a process of its own, and the socket to it; SIGTERM and Ctrl-C end it."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            command = [sys.executable, "-m", "headrace.runtime.http.front", str(theirs.fileno())]
+            paths = os.pathsep.join(path for path in sys.path if path)
+            # a session of its own: Ctrl-C is for the lane, which then tells the front
+            front = subprocess.Popen(  # noqa: S603 - our own module
+                command,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": paths},
+                start_new_session=True,
+            )
+        before = {
+            number: signal.signal(number, lambda *_: front.terminate())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
-            self._lane.close()
+            ours.sendall(settings_frame(setting))
+            yield ours
+            ours.shutdown(socket.SHUT_RDWR)
+            status = front.wait(_ENDING_SECONDS)
+        except BaseException:
+            front.kill()
+            front.wait()
+            raise
         finally:
-            self._quiet.__exit__(kind, error, trace)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if status:
+            raise DataError(f"the front ended with status {status}; what it said stands above")
+
+
+def _check_fallback(case: UseCase, fallback: str | None) -> None:
+    outcomes = [outcome.name for outcome in case.policy.outcomes] if case.policy else []
+    if fallback is not None and fallback not in outcomes:
+        raise DataError(
+            f"--fallback {fallback} is no outcome of {case.name}; expected one of"
+            f" {', '.join(outcomes) or 'those of a policy, and it has none'}"
+        )

@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from headrace.core.errors import DataError, JournalError, NotFound
-from headrace.runtime.http.asks import Ask, FellBack
 from headrace.runtime.http.bodies import events_of
 from headrace.runtime.http.problems import PROBLEM_TYPE, Problem
+from headrace.runtime.http.wire import Answered
 from headrace.security.api_keys import Role
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from headrace.runtime.http.asks import Answer
-    from headrace.runtime.http.bodies import Events
-    from headrace.runtime.http.lane import ServedLane
+    from headrace.runtime.http.link import LaneLink
     from headrace.runtime.http.records import Records
+    from headrace.runtime.http.wire import Hello
     from headrace.security.api_keys import ApiKeys
 
 Headers = list[tuple[str, str]]
@@ -73,67 +72,55 @@ class Limits:
     Attributes:
         body_bytes: Of one request's body.
         waiting: Events that wait for their answer; beyond it requests get 429.
+        deadline_ms: Milliseconds after which a request is answered without its decision, unless it
+            says otherwise itself (`Headrace-Deadline-Ms`); None: it waits.
     """
 
     body_bytes: int = 4 * 1024 * 1024
     waiting: int = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """What happens to a request whose decision is not ready in time.
-
-    Attributes:
-        milliseconds: From its arrival, unless it says otherwise itself
-            (`Headrace-Deadline-Ms`); None: it waits.
-        fallback: The outcome that it gets then. None: it gets 504.
-    """
-
-    milliseconds: int | None = None
-    fallback: str | None = None
+    deadline_ms: int | None = None
 
 
 class App:
     """Answers requests to one use case.
 
     Args:
-        lane: What decides.
+        hello: What the lane decides.
+        lane: How it is asked.
         records: What was decided before.
         keys: Who may ask for what; everybody may while there is none.
-        use_case: Its name, which stands in the path.
-        on: Name of the decided stream.
         limits: See `Limits`.
-        deadline: See `Deadline`.
         clock: Nanoseconds since 1970.
     """
 
     def __init__(
         self,
-        lane: ServedLane,
+        hello: Hello,
+        lane: LaneLink,
         records: Records,
         keys: ApiKeys,
-        *,
-        use_case: str,
-        on: str,
         limits: Limits,
-        deadline: Deadline,
         clock: Callable[[], int],
     ) -> None:
         self._lane = lane
         self._records = records
         self._keys = keys
         self._limits = limits
-        self._deadline = deadline
         self._clock = clock
         self._ready = True
-        self._on = lane.streams.index(on)
-        ranks = {name: rank for rank, name in enumerate(lane.streams)}
-        self._posts = {f"/v1/{use_case}/events/{name}": rank for name, rank in ranks.items()}
-        self._posts[f"/v1/{use_case}/decisions"] = ranks[on]
+        self._fallback = hello.fallback
+        self._on = hello.streams.index(hello.on)
+        ranks = {name: rank for rank, name in enumerate(hello.streams)}
+        self._posts = {f"/v1/{hello.use_case}/events/{name}": rank for name, rank in ranks.items()}
+        self._posts[f"/v1/{hello.use_case}/decisions"] = self._on
         self._gets: dict[str, Callable[[], tuple[int, Headers, bytes]]] = {
             "/healthz": self._health,
             "/readyz": self._readiness,
         }
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, in the loop of the server."""
+        self._lane.start(loop)
 
     def stop(self) -> None:
         """Say that no new requests should come; those that do are still answered."""
@@ -186,7 +173,10 @@ class App:
         if isinstance(milliseconds, Problem):
             _refuse(exchange, milliseconds)
             return
-        answers = await self._answers(rank, events, milliseconds)
+        answered = await self._lane.ask(rank, events, self._clock(), milliseconds)
+        answers = answered.answers if isinstance(answered, Answered) else answered
+        if answers is None:
+            answers = self._too_late(rank, events.count, milliseconds)
         if isinstance(answers, Problem):
             _refuse(exchange, answers)
         elif not events.single:
@@ -200,46 +190,24 @@ class App:
         """How long a request waits for its decision at most; None for as long as it takes."""
         said = scope.headers.get(DEADLINE_HEADER)
         if said is None:
-            return self._deadline.milliseconds
+            return self._limits.deadline_ms
         if not said.isascii() or not said.isdigit() or not 0 < int(said[:7]) <= _LONGEST_MS:
             return Problem(
                 400, f"{DEADLINE_HEADER} is {said!r}; expected 1 to {_LONGEST_MS} milliseconds"
             )
         return int(said)
 
-    async def _answers(
-        self, rank: int, events: Events, milliseconds: int | None
-    ) -> list[Answer] | Problem:
-        """What becomes of events: their decisions, or what is said when these come too late."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[list[Answer] | Problem | None] = loop.create_future()
-
-        def settle(answers: list[Answer] | Problem) -> None:
-            if not answered.done():
-                answered.set_result(answers)
-            elif not answered.cancelled() and self._deadline.fallback and milliseconds:
-                self._lane.fell_back(FellBack(ask, self._deadline.fallback, milliseconds))
-
-        def done(answers: list[Answer] | Problem) -> None:
-            loop.call_soon_threadsafe(settle, answers)
-
-        ask = Ask(rank, events.lines, events.count, self._clock(), done)
-        timer = None
-        if milliseconds is not None:
-            timer = loop.call_later(milliseconds / 1e3, _expire, answered)
-        self._lane.ask(ask)
-        answers = await answered
-        if timer is not None:
-            timer.cancel()
-        if answers is not None:
-            return answers
-        if self._deadline.fallback is None or rank != self._on:
+    def _too_late(
+        self, rank: int, count: int, milliseconds: int | None
+    ) -> list[bytes | Problem] | Problem:
+        """What is said when decisions come too late."""
+        if self._fallback is None or rank != self._on:
             return Problem(
                 504,
                 f"no decision within {milliseconds} ms; it will be made: ask again with the same"
                 " event",
             )
-        return [self._lane.fallback(self._deadline.fallback)] * events.count
+        return [self._fallback] * count
 
     async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
         """The body of a request, if it is not too long."""
@@ -288,13 +256,7 @@ class App:
         return 503, _JSON, b'{"status":"not ready"}'
 
 
-def _expire(answered: asyncio.Future[list[Answer] | Problem | None]) -> None:
-    """The deadline has come."""
-    if not answered.done():
-        answered.set_result(None)
-
-
-def _member(answer: Answer) -> bytes:
+def _member(answer: bytes | Problem) -> bytes:
     return answer.encoded() if isinstance(answer, Problem) else answer
 
 

@@ -1,18 +1,17 @@
 """The lane behind the service: what requests ask is gathered, decided, committed and answered.
 
-One thread has the lane. It takes whatever has arrived, at once: a lone request never waits for
-company, and while a batch is under way the next one gathers. Answers go out when the batch is as
-durable as the lane promises.
+It takes whatever has arrived, at once: a lone request never waits for company, and while a batch is
+under way the next one gathers. Answers go out when the batch is as durable as the lane promises.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
+import contextlib
+import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from headrace.core.errors import JournalError, invariant
@@ -23,23 +22,34 @@ from headrace.events.schema import Role
 from headrace.journal.batch import InputKind, Position
 from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
-from headrace.runtime.http.asks import FellBack
 from headrace.runtime.http.problems import Problem, refused_fields
+from headrace.runtime.http.wire import (
+    Answered,
+    Asked,
+    FellBack,
+    Frames,
+    FromFront,
+    Hello,
+    Stopped,
+    frame,
+)
 from headrace.runtime.intake import Assembly, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
-    from headrace.runtime.http.asks import Answer, Ask
+    from headrace.runtime.http.wire import FromLane
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.meters import Meters
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
+_DECODER = msgspec.msgpack.Decoder(list[FromFront])
+_READ = 1 << 20
 #: What a fallback is called in its control record.
 FALLBACK = "fallback"
 #: How many of the last answers are kept at hand, for requests that come again.
@@ -68,31 +78,33 @@ class _Source:
 
 
 class ServedLane:
-    """A lane that answers what it is asked.
+    """A lane that answers what the front asks, in the thread that calls `run`.
 
     Args:
-        local: The lane. It is this object's until `close`.
+        local: The lane.
         meters: What is counted.
-        clock: Nanoseconds since 1970.
-
-    Attributes:
-        waiting: Events that were asked for and have no answer yet.
+        channel: The socket to the front.
+        fallback: The outcome that requests get whose decision is not ready in time.
     """
 
-    def __init__(self, local: LocalLane, meters: Meters, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        local: LocalLane,
+        meters: Meters,
+        channel: socket.socket,
+        fallback: str | None = None,
+    ) -> None:
         self._local = local
         self._meters = meters
-        self._clock = clock
+        self._channel = channel
+        self._fallback = fallback
         plan = local.definition.plan
         self._assembly = Assembly(plan, local.vault)
         self._sources = [self._source(name) for name in self._assembly.names]
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
         self._recent: dict[int, bytes] = {}
-        self._asked: queue.SimpleQueue[Ask | FellBack | None] = queue.SimpleQueue()
+        self._frames = Frames()
         self._failed: Problem | None = None
-        self._thread = threading.Thread(target=self._answering, name="lane")
-        self.waiting = 0
-        self._counting = threading.Lock()
 
     def _source(self, stream: str) -> _Source:
         schema = self._assembly.schemas[stream]
@@ -107,81 +119,54 @@ class ServedLane:
             self._local.position(name),
         )
 
-    @property
-    def streams(self) -> list[str]:
-        """Names of the streams and tables, by rank."""
-        return self._assembly.names
-
-    def fallback(self, outcome: str) -> bytes:
-        """The answer to an event whose decision was not ready in time."""
-        return self._writer.fallback(outcome)
-
-    @property
-    def failed(self) -> Problem | None:
-        """Why nothing is decided any more; None while all is well."""
-        return self._failed
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def ask(self, ask: Ask) -> None:
-        """Put events before the lane; `ask.done` is called from its thread."""
-        if self._failed is not None:
-            ask.done(self._failed)
-            return
-        with self._counting:
-            self.waiting += ask.count
-        self._asked.put(ask)
-
-    def fell_back(self, note: FellBack) -> None:
-        """Record that a request got the fallback outcome before its events were decided."""
-        self._asked.put(note)
-
-    def close(self) -> None:
-        """Answer what was asked so far, make the state last, and let go of the lane."""
-        self._asked.put(None)
-        self._thread.join()
-        self._local.close()
-
-    def _answering(self) -> None:
-        while (asks := self._gathered()) is not None:
-            if not asks:
+    def run(self) -> None:
+        """Answer until the front says nothing more."""
+        plan = self._local.definition.plan
+        fallback = self._writer.fallback(self._fallback) if self._fallback else None
+        name = self._local.definition.name
+        self._say([Hello(name, tuple(self._assembly.names), plan.on, fallback)])
+        while (messages := self._heard()) is not None:
+            asks = []
+            for message in messages:
+                if isinstance(message, Asked):
+                    asks.append(message)
+                else:
+                    self._note(message)
+            if asks:
+                self._say(self._answered(asks))
+            elif messages:
                 self._keep_notes()
-                continue
-            answers: Sequence[list[Answer] | Problem]
+
+    def _say(self, messages: list[FromLane]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the front has gone: it is noticed in reading
+            self._channel.sendall(frame(messages))
+
+    def _heard(self) -> list[FromFront] | None:
+        """All that the front has said by now, at least a part; None when it has ended."""
+        messages: list[FromFront] = []
+        flags, rows = 0, 0
+        while rows < MOST_ROWS:
             try:
-                answers = [self._failed] * len(asks) if self._failed else self._decided(asks)
+                piece = self._channel.recv(_READ, flags)
+            except BlockingIOError:
+                break
+            if not piece:
+                return messages or None
+            for content in self._frames.taken(piece):
+                messages += _DECODER.decode(content)
+            rows = sum(message.count for message in messages)
+            if messages:
+                flags = socket.MSG_DONTWAIT  # what has arrived is enough
+        return messages
+
+    def _answered(self, asks: Sequence[Asked]) -> list[FromLane]:
+        """The answers to requests, or why there are none."""
+        if self._failed is None:
+            try:
+                return list(self._decided(asks))
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
                 self._failed = _stopped(error)
-                answers = [self._failed] * len(asks)
-            for ask, answer in zip(asks, answers, strict=True):
-                ask.done(answer)
-            with self._counting:
-                self.waiting -= sum(ask.count for ask in asks)
-
-    def _gathered(self) -> list[Ask] | None:
-        """All that is asked by now; None when nothing more will be."""
-        asks: list[Ask] = []
-        rows = 0
-        item = self._asked.get()
-        while True:
-            if item is None:
-                if not asks:
-                    return None
-                self._asked.put(None)  # for the next call, which ends with it
-                return asks
-            if isinstance(item, FellBack):
-                self._note(item)
-            else:
-                asks.append(item)
-                rows += item.count
-            if rows >= MOST_ROWS:
-                return asks
-            try:
-                item = self._asked.get_nowait()
-            except queue.Empty:
-                return asks
+        return [Stopped(self._failed)]
 
     def _keep_notes(self) -> None:
         """Make control records last when no batch does."""
@@ -191,21 +176,20 @@ class ServedLane:
             self._failed = _stopped(error)
 
     def _note(self, note: FellBack) -> None:
-        """Record a fallback; it is it lasts with what is committed next."""
-        first = note.ask.first_seq
-        if self._failed is None and first >= 0:
+        """Record a fallback; it lasts with what is committed next."""
+        if self._failed is None and self._fallback is not None:
             self._local.control(
                 {
                     "control": FALLBACK,
-                    "first": first,
-                    "events": note.ask.count,
-                    "outcome": note.outcome,
+                    "first": note.first_seq,
+                    "events": note.count,
+                    "outcome": self._fallback,
                     "deadline_ms": note.deadline_ms,
                 }
             )
 
-    def _decided(self, asks: Sequence[Ask]) -> list[list[Answer]]:
-        """Decide and commit; the answers to each ask."""
+    def _decided(self, asks: Sequence[Asked]) -> Iterator[Answered]:
+        """Decide and commit; the answers to each request."""
         inputs, raw = self._inputs(asks)
         first = self._local.lane.next_seq
         stepped = self._local.step(inputs)
@@ -216,18 +200,14 @@ class ServedLane:
         known = self._writer.written(batch) | receipts(header.lane, batch)
         self._remember(known)
         kinds = batch.inputs.kind.tolist()
-        answers: list[list[Answer]] = []
         at = 0
         for ask in asks:
-            ask.first_seq = first + at
-            answers.append(
-                [
-                    known.get(first + row) or self._otherwise(batch, row, kinds[row], raw)
-                    for row in range(at, at + ask.count)
-                ]
-            )
+            answers: list[bytes | Problem] = [
+                known.get(first + row) or self._otherwise(batch, row, kinds[row], raw)
+                for row in range(at, at + ask.count)
+            ]
+            yield Answered(ask.number, first + at, answers)
             at += ask.count
-        return answers
 
     def _remember(self, answers: dict[int, bytes]) -> None:
         self._recent |= answers
@@ -236,7 +216,7 @@ class ServedLane:
 
     def _otherwise(
         self, batch: JournalBatch, row: int, kind: int, raw: Callable[[int], bytes]
-    ) -> Answer:
+    ) -> bytes | Problem:
         """What is answered to an event that was no new one, or was refused."""
         if kind == InputKind.DUPLICATE:
             return self._earlier(int(batch.inputs.original_seq[row]))
@@ -283,9 +263,9 @@ class ServedLane:
             raise JournalError(f"input {seq} was decided under another definition")
         return receipts(stored.header.lane, batch)[seq]
 
-    def _inputs(self, asks: Sequence[Ask]) -> tuple[Inputs, Callable[[int], bytes]]:
+    def _inputs(self, asks: Sequence[Asked]) -> tuple[Inputs, Callable[[int], bytes]]:
         """What was asked as inputs of the lane in order of arrival, and the bytes of each."""
-        by_rank: dict[int, list[Ask]] = {}
+        by_rank: dict[int, list[Asked]] = {}
         for ask in asks:
             by_rank.setdefault(ask.rank, []).append(ask)
         received = np.repeat(
@@ -324,7 +304,7 @@ def _stopped(error: Exception) -> Problem:
     )
 
 
-def _places(asks: Sequence[Ask]) -> dict[int, Int64s]:
+def _places(asks: Sequence[Asked]) -> dict[int, Int64s]:
     """For each stream, where in the batch its events stand."""
     ranks = np.repeat(np.array([ask.rank for ask in asks]), np.array([ask.count for ask in asks]))
     return {int(rank): np.flatnonzero(ranks == rank) for rank in np.unique(ranks)}
@@ -364,8 +344,3 @@ def _raw_of(parts: Sequence[Part]) -> Callable[[int], bytes]:
         raise LookupError(place)
 
     return raw
-
-
-def now_ns() -> int:
-    """The clock of the service."""
-    return time.time_ns()

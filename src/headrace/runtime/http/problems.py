@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - msgspec reads the annotation
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,6 @@ from headrace.events.quarantine import masked
 from headrace.events.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from headrace.events.reasons import Rejected
     from headrace.events.schema import Schema
 

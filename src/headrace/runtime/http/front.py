@@ -1,0 +1,111 @@
+"""The front: a process of its own that speaks HTTP and leaves deciding to the lane.
+
+Python runs one thread at a time in a process. Requests come in thousands a second, and the lane
+would wait for its turn after each of its kernels; in two processes neither waits for the other. And
+what hostile clients do to the front, they do not do to the lane.
+
+    python -m headrace.runtime.http.front DESCRIPTOR
+
+The descriptor is of a socket to the lane. The first frame on it is a `Setting`; the next comes
+when the lane is open, and is its `Hello`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from headrace.adapters.granian_server import Address, serve
+from headrace.core.errors import HeadraceError
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.home import Home
+from headrace.runtime.http.app import App, Limits
+from headrace.runtime.http.link import LaneLink
+from headrace.runtime.http.records import Records
+from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
+from headrace.runtime.local_lane import now_ns, signing_key
+from headrace.security.api_keys import ApiKeys
+
+_HELLO = msgspec.msgpack.Decoder(list[FromLane])
+
+
+class Setting(msgspec.Struct):
+    """What the front is told when it is started.
+
+    Attributes:
+        home: The folder of journal, models, vault and keys.
+        host: Where to listen.
+        port: Likewise.
+        certificate: A PEM file, for TLS.
+        certificate_key: Likewise.
+        body_bytes: See `Limits`.
+        waiting: Likewise.
+        deadline_ms: Likewise.
+    """
+
+    home: str
+    host: str
+    port: int
+    certificate: str | None = None
+    certificate_key: str | None = None
+    body_bytes: int = Limits().body_bytes
+    waiting: int = Limits().waiting
+    deadline_ms: int | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where to listen."""
+        return Address(
+            self.host,
+            self.port,
+            Path(self.certificate) if self.certificate else None,
+            Path(self.certificate_key) if self.certificate_key else None,
+        )
+
+
+def settings_frame(setting: Setting) -> bytes:
+    """The first frame that the front gets."""
+    return frame([setting])
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the lane ends."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    frames = Frames()
+    held: list[bytes] = []
+    while len(held) < 2:
+        piece = channel.recv(1 << 16)
+        if not piece:
+            return  # the lane did not open
+        held += frames.taken(piece)
+    (setting,) = msgspec.msgpack.decode(held[0], type=list[Setting])
+    (hello,) = _HELLO.decode(held[1])
+    assert isinstance(hello, Hello)
+    home = Home(Path(setting.home))
+    app = App(
+        hello,
+        # without a lane there is nothing to answer: others may have the port
+        LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        Records(home, Definitions(home.definitions), signing_key(home).public),
+        ApiKeys(home.api_keys),
+        Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),
+        now_ns,
+    )
+    status = 0
+    try:
+        serve(app, setting.address, app.stop)
+    except HeadraceError as error:
+        sys.stderr.write(f"headrace: {error}\n")
+        sys.stderr.flush()
+        status = 1
+    # the server's threads may still call into Python, and abort when they find it taken down
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The front's end of the socket to the lane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.runtime.http.problems import Problem
+from headrace.runtime.http.wire import Answered, Asked, FellBack, Frames, FromLane, Stopped, frame
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from headrace.runtime.http.bodies import Events
+    from headrace.runtime.http.wire import FromFront
+
+_DECODER = msgspec.msgpack.Decoder(list[FromLane])
+_READ = 1 << 20
+_GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
+
+
+class LaneLink:
+    """Asks the lane, and hears its answers. Used in the event loop's thread alone.
+
+    Args:
+        channel: The socket, once the lane has said what it decides.
+        ended: Called when the lane has gone.
+
+    Attributes:
+        waiting: Events that were asked for and have no answer yet.
+        failed: Why nothing is decided any more; None while all is well.
+    """
+
+    def __init__(self, channel: socket.socket, ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self.waiting = 0
+        self.failed: Problem | None = None
+        self._channel = channel
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._frames = Frames()
+        self._asked: dict[
+            int, tuple[asyncio.Future[Answered | Problem | None], int, int | None]
+        ] = {}
+        self._number = 0
+        self._unsent: list[FromFront] = []
+        self._unwritten = b""
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear what the lane says from now on."""
+        self._loop = loop
+        self._channel.setblocking(False)
+        loop.add_reader(self._channel, self._hear)
+
+    async def ask(
+        self, rank: int, events: Events, arrived_ns: int, deadline_ms: int | None
+    ) -> Answered | Problem | None:
+        """What becomes of events; None when the deadline comes before it is known.
+
+        A decision that comes after its deadline is noted as one that something stood in for.
+        """
+        loop = asyncio.get_running_loop()
+        if self.failed is not None:
+            return self.failed
+        number = self._number = self._number + 1
+        answered: asyncio.Future[Answered | Problem | None] = loop.create_future()
+        self._asked[number] = (answered, events.count, deadline_ms)
+        self.waiting += events.count
+        self._say(Asked(number, rank, events.count, arrived_ns, events.lines))
+        if deadline_ms is None:
+            return await answered
+        timer = loop.call_later(deadline_ms / 1e3, _expire, answered)
+        try:
+            return await answered
+        finally:
+            timer.cancel()
+
+    def _say(self, message: FromFront) -> None:
+        """Send a message with all others of this turn of the loop."""
+        if not self._unsent and self._loop is not None:
+            self._loop.call_soon(self._send)
+        self._unsent.append(message)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent:
+            self._unwritten += frame(unsent)
+        self._write()
+
+    def _write(self) -> None:
+        assert self._loop is not None
+        try:
+            sent = self._channel.send(self._unwritten) if self._unwritten else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # it has gone, which reading notices
+        self._unwritten = self._unwritten[sent:]
+        if self._unwritten:
+            self._loop.add_writer(self._channel, self._write)
+        else:
+            self._loop.remove_writer(self._channel)
+
+    def _hear(self) -> None:
+        try:
+            piece = self._channel.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            assert self._loop is not None
+            self._loop.remove_reader(self._channel)
+            self._end(self.failed or _GONE)
+            self._ended()
+            return
+        for content in self._frames.taken(piece):
+            for message in _DECODER.decode(content):
+                if isinstance(message, Answered):
+                    self._settle(message)
+                elif isinstance(message, Stopped):
+                    self._end(message.problem)
+
+    def _settle(self, message: Answered) -> None:
+        answered, count, deadline_ms = self._asked.pop(message.number)
+        self.waiting -= count
+        if not answered.done():
+            answered.set_result(message)
+        elif not answered.cancelled() and deadline_ms is not None:
+            self._say(FellBack(message.first_seq, count, deadline_ms))
+
+    def _end(self, problem: Problem) -> None:
+        """Nothing more will be answered."""
+        self.failed = problem
+        asked, self._asked = self._asked, {}
+        self.waiting = 0
+        for answered, _, _ in asked.values():
+            if not answered.done():
+                answered.set_result(problem)
+
+
+def _expire(answered: asyncio.Future[Answered | Problem | None]) -> None:
+    """The deadline has come."""
+    if not answered.done():
+        answered.set_result(None)

@@ -1,0 +1,128 @@
+"""What the two processes of a service say to each other, over a socket between them.
+
+The front speaks HTTP; the lane decides. Messages go in frames: a length of four bytes, and as many
+bytes of MessagePack, a list of messages. Whoever has several sends them in one frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from headrace.runtime.http.problems import Problem  # noqa: TC001 - msgspec reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LENGTH = struct.Struct("<I")
+
+
+class Hello(msgspec.Struct, tag="h", array_like=True):
+    """The first message of the lane: what it decides.
+
+    Attributes:
+        use_case: Its name.
+        streams: Names of streams and tables, by rank.
+        on: Name of the decided stream.
+        fallback: The answer to an event whose decision was not ready in time, if there is one.
+    """
+
+    use_case: str
+    streams: tuple[str, ...]
+    on: str
+    fallback: bytes | None
+
+
+class Asked(msgspec.Struct, tag="a", array_like=True):
+    """Events of one stream that came in with one request.
+
+    Attributes:
+        number: Of the request; its answer has the same.
+        rank: Of the stream.
+        count: How many events there are.
+        arrived_ns: When the request was read, nanoseconds since 1970.
+        lines: The events as JSON lines, each ended by a line feed and none of them blank.
+    """
+
+    number: int
+    rank: int
+    count: int
+    arrived_ns: int
+    lines: bytes
+
+
+class Answered(msgspec.Struct, tag="d", array_like=True):
+    """What became of the events of a request.
+
+    Attributes:
+        number: Of the request.
+        first_seq: Sequence number of its first event; they are one after the other.
+        answers: For each the JSON of its decision or receipt, or a problem.
+    """
+
+    number: int
+    first_seq: int
+    answers: list[bytes | Problem]
+
+
+class FellBack(msgspec.Struct, tag="f", array_like=True):
+    """A request was answered by the fallback outcome, since its deadline had come.
+
+    Attributes:
+        first_seq: Sequence number of its first event, which was decided since.
+        count: How many events it had.
+        deadline_ms: Milliseconds that it had.
+    """
+
+    first_seq: int
+    count: int
+    deadline_ms: int
+
+
+class Stopped(msgspec.Struct, tag="s", array_like=True):
+    """Nothing is decided any more."""
+
+    problem: Problem
+
+
+#: What the front says, and what the lane says.
+FromFront: TypeAlias = Asked | FellBack
+FromLane: TypeAlias = Hello | Answered | Stopped
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def frame(messages: Sequence[msgspec.Struct]) -> bytes:
+    """Messages as they go over the socket."""
+    content = _ENCODER.encode(messages)
+    return _LENGTH.pack(len(content)) + content
+
+
+class Frames:
+    """Puts frames together from the pieces in which they arrive.
+
+    >>> frames = Frames()
+    >>> whole = frame([FellBack(7, 1, 50)])
+    >>> frames.taken(whole[:5]), frames.taken(whole[5:]) == [whole[4:]]
+    ([], True)
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def taken(self, piece: bytes) -> list[bytes]:
+        """The contents of all frames that a piece completes."""
+        data = self._held + piece if self._held else piece
+        found = []
+        at = 0
+        while len(data) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, at)
+            end = at + _LENGTH.size + length
+            if end > len(data):
+                break
+            found.append(data[at + _LENGTH.size : end])
+            at = end
+        self._held = data[at:]
+        return found
