@@ -52,9 +52,6 @@ class PayloadCodec(Protocol):
                 None of them was read; hand them over again.
         """
 
-    def read(self, rows: RowBytes) -> Parsed:
-        """The same of payloads that lie in one buffer."""
-
 
 class BinaryPayloads(ABC):
     """A binary form, read by columns where that is plain, and row by row where it is not.

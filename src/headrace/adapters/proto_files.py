@@ -69,6 +69,23 @@ def writer_of(schema: Schema) -> ProtoWriter:
     return ProtoWriter(file.SerializeToString())
 
 
+def renamed(file: bytes, name: str) -> bytes:
+    """A serialized file under another name: that which others import it by.
+
+    Raises:
+        DataError: It is no file descriptor.
+    """
+    try:
+        made = descriptor_pb2.FileDescriptorProto.FromString(file)
+    except DecodeError as error:
+        raise DataError(
+            f"{shown(file)} is no serialized file descriptor of Protobuf; expected what"
+            " ?format=serialized gives"
+        ) from error
+    made.name = name
+    return made.SerializeToString()
+
+
 def message_of(writer: ProtoWriter) -> Descriptor:
     """The message itself.
 

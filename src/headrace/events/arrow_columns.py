@@ -43,6 +43,7 @@ _UNITS = (Kind.INT, Kind.DECIMAL, Kind.MONEY)
 _LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}
 _TICKS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _DOUBLE_EXACT = 2**53
+_MOST_DIGITS = 76
 
 #: Metadata of an Arrow field whose integers count the minor units of an amount's currency.
 MINOR_UNITS = {b"headrace.unit": b"minor"}
@@ -272,8 +273,10 @@ def _plain(name: str, column: pa.Array) -> pa.Array:
         return column.cast(pa.float64())
     if types.is_decimal32(kind) or types.is_decimal64(kind):
         return column.cast(pa.decimal128(38, kind.scale))
-    known = (types.is_integer, types.is_decimal, types.is_boolean, types.is_null)
-    if any(test(kind) for test in known) or types.is_timestamp(kind) or types.is_date(kind):
+    known = (types.is_integer, types.is_boolean, types.is_null, types.is_timestamp, types.is_date)
+    # a damaged file may say that a decimal has more digits than one can have
+    is_decimal = types.is_decimal(kind) and abs(kind.scale) <= _MOST_DIGITS
+    if is_decimal or any(test(kind) for test in known):
         return column
     raise DataError(
         f"column {name!r} is of the Arrow type {kind}, which holds no value of an event; "
