@@ -69,14 +69,18 @@ def _field(field: Field) -> dict[str, Any]:
 
 
 def binary_doc(field: Field) -> str:
-    """What a field holds, where an amount is a count of minor units.
+    """What a field holds in a binary form, where times have no offset and amounts are integers.
 
     >>> from headrace.events.schema import Field
     >>> binary_doc(Field("fee", Kind.MONEY, currency="EUR", scale=2))
-    'whole minor units of EUR (2 digits after the point)'
+    'whole minor units of EUR, which has 2 digits after the point'
     """
+    if field.kind is Kind.TIME:
+        return "a time in UTC, from 1678 to 2261"
     if field.kind is not Kind.MONEY:
         return expected(field)
     if field.currency:
-        return f"whole minor units of {field.currency} ({field.scale} digits after the point)"
-    return f"whole minor units of the currency in {field.currency_field}"
+        return (
+            f"whole minor units of {field.currency}, which has {field.scale} digits after the point"
+        )
+    return f"whole minor units; their currency is in {field.currency_field}"
