@@ -1,7 +1,7 @@
 """Avro payloads as events: one datum each, in binary, without a container's header.
 
-Rows of a flat schema are read by columns (`headrace.events.avro_rows`); whatever is not plain there
-is read by fastavro, row by row. Both give the same columns and the same rejections. fastavro is
+Rows are read by columns (`headrace.events.avro_rows`); whatever is not plain there is read by
+fastavro, row by row. Both give the same columns and the same rejections. fastavro is
 given the writer's schema without logical types and with texts as bytes: what a value means, and
 whether a text is UTF-8, is for validation to say.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from headrace.adapters.payloads import BinaryPayloads
 from headrace.core.columns import Kind
 from headrace.core.errors import DataError
-from headrace.events.avro_rows import flat_fields, read_flat
+from headrace.events.avro_rows import plain_fields, read_plain
 from headrace.events.avro_schema import avro_schema
 from headrace.events.reasons import LONGEST_EVENT, Reason, Rejected, shown
 from headrace.events.row_bytes import RowCursor
@@ -92,23 +92,23 @@ class AvroPayloads(BinaryPayloads):
         ]
         self._named = _named_types(written)
         self._physical = fastavro.parse_schema(_physical(written))
-        self._flat = flat_fields(written)
+        self._plain = plain_fields(written, self._named, types.keys() & set(schema.names))
 
     def take(self, rows: RowBytes) -> tuple[Mapping[str, RowColumn], Mask]:
-        """See `BinaryPayloads.take`; nothing is certain where the writer's schema is not flat."""
-        if self._flat is None:
+        """See `BinaryPayloads.take`; nothing is certain where a field of the event is not plain."""
+        if self._plain is None:
             return {}, np.zeros(len(rows), dtype=np.bool_)
         cursor = RowCursor(rows)
-        return read_flat(self._flat, cursor), cursor.good
+        return read_plain(self._plain, cursor), cursor.good
 
     def values(self, payload: bytes) -> Mapping[str, object] | Rejected:
         """See `BinaryPayloads.values`."""
         stream = io.BytesIO(payload)
         try:
             record: Any = fastavro.schemaless_reader(stream, self._physical, None)
-        except Exception as error:  # noqa: BLE001 - a decoder raises many things over hostile bytes
-            why = f"{_EXPECTED}; {shown(error) or type(error).__name__}"
-            return Rejected(Reason.MALFORMED, "", shown(payload), why)
+        except Exception:  # noqa: BLE001 - a decoder raises many things over hostile bytes
+            # what it says may name an address, which a replay would not see again
+            return Rejected(Reason.MALFORMED, "", shown(payload), _EXPECTED)
         if stream.tell() != len(payload):
             return Rejected(Reason.MALFORMED, "", shown(payload), _EXPECTED)
         return {
@@ -178,6 +178,7 @@ def _understood(writer: str) -> dict[str, Any]:
             " of an event"
         )
     _refuse_recursion(parsed, ())
+    _refuse_empty_items(parsed, _named_types(parsed))
     return parsed
 
 
@@ -185,32 +186,49 @@ def _refuse_recursion(kind: Any, inside: tuple[str, ...]) -> None:
     """Refuse a record within itself: nesting could go deeper than the stack."""
     if isinstance(kind, str) and kind in inside:
         raise DataError(f"the writer's schema has {kind} within itself; expected a flat record")
+    is_record = isinstance(kind, dict) and kind.get("type") == "record"
+    within = (*inside, kind["name"]) if is_record else inside
+    for part in _parts(kind):
+        _refuse_recursion(part, within)
+
+
+def _refuse_empty_items(kind: Any, named: Mapping[str, Any]) -> None:
+    """Refuse an array of items without bytes: a few bytes could stand for any number of them."""
+    for part in _parts(kind):
+        is_array = isinstance(part, dict) and part.get("type") == "array"
+        if is_array and _is_empty(part["items"], named):
+            raise DataError("the writer's schema has an array of items that have no bytes")
+        _refuse_empty_items(part, named)
+
+
+def _is_empty(kind: Any, named: Mapping[str, Any]) -> bool:
+    told = named.get(kind, kind) if isinstance(kind, str) else kind
+    if not isinstance(told, dict):
+        return bool(told == "null")
+    if told["type"] == "record":
+        return all(_is_empty(field["type"], named) for field in told["fields"])
+    if told["type"] == "fixed":
+        return bool(told["size"] == 0)
+    return isinstance(told["type"], (dict, str)) and told["type"] == "null"
+
+
+def _parts(kind: Any) -> list[Any]:
+    """The types within a type."""
     if isinstance(kind, list):
-        for branch in kind:
-            _refuse_recursion(branch, inside)
-    elif isinstance(kind, dict):
-        within = (*inside, kind["name"]) if kind.get("type") == "record" else inside
-        for field in kind.get("fields", ()):
-            _refuse_recursion(field["type"], within)
-        for inner in ("items", "values"):
-            if inner in kind:
-                _refuse_recursion(kind[inner], within)
-        if not isinstance(kind["type"], str):
-            _refuse_recursion(kind["type"], within)
+        return kind
+    if not isinstance(kind, dict):
+        return []
+    inner = [field["type"] for field in kind.get("fields", ())]
+    inner += [kind[name] for name in ("items", "values") if name in kind]
+    return inner if isinstance(kind["type"], str) else [*inner, kind["type"]]
 
 
 def _named_types(kind: Any) -> dict[str, Any]:
     """The named types that a schema defines, by their full names."""
-    if isinstance(kind, list):
-        return {name: found for part in kind for name, found in _named_types(part).items()}
-    if not isinstance(kind, dict):
-        return {}
-    found = {kind["name"]: kind} if "name" in kind else {}
-    inner = [field["type"] for field in kind.get("fields", ())]
-    inner += [kind[name] for name in ("items", "values") if name in kind]
-    if not isinstance(kind["type"], str):
-        inner.append(kind["type"])
-    return found | _named_types(inner)
+    found = {kind["name"]: kind} if isinstance(kind, dict) and "name" in kind else {}
+    for part in _parts(kind):
+        found |= _named_types(part)
+    return found
 
 
 def _physical(kind: Any) -> Any:
@@ -218,8 +236,7 @@ def _physical(kind: Any) -> Any:
     if kind == "string":
         return "bytes"
     if isinstance(kind, list):
-        # a union may hold one of each, so it keeps its text
-        return kind if "bytes" in kind and "string" in kind else [_physical(part) for part in kind]
+        return [_physical(part) for part in kind]
     if not isinstance(kind, dict):
         return kind
     made = {name: kind[name] for name in ("type", "name", "size", "symbols") if name in kind}

@@ -1,9 +1,10 @@
-"""Flat Avro records of many rows, read by columns.
+"""Avro records of many rows, read by columns.
 
 Avro writes the fields of a record one after the other, in the order of the writer's schema and
-without their names. A schema whose fields are all of plain types, or of one that may be null, is
-*flat*: field after field is taken from all rows at once. Rows that do not come out even, and
-schemas that are not flat, are for Avro's own library.
+without their names. So field after field is taken from all rows at once, where it is of a plain
+type, or of one that may be null; a field that is not wanted is passed over, whatever its type.
+Rows that do not come out even, and schemas whose wanted fields are not plain, are for Avro's own
+library.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from headrace.events.row_bytes import Spans, zigzag
 from headrace.events.row_columns import RowColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from headrace.core.columns import Int64s
     from headrace.events.row_bytes import RowCursor
@@ -35,12 +36,30 @@ _TIMES = {
     "local-timestamp-micros": pa.timestamp("us"),
     "local-timestamp-nanos": pa.timestamp("ns"),
 }
+_WIDTHS = {"float": 4, "double": 8}
 _PLAIN = {"boolean", "int", "long", "float", "double", "string", "bytes", "enum", "fixed"}
+
+
+#: Items of arrays and maps that are passed over by columns in one field of a row.
+_MOST_ITEMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PassedField:
+    """A field that is passed over.
+
+    Attributes:
+        type: As it is written in the schema.
+        named: The named types that it may refer to.
+    """
+
+    type: Any
+    named: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AvroField:
-    """A field of a flat record.
+    """A field that is taken.
 
     Attributes:
         name: Of the field.
@@ -63,26 +82,36 @@ class AvroField:
     symbols: tuple[bytes, ...] = ()
 
 
-def flat_fields(writer: Mapping[str, Any]) -> list[AvroField] | None:
-    """The fields of a writer's schema; None where it is not flat.
+def plain_fields(
+    writer: Mapping[str, Any], named: Mapping[str, Any], wanted: Collection[str]
+) -> list[AvroField | PassedField] | None:
+    """The fields of a writer's schema; None where a wanted one is not plain.
 
     Args:
-        writer: A record, with every reference to a named type by its full name.
+        writer: A record that is nowhere within itself, references by full names.
+        named: The named types in it, by their full names.
+        wanted: Names of fields.
 
     >>> record = {"type": "record", "name": "A", "fields": [{"name": "n", "type": ["null", "int"]}]}
-    >>> flat_fields(record)[0].null
+    >>> plain_fields(record, {}, {"n"})[0].null
     0
     >>> record["fields"][0]["type"] = {"type": "array", "items": "int"}
-    >>> flat_fields(record) is None
-    True
+    >>> plain_fields(record, {}, {"n"}) is None, len(plain_fields(record, {}, {}))
+    (True, 1)
     """
-    named: dict[str, Mapping[str, Any]] = {}
-    fields = [_flat(field["name"], field["type"], named) for field in writer["fields"]]
-    known = [field for field in fields if field is not None]
-    return known if len(known) == len(fields) else None
+    found: list[AvroField | PassedField] = []
+    for field in writer["fields"]:
+        if field["name"] not in wanted:
+            found.append(PassedField(field["type"], named))
+            continue
+        plain = _plain(field["name"], field["type"], named)
+        if plain is None:
+            return None
+        found.append(plain)
+    return found
 
 
-def _flat(name: str, written: Any, named: dict[str, Mapping[str, Any]]) -> AvroField | None:
+def _plain(name: str, written: Any, named: Mapping[str, Any]) -> AvroField | None:
     null, branches = -1, 0
     if isinstance(written, list):
         kinds = [branch for branch in written if branch != "null"]
@@ -90,14 +119,10 @@ def _flat(name: str, written: Any, named: dict[str, Mapping[str, Any]]) -> AvroF
         if len(kinds) != 1 or branches > 2:
             return None
         null, written = (written.index("null") if branches == 2 else -1), kinds[0]
-    while isinstance(written, str) and written in named:
-        written = named[written]
-    told: Mapping[str, Any] = {"type": written} if isinstance(written, str) else written
+    told = _definition(written, named)
     kind = told["type"]
     if not isinstance(kind, str) or kind not in _PLAIN:
         return None
-    if "name" in told:
-        named[told["name"]] = told
     logical = told.get("logicalType", "")
     if logical == "uuid" and kind == "fixed":
         return None
@@ -113,14 +138,93 @@ def _flat(name: str, written: Any, named: dict[str, Mapping[str, Any]]) -> AvroF
     )
 
 
-def read_flat(fields: Sequence[AvroField], cursor: RowCursor) -> dict[str, RowColumn]:
+def _definition(written: Any, named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A type that is no union, as an object with its `type`."""
+    found = named.get(written, written) if isinstance(written, str) else written
+    while isinstance(found, dict) and isinstance(found["type"], dict):
+        found = found["type"]
+    return {"type": found} if isinstance(found, str) else found
+
+
+def read_plain(
+    fields: Sequence[AvroField | PassedField], cursor: RowCursor
+) -> dict[str, RowColumn]:
     """Take all fields from every row; only of rows that the cursor calls good is it certain.
 
     A good row has ended exactly where its bytes do.
     """
-    columns = {field.name: _column(field, cursor) for field in fields}
+    columns = {}
+    every = np.ones(len(cursor.good), dtype=np.bool_)
+    for field in fields:
+        if isinstance(field, AvroField):
+            columns[field.name] = _column(field, cursor)
+        else:
+            _pass_over(field.type, field.named, every, cursor)
     cursor.good = cursor.good & (cursor.at == cursor.ends)
     return columns
+
+
+def _pass_over(written: Any, named: Mapping[str, Any], where: Mask, cursor: RowCursor) -> None:
+    """Go on behind a value of any type, in some of the rows."""
+    if not where.any():
+        return
+    if isinstance(written, list):
+        branch = zigzag(cursor.varints(where))
+        cursor.good = cursor.good & (~where | ((branch >= 0) & (branch < len(written))))
+        for place, kind in enumerate(written):
+            _pass_over(kind, named, where & (branch == place), cursor)
+        return
+    told = _definition(written, named)
+    if told["type"] == "record":
+        for field in told["fields"]:
+            _pass_over(field["type"], named, where, cursor)
+    elif told["type"] in ("array", "map"):
+        _pass_over_items(told, named, where, cursor)
+    else:
+        _pass_over_plain(told, where, cursor)
+
+
+def _pass_over_plain(told: Mapping[str, Any], where: Mask, cursor: RowCursor) -> None:
+    kind = told["type"]
+    if kind in ("bytes", "string"):
+        lengths = zigzag(cursor.varints(where))
+        cursor.spans(lengths, where)
+    elif kind in ("int", "long"):
+        cursor.varints(where)
+    elif kind == "enum":
+        symbol = zigzag(cursor.varints(where))
+        cursor.good = cursor.good & (~where | ((symbol >= 0) & (symbol < len(told["symbols"]))))
+    elif kind == "boolean":
+        cursor.good = cursor.good & (~where | (cursor.next_bytes() <= 1))
+        cursor.pass_over(1, where)
+    elif kind != "null":
+        cursor.pass_over(told["size"] if kind == "fixed" else _WIDTHS[kind], where)
+
+
+def _pass_over_items(
+    told: Mapping[str, Any], named: Mapping[str, Any], where: Mask, cursor: RowCursor
+) -> None:
+    """Go on behind blocks of items, which end with an empty one."""
+    going = where & cursor.good
+    passed = 0
+    while going.any():
+        count = zigzag(cursor.varints(going))
+        # with a negative count the bytes of the block are said too; Avro's library reads those
+        plain = (count >= 0) & (count <= _MOST_ITEMS - passed)
+        cursor.good = cursor.good & (~going | plain)
+        going = going & plain & (count > 0)
+        most = int(count[going].max(initial=0))
+        for place in range(most):
+            inside = going & (place < count)
+            if told["type"] == "map":
+                key = cursor.spans(zigzag(cursor.varints(inside)), inside)
+                # Avro's library reads keys as text, and says what is none
+                cursor.good = cursor.good & cursor.is_ascii(key)
+            _pass_over(
+                told["items" if told["type"] == "array" else "values"], named, inside, cursor
+            )
+        passed += most
+        going = going & cursor.good
 
 
 def _column(field: AvroField, cursor: RowCursor) -> RowColumn:

@@ -143,9 +143,10 @@ class RowCursor:
         self._words: NDArray[np.uint64] = np.ndarray(
             len(rows.data) - 7, dtype="<u8", buffer=rows.data, strides=(1,)
         )
-        self.at = rows.starts
+        self._starts = self.at = rows.starts
         self.ends = rows.ends
         self.good: Mask = np.ones(len(rows), dtype=np.bool_)
+        self._high: tuple[int, Int64s] | None = None
 
     def next_bytes(self) -> Bytes:
         """The next byte of every row, which stays the next."""
@@ -218,6 +219,19 @@ class RowCursor:
         starts = self.at
         self.at = starts + wanted
         return Spans(starts, wanted)
+
+    def is_ascii(self, spans: Spans) -> Mask:
+        """Rows in which every byte of a stretch is below 128."""
+        if self._high is None:
+            last = int(self.ends.max(initial=0))
+            first = int(self._starts.min(initial=last))
+            counted = np.zeros(last - first + 1, dtype=np.int64)
+            np.cumsum(self._data[first:last] >= 0x80, out=counted[1:])
+            self._high = first, counted
+        first, counted = self._high
+        starts = spans.starts - first
+        plain: Mask = counted[starts] == counted[starts + spans.lengths]
+        return plain
 
 
 def zigzag(bits: Int64s) -> Int64s:

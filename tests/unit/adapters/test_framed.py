@@ -23,7 +23,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry_stub import RegistryStub, serving
+from test_payloads import mutated
 
+from headrace.adapters.avro import AvroPayloads
 from headrace.adapters.framed import FramedPayloads
 from headrace.adapters.payload_forms import payload_codec
 from headrace.adapters.payloads import FEW
@@ -343,6 +345,11 @@ def test_schemas_that_do_not_fit(
             '{"type": "record", "name": "P", "fields": [{"name": "p", "type": ["null", "P"]}]}',
             "within itself",
         ),
+        (
+            "AVRO",
+            record({"name": "x", "type": {"type": "array", "items": "null"}}),
+            "items that have no bytes",
+        ),
         ("PROTOBUF", "no base64", "serialized"),
         ("PROTOBUF", base64.b64encode(b"\xff\xff").decode(), "serialized"),
         ("PROTOBUF", base64.b64encode(b"").decode(), "no Protobuf message"),
@@ -361,6 +368,62 @@ def test_a_schema_that_is_none_of_events_refuses_its_events_alone(
         assert rejected.reason is Reason.UNFIT_SCHEMA
         assert rejected.value == f"schema id {bad}"
         assert why in rejected.expected
+
+
+PASSED: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    ("null", st.none()),
+    ("boolean", st.booleans()),
+    ("int", st.integers(-(2**31), 2**31 - 1)),
+    ("long", st.integers(-(2**63), 2**63 - 1)),
+    ("float", st.just(0.5)),
+    ("double", st.floats()),
+    ("string", st.text(max_size=9)),
+    ("bytes", st.binary(max_size=9)),
+    ({"type": "fixed", "name": "F", "size": 3}, st.just(b"abc")),
+    ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, st.sampled_from("AB")),
+    (["null", "string", "long"], st.none() | st.text(max_size=3) | st.integers(0, 500)),
+    ({"type": "array", "items": ["null", "int"]}, st.lists(st.none() | st.just(7), max_size=70)),
+    (
+        {"type": "map", "values": "string"},
+        st.dictionaries(st.text("abc", max_size=3), st.just("x")),
+    ),
+    (
+        {
+            "type": "record",
+            "name": "R",
+            "fields": [
+                {"name": "a", "type": {"type": "array", "items": {"type": "map", "values": "int"}}},
+                {"name": "b", "type": ["null", {"type": "record", "name": "S", "fields": [ID]}]},
+            ],
+        },
+        st.fixed_dictionaries(
+            {
+                "a": st.lists(st.dictionaries(st.text("ab", max_size=2), st.just(1)), max_size=4),
+                "b": st.none() | st.just({"payment_id": "within"}),
+            }
+        ),
+    ),
+]
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_fields_of_any_type_are_passed_over(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(range(len(PASSED))), min_size=1, unique=True))
+    more = [{"name": f"x{place}", "type": PASSED[place][0]} for place in chosen]
+    text = record(*data.draw(st.permutations([ID, AT, AMOUNT, *more])))
+    payloads = [
+        datum(text, {**EVENT, **{f"x{place}": data.draw(PASSED[place][1]) for place in chosen}})
+        for _ in range(4)
+    ]
+    rng = random.Random(data.draw(st.integers(0, 99)))
+    payloads += [mutated(rng, payload) for payload in payloads]
+    payloads_codec = AvroPayloads(SMALL, writer=text)
+    rows = RowBytes.of(payloads * (FEW // 8))
+    assert_same(payloads_codec.read(rows), payloads_codec.row_by_row(rows))
+    _, good = payloads_codec.by_columns(RowBytes.of(payloads[:4]))
+    if 11 not in chosen:  # lists that are long go the other way
+        assert good.all()
 
 
 def test_heads_that_are_none_and_ids_that_nobody_knows(stub: RegistryStub) -> None:
