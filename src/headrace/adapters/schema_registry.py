@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
@@ -24,7 +25,6 @@ from headrace.events.reasons import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _UNKNOWN_SECONDS = 30.0
@@ -85,6 +85,29 @@ class RegistrySettings:
     certificate: Path | None = None
     timeout_seconds: float = 5.0
     patience_seconds: float = 60.0
+
+    @staticmethod
+    def of(told: Mapping[str, str]) -> RegistrySettings:
+        """The settings by the names that Confluent's clients have for them.
+
+        Args:
+            told: `url`; `basic.auth.user.info` (USER:PASSWORD), `ssl.ca.location` and
+                `ssl.certificate.location` (certificate and key in one file) where they are needed.
+
+        Raises:
+            DataError: There is no `url`, or a name that means nothing here.
+
+        >>> RegistrySettings.of({"url": "http://r:8081", "basic.auth.user.info": "u:p"}).password
+        'p'
+        """
+        known = ("url", "basic.auth.user.info", "ssl.ca.location", "ssl.certificate.location")
+        strange = [name for name in told if name not in known]
+        if strange or "url" not in told:
+            why = f"{strange[0]!r} means nothing here" if strange else "there is no url"
+            raise DataError(f"settings of the schema registry: {why}; expected {', '.join(known)}")
+        user, _, password = told.get(known[1], "").partition(":")
+        ca, certificate = (Path(told[name]) if name in told else None for name in known[2:])
+        return RegistrySettings(told["url"], user, password, ca, certificate)
 
 
 class SchemaRegistry:

@@ -148,6 +148,14 @@ def test_what_is_no_registry_stops_instead_of_refusing_events(stub: RegistryStub
         client("localhost:8081")
 
 
+def test_settings_by_the_names_of_other_clients(tmp_path: Path) -> None:
+    found = RegistrySettings.of({"url": "https://r", "ssl.ca.location": str(tmp_path)})
+    assert found == RegistrySettings("https://r", ca=tmp_path)
+    for told in ({}, {"url": "https://r", "ssl.key.location": "k"}):
+        with pytest.raises(DataError, match=r"expected url, basic.auth.user.info"):
+            RegistrySettings.of(told)
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for 127.0.0.1, signed by itself, and its key, in one file."""
