@@ -6,6 +6,7 @@ import sys
 #: The shorter ones first; each prints its own tables, and says what it was compared with.
 BENCHMARKS = (
     "json_lines",
+    "payload_forms",
     "door",
     "engine",
     "memory",

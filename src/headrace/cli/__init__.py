@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": ("demo:demo", "The whole thing on simulated data, with nothing to set up."),
     "simulate": ("simulate:simulate", "Write simulated events to a folder."),
     "plan": ("plan:plan", "Show what a use case compiles to: features, state, policy."),
+    "schema": ("schema:schema", "Print the schema of a stream's events, for those who write them."),
     "train": ("train:train", "Train a use case's model on history."),
     "run": ("run:run", "Decide the events of files, folders or stdin."),
     "serve": ("serve:serve", "Decide events that come in by HTTP."),

@@ -12,7 +12,8 @@ Headrace itself: it is never caught on the way, because a wrong decision is wors
     │   └── VerificationFailed what was recorded is not what is there
     ├── SecurityError          keys, vault, permissions
     ├── LimitReached           a stated bound on memory, rate or size was met; intake stops
-    └── NotFound               a name or id that is not there
+    ├── NotFound               a name or id that is not there
+    └── Unavailable            a service beside Headrace that does not answer; nothing was lost
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ class LimitReached(HeadraceError):
 
 class NotFound(HeadraceError):
     """A name or id that is not there; the message lists what is."""
+
+
+class Unavailable(HeadraceError):
+    """A service that is needed does not answer; what was under way can be done again, whole."""
 
 
 class InvariantBroken(Exception):

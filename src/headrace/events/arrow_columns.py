@@ -32,7 +32,7 @@ from headrace.events.text_columns import (
     rows_holding,
 )
 from headrace.events.times import EPOCH_DIGITS, NS_PER_SECOND, TIME_MAX, TIME_MIN, Stamp
-from headrace.events.values import NEVER_EMPTY
+from headrace.events.values import NEVER_EMPTY, MinorUnits
 
 if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
@@ -43,6 +43,10 @@ _UNITS = (Kind.INT, Kind.DECIMAL, Kind.MONEY)
 _LETTERS = {Kind.CURRENCY: 3, Kind.COUNTRY: 2}
 _TICKS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _DOUBLE_EXACT = 2**53
+_MOST_DIGITS = 76
+
+#: Metadata of an Arrow field whose integers count the minor units of an amount's currency.
+MINOR_UNITS = {b"headrace.unit": b"minor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,17 @@ class Read:
 
 
 class ArrowColumn:
-    """One column as it came, its encoding (dictionary, runs, views) undone."""
+    """One column as it came, its encoding (dictionary, runs, views) undone.
 
-    def __init__(self, name: str, column: pa.Array) -> None:
+    Args:
+        name: Of the column, for messages.
+        column: Its values.
+        minor: Whether integers in it count the minor units of an amount.
+    """
+
+    def __init__(self, name: str, column: pa.Array, *, minor: bool = False) -> None:
         self.column = _plain(name, column)
+        self._minor = minor and pa.types.is_integer(self.column.type)
         self.rows = len(self.column)
         kind = self.column.type
         self.text = text_source(self.column) if pa.types.is_large_binary(kind) else None
@@ -108,8 +119,8 @@ class ArrowColumn:
             return Stamp(self.column[row].value * 86_400 * NS_PER_SECOND, zoned=False)
         if pa.types.is_date64(kind):
             return Stamp(self.column[row].value * _TICKS["ms"], zoned=False)
-        value: object = self.column[row].as_py()
-        return value
+        value = self.column[row].as_py()
+        return MinorUnits(value) if self._minor else value
 
     def _from_integers(
         self, field: Field, digits: Int64s, reading: Reading
@@ -124,7 +135,10 @@ class ArrowColumn:
             values = np.where(fits, unsigned, 0).astype(np.int64)
         else:
             values = _numbers(self.column).astype(np.int64)
-        return _from_units(field, values, np.zeros_like(values), digits, reading, fits)
+        counts = self._minor and field.kind is Kind.MONEY
+        return _from_units(
+            field, values, digits if counts else np.zeros_like(values), digits, reading, fits
+        )
 
     def _from_decimals(
         self, field: Field, digits: Int64s, reading: Reading
@@ -259,8 +273,10 @@ def _plain(name: str, column: pa.Array) -> pa.Array:
         return column.cast(pa.float64())
     if types.is_decimal32(kind) or types.is_decimal64(kind):
         return column.cast(pa.decimal128(38, kind.scale))
-    known = (types.is_integer, types.is_decimal, types.is_boolean, types.is_null)
-    if any(test(kind) for test in known) or types.is_timestamp(kind) or types.is_date(kind):
+    known = (types.is_integer, types.is_boolean, types.is_null, types.is_timestamp, types.is_date)
+    # a damaged file may say that a decimal has more digits than one can have
+    is_decimal = types.is_decimal(kind) and abs(kind.scale) <= _MOST_DIGITS
+    if is_decimal or any(test(kind) for test in known):
         return column
     raise DataError(
         f"column {name!r} is of the Arrow type {kind}, which holds no value of an event; "

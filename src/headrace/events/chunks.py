@@ -137,6 +137,8 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     Text is taken as bytes: a row that is not UTF-8 is that row's fault, not the file's.
     """
+    # reading a zone's name raises where it is no UTF-8
+    _ = [kind.tz for kind in batch.schema.types if pa.types.is_timestamp(kind)]
     columns = []
     for column in batch.columns:
         if pa.types.is_string(column.type):

@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.columns import Batch, Fixed, Kind, Text, concatenated
-from headrace.core.compiled import float_bits
+from headrace.core.columns import Batch
 from headrace.core.errors import LimitReached
 from headrace.events.json_object import read_object
 from headrace.events.json_table import SchemaTable
 from headrace.events.parsed import Parsed, Rejections
-from headrace.events.reasons import LONGEST_EVENT, Rejected
+from headrace.events.reasons import LONGEST_EVENT
 from headrace.events.times import STRICT, Reading
 
 if TYPE_CHECKING:
-    from headrace.core.columns import Bytes, Column
+    from headrace.core.columns import Bytes
     from headrace.events.json_table import Taken
-    from headrace.events.schema import Field, Schema
-    from headrace.events.values import Value
+    from headrace.events.schema import Schema
 
 #: What some programs put before UTF-8; it may stand at the start of a file, and is no part of it.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -91,30 +89,20 @@ class JsonLines:
 
     def _with_hard(self, given: Bytes, taken: Taken) -> Parsed:
         """Read the hard lines in the general way, and put them in their places."""
-        read: list[dict[str, Value]] = []
-        places: list[int] = []
-        refused: dict[int, Rejected] = {}
-        for start, end, number in taken.hard.tolist():
-            line = _without_return(given[start:end])
-            found = read_object(self.schema, line, self._longest, self._reading)
-            if isinstance(found, Rejected):
-                refused[number] = found
-            else:
-                read.append(found)
-                places.append(number)
-        easy = Batch(taken.columns, taken.easy)
-        rows = taken.numbers
-        if read:
-            columns = {
-                field.name: _column(field, [row[field.name] for row in read])
-                for field in self.schema.fields
-            }
-            rows = np.concatenate([rows, np.array(places, dtype=np.int32)])
-            order = np.argsort(rows, kind="stable")
-            rows = rows[order]
-            easy = concatenated([easy, Batch(columns, len(read))]).take(order)
-        rejections = Rejections.of(list(refused), list(refused.values()))
-        return Parsed(easy, rows, rejections, taken.easy + len(taken.hard))
+        easy = Parsed(
+            Batch(taken.columns, taken.easy),
+            np.arange(taken.easy, dtype=np.int32),
+            Rejections.none(),
+            taken.easy,
+        )
+        read = [
+            read_object(
+                self.schema, _without_return(given[start:end]), self._longest, self._reading
+            )
+            for start, end, _ in taken.hard.tolist()
+        ]
+        hard = Parsed.of(self.schema, read)
+        return Parsed.merged([(easy, taken.numbers), (hard, taken.hard[:, 2])])
 
 
 class WholeLines:
@@ -159,12 +147,3 @@ class WholeLines:
 
 def _without_return(line: Bytes) -> Bytes:
     return line[:-1] if len(line) and line[-1] == ord("\r") else line
-
-
-def _column(field: Field, values: list[Value]) -> Column:
-    """A column of values that were read one by one."""
-    if field.kind is Kind.TEXT:
-        return Text.of([None if value is None else str(value) for value in values])
-    if field.kind is Kind.FLOAT:
-        return Fixed.of([None if value is None else float_bits(float(value)) for value in values])
-    return Fixed.of([None if value is None else int(value) for value in values])

@@ -23,6 +23,8 @@ class Reason(IntEnum):
     NOT_AN_OBJECT = 2
     DUPLICATE_NAME = 3  # a JSON object names a member twice
     OVERSIZE = 4  # the event is longer than its source allows
+    UNKNOWN_SCHEMA = 5  # it names a schema that the registry does not have
+    UNFIT_SCHEMA = 6  # the schema that it names is none of events
 
     # One field is wrong.
     MISSING = 10

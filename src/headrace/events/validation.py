@@ -18,7 +18,7 @@ from headrace.core.columns import Batch, Column, Fixed, Kind, Text, unpack_lette
 from headrace.core.compiled import float_bits
 from headrace.core.errors import DataError, invariant
 from headrace.events import currencies
-from headrace.events.arrow_columns import ArrowColumn
+from headrace.events.arrow_columns import MINOR_UNITS, ArrowColumn
 from headrace.events.parsed import Parsed, Rejections
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.times import STRICT, Reading
@@ -49,8 +49,9 @@ def validate(schema: Schema, table: pa.RecordBatch | pa.Table, reading: Reading 
     """Read every row of `table` into the fields of `schema`, by name.
 
     Any Arrow type that can mean the field is taken: integers as keys, dates, times with and without
-    a zone, decimals, binary floats as amounts, text as anything. Other columns are ignored. An
-    optional field may have no column.
+    a zone, decimals, binary floats as amounts, text as anything. Integers are whole amounts, unless
+    the column's metadata says that they are minor units (`MINOR_UNITS`). Other columns are ignored.
+    An optional field may have no column.
 
     Args:
         schema: What the rows should be.
@@ -115,7 +116,8 @@ def _column(schema: Schema, field: Field, table: pa.RecordBatch | pa.Table) -> A
                 f"column {field.name!r} holds more text than one array can; "
                 "expected less than 2 GiB: read it in smaller batches"
             )
-    return ArrowColumn(field.name, column)
+    told = table.schema.field(found[0]).metadata or {}
+    return ArrowColumn(field.name, column, minor=MINOR_UNITS.items() <= told.items())
 
 
 def _judge(field: Field, column: ArrowColumn, reading: Reading, rows: int) -> _Judged:

@@ -4,9 +4,9 @@ This is the reference. The fast readers (columns of Arrow, lines of JSON) accept
 what they are certain of, and ask here for everything else, so there is one meaning.
 
 A value comes in as Python holds it: `str`, `bytes` (UTF-8), `bool`, `int`, `float`,
-`decimal.Decimal`, `datetime`, `date`, `Stamp`, `Number` (the digits of a JSON number as written) or
-None. It goes out as the field's canonical value: an `int` (minor units, nanoseconds, packed
-letters, 0 and 1), a `float` for FLOAT, a `str` for TEXT, None for missing.
+`decimal.Decimal`, `datetime`, `date`, `Stamp`, `Number` (the digits of a JSON number as written),
+`MinorUnits` or None. It goes out as the field's canonical value: an `int` (minor units,
+nanoseconds, packed letters, 0 and 1), a `float` for FLOAT, a `str` for TEXT, None for missing.
 
 Rules that hold for every source:
 
@@ -59,6 +59,12 @@ class Number(str):
 
     Give it to `json.loads` as `parse_int` and `parse_float`.
     """
+
+    __slots__ = ()
+
+
+class MinorUnits(int):
+    """An amount as a count of the minor units of its currency: 1234 is 12.34 EUR, or 1234 JPY."""
 
     __slots__ = ()
 
@@ -269,7 +275,15 @@ def _number_text(value: object) -> str:
 
 
 def _read_money(field: Field, value: object, currency: str, reading: Reading) -> int:  # noqa: ARG001 - one signature for all kinds
+    if isinstance(value, MinorUnits):
+        return _whole_units(value)
     return _read_units(value, money_digits(field, currency))
+
+
+def _whole_units(value: MinorUnits) -> int:
+    if abs(value) > EXACT_LIMIT:
+        raise Refused(Reason.OUT_OF_RANGE)
+    return int(value)
 
 
 def _read_decimal(field: Field, value: object, currency: str, reading: Reading) -> int:  # noqa: ARG001 - one signature for all kinds

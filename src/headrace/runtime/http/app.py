@@ -5,6 +5,7 @@
     GET  /v1/decisions/{id}               a decision of the journal, taken apart
     GET  /v1/decisions/{id}/proof         a proof of it
     GET  /healthz, /readyz                whether it runs; whether it takes requests
+    GET  /openapi.json                    what it takes and gives, for programs
 
 The application knows nothing of the server that hosts it (`headrace.adapters.granian_server`).
 """
@@ -116,6 +117,7 @@ class App:
         self._gets: dict[str, Callable[[], tuple[int, Headers, bytes]]] = {
             "/healthz": self._health,
             "/readyz": self._readiness,
+            "/openapi.json": lambda: (200, _JSON, hello.openapi),
         }
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -141,7 +143,7 @@ class App:
         elif path.startswith("/v1/decisions/"):
             await self._record(path.removeprefix("/v1/decisions/"), scope, exchange)
         else:
-            _refuse(exchange, Problem(404, f"there is no {path}"))
+            _refuse(exchange, Problem(404, f"there is no {path}; /openapi.json says what there is"))
 
     def _denied(self, scope: Scope, role: Role) -> Problem | None:
         """Why whoever asks may not; None if it may."""

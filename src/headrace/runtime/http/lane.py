@@ -22,6 +22,7 @@ from headrace.events.schema import Role
 from headrace.journal.batch import InputKind, Position
 from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
+from headrace.runtime.http.openapi import openapi
 from headrace.runtime.http.problems import Problem, refused_fields
 from headrace.runtime.http.wire import (
     Answered,
@@ -124,7 +125,8 @@ class ServedLane:
         plan = self._local.definition.plan
         fallback = self._writer.fallback(self._fallback) if self._fallback else None
         name = self._local.definition.name
-        self._say([Hello(name, tuple(self._assembly.names), plan.on, fallback)])
+        document = openapi(name, plan.on, self._assembly.schemas)
+        self._say([Hello(name, tuple(self._assembly.names), plan.on, fallback, document)])
         while (messages := self._heard()) is not None:
             asks = []
             for message in messages:

@@ -27,12 +27,14 @@ class Hello(msgspec.Struct, tag="h", array_like=True):
         streams: Names of streams and tables, by rank.
         on: Name of the decided stream.
         fallback: The answer to an event whose decision was not ready in time, if there is one.
+        openapi: The service as an OpenAPI document.
     """
 
     use_case: str
     streams: tuple[str, ...]
     on: str
     fallback: bytes | None
+    openapi: bytes
 
 
 class Asked(msgspec.Struct, tag="a", array_like=True):
