@@ -13,6 +13,7 @@ BENCHMARKS = (
     "scorer",
     "journal",
     "throughput",
+    "online",
     "handbook",
 )
 

@@ -1,0 +1,241 @@
+"""Requests a second and their latency, beside the server's ceiling and a peer, in one run.
+
+    python -m benchmarks.online [--folder FOLDER] [--seconds 10] [--only PART ...]
+
+The workload is `benchmarks.workload`, the use case `benchmarks.payments`: each request is a payment
+that was not sent before. The load comes from `wrk` (Debian's package of that name), which shares
+the cores with the server. The ceiling is Granian, which answers the same bytes without looking; the
+peer is FastAPI with two workers, that scores ready-made features with XGBoost and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from benchmarks.throughput import Bench, surroundings, table
+from benchmarks.workload import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+CONNECTIONS = (64, 500)
+#: Goals: at least so many requests a second at so many connections.
+LEAST = {64: 11_000, 500: 15_000}
+_BATCH = 100
+_STARTED_SECONDS = 120
+_LUA = """
+local bodies, n, i = {}, 0, 0
+function init(args)
+  local file = io.open("%(bodies)s", "r")
+  for line in file:lines() do n = n + 1; bodies[n] = line end
+  file:close()
+  wrk.headers["Content-Type"] = "application/json"
+end
+function request()
+  i = i + 1
+  return wrk.format("POST", nil, nil, bodies[(%(skip)d + i) %% n + 1])
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a load gave: requests a second, latencies in ms, answers that were no success."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    refused: int
+
+
+def load(url: str, bodies: Path, connections: int, seconds: int, skip: int = 0) -> Load:
+    """Ask over so many connections that stay open, each with one request under way."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_LUA % {"bodies": bodies, "skip": skip})
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+        command += ["-s", script.name, url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    assert rate is not None, said
+    return Load(
+        float(rate[1]),
+        _milliseconds(said, "50%"),
+        _milliseconds(said, "99%"),
+        int(refused[1]) if refused else 0,
+    )
+
+
+def _milliseconds(said: str, name: str) -> float:
+    found = re.search(rf"{name}\s+([\d.]+)(us|ms|s)\b", said)
+    assert found is not None, said
+    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[found[2]]
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
+    """A server in a process of its own; its address once it listens."""
+    with subprocess.Popen(
+        command, env={**os.environ, **environment}, cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            end = time.monotonic() + _STARTED_SECONDS
+            while time.monotonic() < end and server.poll() is None:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """Where everything is.
+
+    Attributes:
+        bench: Workload and folder.
+        seconds: Of each load.
+    """
+
+    bench: Bench
+    seconds: int
+
+    @contextmanager
+    def headrace(self, *options: str) -> Iterator[str]:
+        """A service over an empty home; the address of its decisions."""
+        shutil.rmtree(self.bench.home, ignore_errors=True)
+        port = _free_port()
+        command = [sys.executable, "-c", "from headrace.cli import main; main()", "serve"]
+        command += ["benchmarks/payments.py", "--port", str(port)]
+        command += ["--home", str(self.bench.home), *options]
+        settings = {"HEADRACE_BENCHMARK": str(self.bench.work.settings(6))}
+        with running(command, port, settings) as url:
+            yield f"{url}/v1/benchmark/decisions"
+
+    def batches(self) -> Path:
+        """The payments as JSON arrays of a hundred, one on a line."""
+        path = self.bench.folder / "batches.jsonl"
+        if not path.exists():
+            with self.bench.work.json.open() as lines, path.open("w") as out:
+                held: list[str] = []
+                for line in lines:
+                    held.append(line.rstrip("\n"))
+                    if len(held) == _BATCH:
+                        out.write(f"[{','.join(held)}]\n")
+                        held = []
+        return path
+
+
+def single(online: Online) -> None:
+    """Requests of one event, at many connections and at one."""
+    disk = online.bench.synced()
+    p50, p99 = np.percentile(disk, [50, 99])
+    rows = [("durability", "connections", "requests/s", "p50 ms", "p99 ms", "no 2xx", "goal")]
+    for durability in ("fsync", "os"):
+        with online.headrace("--durability", durability) as url:
+            skip = 0
+            for connections in (1, *CONNECTIONS):
+                made = load(url, online.bench.work.json, connections, online.seconds, skip)
+                skip += int(made.rate * online.seconds) + connections
+                rows.append(
+                    (durability, str(connections), f"{made.rate:,.0f}", f"{made.p50_ms:.2f}",
+                     f"{made.p99_ms:.2f}", f"{made.refused:,}", _goal(durability, connections, p99))
+                )  # fmt: skip
+    table(f"Requests of one event; fsync alone p50 {p50:.2f} ms, p99 {p99:.2f} ms", rows)
+
+
+def _goal(durability: str, connections: int, p99: float) -> str:
+    if connections == 1:
+        return f"p50 under {1.5 if durability == 'fsync' else 0.8} ms"
+    if durability != "fsync":
+        return ""
+    latency = f", p50 under 6 ms, p99 under 15 + 2 x {p99:.2f} ms" if connections == 64 else ""
+    return f"{LEAST[connections]:,}/s{latency}"
+
+
+def batched(online: Online) -> None:
+    """Requests of a hundred events."""
+    rows = [("connections", "decisions/s", "p50 ms", "p99 ms", "goal")]
+    with online.headrace() as url:
+        skip = 0
+        for connections in (4, 16):
+            made = load(url, online.batches(), connections, online.seconds, skip)
+            skip += int(made.rate * online.seconds) + connections
+            rows.append(
+                (str(connections), f"{made.rate * _BATCH:,.0f}", f"{made.p50_ms:.2f}",
+                 f"{made.p99_ms:.2f}", "80,000/s")
+            )  # fmt: skip
+    table(f"Requests of {_BATCH} events, fsync", rows)
+
+
+def peers(online: Online) -> None:
+    """The ceiling of the server, and FastAPI with XGBoost."""
+    model = Path(online.bench.work.folder) / "model-6.json"
+    rows = [("", "connections", "requests/s", "p50 ms", "p99 ms")]
+    port = _free_port()
+    ceiling = [sys.executable, "-m", "benchmarks.online_peers", "ceiling", str(port)]
+    other = _free_port()
+    fastapi = [sys.executable, "-m", "uvicorn", "benchmarks.online_peers:fastapi", "--factory"]
+    fastapi += ["--port", str(other), "--workers", "2", "--log-level", "error"]
+    for name, command, at in (
+        ("Granian, an answer without looking", ceiling, port),
+        ("FastAPI, 2 workers, XGBoost on ready-made features", fastapi, other),
+    ):
+        with running(command, at, {"HEADRACE_BENCHMARK_MODEL": str(model)}) as url:
+            for connections in CONNECTIONS:
+                made = load(f"{url}/decide", online.bench.work.json, connections, online.seconds)
+                rows.append(
+                    (name, str(connections), f"{made.rate:,.0f}", f"{made.p50_ms:.2f}",
+                     f"{made.p99_ms:.2f}")
+                )  # fmt: skip
+    table("The ceiling and a peer, the same run", rows)
+
+
+PARTS = {"single": single, "batched": batched, "peers": peers}
+
+
+def main() -> None:
+    """Measure, and print tables."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--seconds", type=int, default=10)
+    options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    given = options.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("the load comes from wrk: apt-get install wrk")
+    surroundings()
+    with tempfile.TemporaryDirectory() as fresh:
+        folder = given.folder or Path(fresh)
+        online = Online(Bench(prepared(folder / "times-1"), folder), given.seconds)
+        for name in given.only:
+            PARTS[name](online)
+
+
+if __name__ == "__main__":
+    main()
