@@ -23,7 +23,7 @@ from headrace.adapters.held_lines import held_lines
 from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
 from headrace.events import arrow_ipc, parquet
-from headrace.events.json_writer import OutColumn, Rendered, lines_of, list_texts, object_texts
+from headrace.events.json_writer import lines_of, out_column
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table
@@ -89,7 +89,7 @@ class LineSink:
             self._write_csv(pa.table(chosen, names=list(self._columns)), header=False)
         else:
             columns = zip(table.column_names, table.combine_chunks().columns, strict=True)
-            self._file.write(lines_of([(name, _written(column)) for name, column in columns]))
+            self._file.write(lines_of([(name, out_column(column)) for name, column in columns]))
 
     def _write_csv(self, table: pa.Table, *, header: bool = True) -> None:
         pa.csv.write_csv(table, self._file, pa.csv.WriteOptions(include_header=header))
@@ -143,21 +143,6 @@ def decision_schema(journal: Path, header: JournalHeader, from_seq: int = 0) -> 
             if known.type != field.type:
                 fields[field.name] = pa.field(field.name, pa.string())
     return pa.schema(fields.values())
-
-
-def _written(column: pa.ChunkedArray) -> OutColumn:
-    """A column as JSON is written of it: exact decimals as numbers, lists of reasons as objects."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_decimal(array.type):
-        return Rendered(array.cast(pa.string()))
-    if pa.types.is_list(array.type) and pa.types.is_struct(array.type.value_type):
-        items = array.flatten()
-        fields = [(item.name, items.field(item.name)) for item in items.type]
-        offsets = pa.compute.subtract(array.offsets, array.offsets[0])
-        return list_texts(offsets, Rendered(object_texts(fields)))
-    if pa.types.is_dictionary(array.type):
-        return array.dictionary_decode()
-    return array
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -48,6 +48,21 @@ class Rendered:
 OutColumn: TypeAlias = pa.Array | Rendered
 
 
+def out_column(column: pa.Array | pa.ChunkedArray) -> OutColumn:
+    """A column as JSON is written of it: exact decimals as numbers, lists of reasons as objects."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_decimal(array.type):
+        return Rendered(array.cast(pa.string()))
+    if pa.types.is_list(array.type) and pa.types.is_struct(array.type.value_type):
+        items = array.flatten()
+        fields = [(item.name, items.field(item.name)) for item in items.type]
+        offsets = pc.subtract(array.offsets, array.offsets[0])
+        return list_texts(offsets, Rendered(object_texts(fields)))
+    if pa.types.is_dictionary(array.type):
+        return array.dictionary_decode()
+    return array
+
+
 def lines_of(columns: Sequence[tuple[str, OutColumn]]) -> bytes:
     r"""The rows of columns as lines of JSON, members in the order of the columns.
 

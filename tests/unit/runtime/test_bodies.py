@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import pyarrow as pa
+import pyarrow.ipc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,3 +68,27 @@ def test_every_form_holds_the_same_events(
     assert one.batch.fixed("n").values.tolist() == other.batch.fixed("n").values.tolist()
     assert one.batch.text("text").strings() == other.batch.text("text").strings()
     assert len(one.rejections) == len(other.rejections)
+
+
+@settings(deadline=None)
+@given(st.lists(events, min_size=1, max_size=5), st.binary(max_size=60), st.integers(0, 2000))
+def test_an_arrow_stream_holds_the_same_events(
+    given: list[dict[str, object]], noise: bytes, at: int
+) -> None:
+    table = pa.Table.from_pylist(given, pa.schema([("n", pa.int64()), ("text", pa.string())]))
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table, max_chunksize=2)
+    found = events_of(sink.getvalue(), "application/vnd.apache.arrow.stream")
+    lines = events_of("\n".join(map(json.dumps, given)).encode(), "application/x-ndjson")
+    assert isinstance(found, Events)
+    assert isinstance(lines, Events)
+    one, other = LINES.parse(found.lines), LINES.parse(lines.lines)
+    assert one.batch.fixed("n").values.tolist() == other.batch.fixed("n").values.tolist()
+    assert one.batch.text("text").strings() == other.batch.text("text").strings()
+    # whatever is written over it, it is so many events or a problem
+    whole = bytearray(sink.getvalue())
+    whole[at : at + len(noise)] = noise
+    damaged = events_of(bytes(whole), "application/vnd.apache.arrow.stream")
+    if isinstance(damaged, Events):
+        assert LINES.parse(damaged.lines).received == damaged.count

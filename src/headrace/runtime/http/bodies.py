@@ -1,4 +1,4 @@
-"""The body of a request as events: one JSON object, an array of them, or lines.
+"""The body of a request as events: one JSON object, an array of them, lines, or an Arrow stream.
 
 A JSON object may be written over several lines. Events come out as JSON lines, which is what the
 reader of streams takes; whether each of them is an event is for that reader to say.
@@ -9,11 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
+import pyarrow as pa
+import pyarrow.ipc
 
+from headrace.core.errors import InvariantBroken
 from headrace.events.json_lines import BYTE_ORDER_MARK
+from headrace.events.json_writer import lines_of, out_column
 from headrace.runtime.http.problems import Problem
 
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_ARROW = ("application/vnd.apache.arrow.stream",)
 _JSON = ("application/json", "text/json", "")
 #: Line ends in JSON stand between tokens alone, where a blank does as well.
 _UNFOLDED = bytes.maketrans(b"\r\n", b"  ")
@@ -50,11 +55,14 @@ def events_of(body: bytes, content_type: str) -> Events | Problem:
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _LINES:
         return _of_lines(body)
+    if kind in _ARROW:
+        return _of_arrow(body)
     if kind not in _JSON:
         return Problem(
             415,
             f"a body of type {content_type!r} is not read here; send application/json (one event,"
-            " or an array), or application/x-ndjson (one event a line)",
+            " or an array), application/x-ndjson (one event a line), or"
+            " application/vnd.apache.arrow.stream",
         )
     stripped = body.removeprefix(BYTE_ORDER_MARK).strip(b" \t\r\n")
     if not stripped:
@@ -70,6 +78,20 @@ def _of_lines(body: bytes) -> Events | Problem:
     if not lines:
         return Problem(400, "the body holds no line; send one event as JSON on each")
     return Events(b"\n".join(lines) + b"\n", len(lines), single=False)
+
+
+def _of_arrow(body: bytes) -> Events | Problem:
+    """Rows of an Arrow stream, as lines: one way in, with one meaning."""
+    try:
+        table = pa.ipc.open_stream(body).read_all().combine_chunks()
+        table.validate(full=True)
+        columns = zip(table.column_names, table.columns, strict=True)
+        lines = lines_of([(name, out_column(column)) for name, column in columns])
+    except (pa.ArrowException, OSError, ValueError, InvariantBroken) as error:
+        return Problem(400, f"the body is no Arrow stream of events: {error}")
+    if not len(table) or not table.num_columns:
+        return Problem(400, "the Arrow stream holds no event; send at least one row")
+    return Events(lines, len(table), single=False)
 
 
 def _of_array(body: bytes) -> Events | Problem:

@@ -148,6 +148,7 @@ def _post(
         "content": {
             "application/json": {"schema": {"oneOf": [event, several]}},
             "application/x-ndjson": {"schema": _TEXT},
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string"}},
         },
     }
     if deadline:
