@@ -15,7 +15,11 @@ from headrace.runtime.http.problems import Problem
 
 LINES = JsonLines(Schema("Tick", (Field("n", Kind.INT), Field("text", Kind.TEXT, optional=True))))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
