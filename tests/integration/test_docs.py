@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: What runs, what is shown, and what other languages are shown in.
 LANGUAGES = {"python", "console", "text", "json", "sql", "toml"}
-#: A page may leave out these commands alone: they set up or run the whole working copy.
-SETTING_UP = re.compile(r"git clone |cd |make |pip install |source ")
+#: A page may leave out these commands alone: they set up or run the whole working copy, or ask an
+#: engine of containers or a cluster, of which tests have none (see `tests/integration/deploy`).
+SETTING_UP = re.compile(r"git clone |cd |make |pip install |source |docker |kubectl ")
 FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\s*$")
 EXEMPT = re.compile(r"^<!-- not run: .+ -->$")
 OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -5,8 +5,9 @@ it is allowed to, and it is not), so the same bits come out of every processor; 
 the machine code is cached on disk and is loaded, not compiled, from the second start on.
 
 The cache lies in `HEADRACE_CACHE`, else in the user's cache folder (`~/.cache/headrace`), with a
-folder for each version of the kernels (`kernel_cache`). Where it cannot be written, kernels live in
-memory for this process alone, and `cache_folder()` is None.
+folder for each version of the kernels (`kernel_cache`). Where it cannot be written, it is read if
+it holds all code of this version; else kernels live in memory for this process alone, and
+`cache_folder()` is None.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numba.core import types
 from numba.extending import intrinsic as _intrinsic
 
 from headrace.core import kernel_cache
+from headrace.core.read_only_cache import only_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +50,10 @@ def _surroundings() -> tuple[str, ...]:
 
 
 _PACKAGE = Path(__file__).parent.parent
-_CACHE = kernel_cache.version_folder(
-    kernel_cache.base_folder(), kernel_cache.fingerprint(_PACKAGE, _surroundings())
-)
+_BASE = kernel_cache.base_folder()
+_VERSION = kernel_cache.fingerprint(_PACKAGE, _surroundings())
+_WRITABLE = kernel_cache.version_folder(_BASE, _VERSION)
+_CACHE = _WRITABLE or kernel_cache.complete_folder(_BASE, _VERSION)
 _DECORATING = Lock()
 
 #: As numba has it, less its types, which know nothing of how a kernel calls an intrinsic.
@@ -88,7 +91,7 @@ def _compiled(function: Function, **options: bool) -> Function:
     jit: Any = numba.njit
     compile_it = jit(
         nogil=True,
-        cache=cached,
+        cache=cached and _WRITABLE is not None,
         error_model="numpy",
         fastmath=False,
         boundscheck=False,
@@ -104,6 +107,8 @@ def _compiled(function: Function, **options: bool) -> Function:
         others, config.CACHE_DIR = config.CACHE_DIR, str(_CACHE)
         try:
             compiled = _once_for_numbers(compile_it(function))
+            if _WRITABLE is None:
+                only_read(compiled, function)
         finally:
             config.CACHE_DIR = others
     return compiled

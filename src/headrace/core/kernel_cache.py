@@ -3,7 +3,8 @@
 The compiler keeps the code of a kernel until the file that the kernel stands in changes; it does
 not see that a kernel called from another file changed. So the code of each version lies in a folder
 of its own, named by a fingerprint of every source that goes into machine code, of the compiler, and
-of the processor. A folder that nothing has used for a month is removed.
+of the processor. A folder that nothing has used for a month is removed. A cache that holds all code
+of a version may be read-only: that of a container's image is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Seconds after which the code of a version that nothing has used is removed: 30 days.
 KEPT_SECONDS = 30 * 86_400
+
+#: A file in the folder of a version: all its kernels are there.
+COMPLETE = "compiled"
 
 _DAY = 86_400
 _USED = "used"
@@ -113,6 +117,22 @@ def version_folder(base: Path | None, version: str, now: float | None = None) ->
     except OSError:
         return None
     return folder
+
+
+def complete_folder(base: Path | None, version: str) -> Path | None:
+    """The folder that holds all code of a version, be it writable or not; None if there is none.
+
+    Args:
+        base: The cache; None if there is none.
+        version: A fingerprint.
+    """
+    if base is None:
+        return None
+    folder = base / "kernels" / version
+    try:
+        return folder if (folder / COMPLETE).exists() else None
+    except OSError:  # it may not be looked into
+        return None
 
 
 def _remove_unused(kept: Path, now: float) -> None:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.compiled import cache_folder
+from headrace.core.kernel_cache import COMPLETE
 from headrace.runtime.kernel_parts import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_MARK = "compiled"
 #: Parts whose kernels are called when a lane is opened.
 _LOADED_BY_OPENING = ("vault", "state", "operations", "readers")
 
@@ -56,7 +56,7 @@ def load_all() -> None:
 def is_compiled() -> bool:
     """Whether all kernels of this version are in the cache."""
     folder = cache_folder()
-    return folder is not None and (folder / _MARK).exists()
+    return folder is not None and (folder / COMPLETE).exists()
 
 
 def compile_all(
@@ -81,8 +81,8 @@ def compile_all(
         PARTS[name]()
         parts[name] = time.perf_counter() - start
         progress(len(parts))
-    if folder is not None:
-        (folder / _MARK).touch()
+    if folder is not None and not is_compiled():
+        (folder / COMPLETE).touch()
     return Compilation(time.perf_counter() - begun, folder, parts)
 
 

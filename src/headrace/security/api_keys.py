@@ -82,6 +82,16 @@ class ApiKeys:
         self._looked = clock()
         self._version = _version(path)
         self._keys = self._read()
+        self._guarding = bool(self._keys)
+
+    @property
+    def guarding(self) -> bool:
+        """Whether a key is asked for: there is one, or was one, since this was made.
+
+        Whoever removes the last key shuts everybody out; it opens nothing.
+        """
+        self._look_at_times()
+        return self._guarding
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -93,8 +103,7 @@ class ApiKeys:
 
     def may(self, secret: str, role: Role) -> bool | None:
         """Whether the holder of a key has a role; None if there is no such key."""
-        if self._clock() - self._looked >= _LOOK_SECONDS:
-            self._look()
+        self._look_at_times()
         digest = hashlib.sha256(secret.encode()).hexdigest()
         found: ApiKey | None = None
         for key in self._keys:
@@ -133,12 +142,17 @@ class ApiKeys:
             raise NotFound(f"there is no key {name!r}; there are: {names}")
         self._write(kept)
 
+    def _look_at_times(self) -> None:
+        if self._clock() - self._looked >= _LOOK_SECONDS:
+            self._look()
+
     def _look(self) -> None:
         """Read the file again if it has changed."""
         self._looked = self._clock()
         version = _version(self._path)
         if version != self._version:
             self._keys, self._version = self._read(), version
+            self._guarding = self._guarding or bool(self._keys)
 
     def _read(self) -> tuple[ApiKey, ...]:
         try:
@@ -161,6 +175,7 @@ class ApiKeys:
             os.fsync(file.fileno())
         draft.replace(self._path)
         self._keys, self._version = keys, _version(self._path)
+        self._guarding = self._guarding or bool(keys)
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,6 +290,11 @@ def test_keys_open_what_their_roles_say(tmp_path: Path) -> None:
         chargebacks = "/v1/served/events/chargebacks"
         assert running.ask("POST", chargebacks, {}, authorization=f"Bearer {gateway}")[0] == 403
         assert running.ask("GET", "/healthz")[0] == 200
+        for name in ("gateway", "auditor"):
+            keys.remove(name)
+        time.sleep(1.1)
+        for given in ({}, {"authorization": f"Bearer {gateway}"}):
+            assert [running.decide(event, **given)[0] for _ in range(2)] == [401, 401]
 
 
 def keys_file(home: Path) -> str:

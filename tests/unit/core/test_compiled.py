@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import headrace
 from headrace.core import kernel_cache
@@ -25,6 +27,48 @@ parts = np.zeros(slot_kernels.TOP + 1, dtype=np.int64)
 slot_kernels.slots_begin(parts)
 assert parts[slot_kernels.TOP] == slot_kernels.PARTS * slot_kernels.FIRST_SIZE
 """
+
+ONE_KERNEL = """
+import sys
+import numpy as np
+from headrace.core import compiled, slot_kernels
+parts = np.zeros(slot_kernels.TOP + 1, dtype=np.int64)
+slot_kernels.slots_begin(parts)
+found = slot_kernels.slots_begin.stats
+print(compiled.cache_folder(), sum(found.cache_hits.values()), sum(found.cache_misses.values()))
+"""
+
+
+def kernel_run(cache: Path, *before: str, **variables: str) -> list[str]:
+    """The cache of a process that calls one kernel; how often it is found there, how often not."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", ONE_KERNEL],
+        env={**os.environ, "HEADRACE_CACHE": str(cache), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def without_rights() -> list[str]:
+    """What goes before a command so that root, too, can only write what files' modes allow."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root can write everywhere: run as another user, or install setpriv")
+    return ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+
+
+def read_only(folder: Path) -> dict[str, tuple[int, float]]:
+    """Take away the right to write from all that is below a folder; its files as they are."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    folder.chmod(0o555)
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime)
+        for path in folder.rglob("*")
+    }
 
 
 def copied(tmp_path: Path) -> Path:
@@ -98,6 +142,35 @@ def test_kernels_run_without_a_cache(tmp_path: Path) -> None:
     environment = {**os.environ, "HEADRACE_CACHE": str(tmp_path / "file")}
     subprocess.run([sys.executable, "-c", WITHOUT_A_CACHE], env=environment, check=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_complete_cache_is_read_where_it_cannot_be_written(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    folder = kernel_run(cache)[0]
+    Path(folder, kernel_cache.COMPLETE).touch()
+    before = read_only(cache)
+    assert kernel_run(cache, *without_rights()) == [folder, "1", "0"]
+    assert read_only(cache) == before
+    # what is not there is compiled for the process alone
+    for code in Path(folder).rglob("*.nb[ci]"):
+        code.parent.chmod(0o755)
+        code.unlink()
+    before = read_only(cache)
+    assert kernel_run(cache, *without_rights()) == [folder, "0", "1"]
+    assert read_only(cache) == before
+
+
+def test_a_cache_that_is_not_complete_or_of_another_processor_is_not_read(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    folder = kernel_run(cache)[0]
+    read_only(cache)
+    assert kernel_run(cache, *without_rights())[0] == "None"
+    Path(folder).chmod(0o755)
+    Path(folder, kernel_cache.COMPLETE).touch()
+    read_only(cache)
+    assert kernel_run(cache, *without_rights())[0] == folder
+    other = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
+    assert kernel_run(cache, *without_rights(), **other)[0] == "None"
 
 
 def test_code_of_this_version_lies_in_its_folder() -> None:

@@ -48,6 +48,20 @@ def test_what_another_process_changes_is_seen_within_a_second(tmp_path: Path) ->
     assert serving.may(secret, Role.DECIDE) is None
 
 
+def test_the_last_key_leaves_the_door_shut(tmp_path: Path) -> None:
+    path, clock = tmp_path / "api-keys.json", Clock()
+    serving = ApiKeys(path, clock)
+    assert not serving.guarding
+    secret = ApiKeys(path).add("gateway", [Role.DECIDE])
+    clock.now += 1.0
+    assert serving.guarding
+    ApiKeys(path).remove("gateway")
+    clock.now += 1.0
+    assert serving.may(secret, Role.DECIDE) is None
+    assert len(serving) == 0
+    assert serving.guarding
+
+
 def test_mistakes_are_said(tmp_path: Path) -> None:
     path = tmp_path / "api-keys.json"
     keys = ApiKeys(path)

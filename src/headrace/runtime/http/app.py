@@ -147,7 +147,7 @@ class App:
 
     def _denied(self, scope: Scope, role: Role) -> Problem | None:
         """Why whoever asks may not; None if it may."""
-        if not len(self._keys):
+        if not self._keys.guarding:
             return None
         kind, _, secret = (scope.headers.get("authorization") or "").partition(" ")
         may = self._keys.may(secret.strip(), role) if kind.lower() == "bearer" else None
