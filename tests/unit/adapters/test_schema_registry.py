@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +110,16 @@ def test_a_server_that_went_away_is_found_again() -> None:
         registry.schema(number)
     with serving(kept, port=port):
         assert registry.schema(number).text == '"string"'
+
+
+def test_a_server_that_takes_and_never_answers_is_given_up() -> None:
+    waits = Waits()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        registry = client(url, waits, timeout_seconds=0.05, patience_seconds=0.5)
+        with pytest.raises(Unavailable, match="timed out"):
+            registry.schema(1)
+    assert waits.waited == [0.1, 0.2]
 
 
 def test_another_address_answers_for_one_that_does_not(stub: RegistryStub) -> None:
