@@ -31,7 +31,8 @@ from headrace.adapters.framed import FramedPayloads
 from headrace.adapters.payload_forms import payload_codec
 from headrace.adapters.payloads import FEW
 from headrace.adapters.proto_files import writer_of
-from headrace.adapters.schema_registry import RegistrySettings, SchemaRegistry
+from headrace.adapters.registry_settings import RegistrySettings
+from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.columns import Kind
 from headrace.core.errors import DataError, Unavailable
 from headrace.events.avro_schema import avro_schema

@@ -16,8 +16,9 @@ from google.protobuf import message_factory
 from registry_stub import RegistryStub, serving
 
 from headrace.adapters.proto_files import ProtoWriter, message_of
+from headrace.adapters.registry_settings import RegistrySettings
 from headrace.adapters.row_writers import row_writer
-from headrace.adapters.schema_registry import RegistrySettings, SchemaRegistry
+from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.cli import build
 from headrace.core.errors import DataError, DefinitionError
 from headrace.journal.tables import tables

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from registry_stub import RegistryStub, serving
 
-from headrace.adapters.schema_registry import RegistrySettings, SchemaRegistry
+from headrace.adapters.registry_settings import RegistrySettings
+from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
 
 if TYPE_CHECKING:
@@ -157,14 +158,6 @@ def test_what_is_no_registry_stops_instead_of_refusing_events(stub: RegistryStub
         client(stub.url).schema(1)
     with pytest.raises(DataError, match="expected http://HOST:PORT"):
         client("localhost:8081")
-
-
-def test_settings_by_the_names_of_other_clients(tmp_path: Path) -> None:
-    found = RegistrySettings.of({"url": "https://r", "ssl.ca.location": str(tmp_path)})
-    assert found == RegistrySettings("https://r", ca=tmp_path)
-    for told in ({}, {"url": "https://r", "ssl.key.location": "k"}):
-        with pytest.raises(DataError, match=r"expected url, basic.auth.user.info"):
-            RegistrySettings.of(told)
 
 
 @pytest.fixture
