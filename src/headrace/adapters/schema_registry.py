@@ -24,7 +24,8 @@ from headrace.events.reasons import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+
+    from headrace.adapters.registry_settings import RegistrySettings
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _UNKNOWN_SECONDS = 30.0
@@ -61,30 +62,6 @@ class RegisteredSchema:
     form: str
     text: str
     references: tuple[Reference, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
-    """Where a registry is, and how to speak to it.
-
-    Attributes:
-        url: Its address; several with commas between them, of which any may answer.
-        user: For basic authentication; "" for none.
-        password: The same.
-        ca: A file of the authorities that its certificate may be signed by; the system's unless
-            told.
-        certificate: A client's certificate for mutual TLS, its key in the same file.
-        timeout_seconds: For one answer.
-        patience_seconds: How long to ask again while there is no answer.
-    """
-
-    url: str
-    user: str = ""
-    password: str = ""
-    ca: Path | None = None
-    certificate: Path | None = None
-    timeout_seconds: float = 5.0
-    patience_seconds: float = 60.0
 
 
 class SchemaRegistry:

@@ -44,6 +44,7 @@ class JsonLines:
         reading: What the source says of its times where they leave it open.
         longest: The most bytes of a line, its line feed not counted; a longer one is refused.
 
+    >>> from headrace.core.columns import Kind
     >>> from headrace.events.schema import Field, Schema
     >>> lines = JsonLines(Schema("Card", (Field("card", Kind.TEXT), Field("n", Kind.INT))))
     >>> parsed = lines.parse(b'{"card": "c1", "n": 3}\n{"card": "c2"}\n')

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -30,7 +31,8 @@ from headrace.adapters.framed import FramedPayloads
 from headrace.adapters.payload_forms import payload_codec
 from headrace.adapters.payloads import FEW
 from headrace.adapters.proto_files import writer_of
-from headrace.adapters.schema_registry import RegistrySettings, SchemaRegistry
+from headrace.adapters.registry_settings import RegistrySettings
+from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.columns import Kind
 from headrace.core.errors import DataError, Unavailable
 from headrace.events.avro_schema import avro_schema
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from headrace.events.reasons import Rejected
 
 Proto = descriptor_pb2.FieldDescriptorProto
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "payloads"
 
 SMALL = Schema(
     "Payment",
@@ -653,6 +656,26 @@ def test_a_message_that_imports_others(stub: RegistryStub) -> None:
     ):
         refused = codec(stub).parse([framed(number, place)])
         assert refused.rejections[0].reason in (Reason.UNFIT_SCHEMA, Reason.MALFORMED), place
+
+
+def test_payloads_of_another_program(stub: RegistryStub) -> None:
+    """Avro, a message within another that imports a file, and a file's first message."""
+    held = json.loads((GOLDEN / "confluent.json").read_text(encoding="utf-8"))
+    for schema in held["schemas"]:
+        number = stub.add(
+            schema.get("schemaType", "AVRO"), schema["schema"], references=schema["references"]
+        )
+        assert number == schema["id"]
+        for subject in schema["subjects"]:
+            stub.subjects.setdefault(subject, []).append(number)
+    fields = [field for field in SMALL.fields if field.name != "rate"]
+    wanted = Schema("Payment", (*fields, Field("card", Kind.TEXT, Role.KEY)))
+    parsed = codec(stub, wanted).parse([bytes.fromhex(item) for item in held["payloads"]])
+    assert parsed.batch.text("payment_id").strings() == ["p1", "p2", "p3"]
+    at = 1_772_366_400 * 10**9
+    assert parsed.batch.fixed("at").values.tolist() == [at, at + 1, 7]
+    assert parsed.batch.fixed("amount").values.tolist() == [1234, -5, -5]
+    assert parsed.batch.text("shop").strings() == [None, "s", None]
 
 
 @settings(deadline=None, max_examples=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from registry_stub import RegistryStub, serving
 
-from headrace.adapters.schema_registry import RegistrySettings, SchemaRegistry
+from headrace.adapters.registry_settings import RegistrySettings
+from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
 
 if TYPE_CHECKING:
@@ -109,6 +111,16 @@ def test_a_server_that_went_away_is_found_again() -> None:
         registry.schema(number)
     with serving(kept, port=port):
         assert registry.schema(number).text == '"string"'
+
+
+def test_a_server_that_takes_and_never_answers_is_given_up() -> None:
+    waits = Waits()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        registry = client(url, waits, timeout_seconds=0.05, patience_seconds=0.5)
+        with pytest.raises(Unavailable, match="timed out"):
+            registry.schema(1)
+    assert waits.waited == [0.1, 0.2]
 
 
 def test_another_address_answers_for_one_that_does_not(stub: RegistryStub) -> None:
