@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
-    from headrace.runtime.local_lane import Recovery
+    from headrace.runtime.recovery import Recovery
     from headrace.runtime.run import Sink
     from headrace.runtime.sources import SourceName
 
@@ -67,6 +67,7 @@ class LocalRun:
         sinks: Where decisions go; each is made when the lane is open.
         settings: See `RunSettings`.
         progress: Called with (what is done, done, of how many) before the first decision.
+        say: Takes a sentence for whoever runs this, from any thread.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class LocalRun:
         sinks: Sequence[Callable[[LocalLane], Sink]] = (),
         settings: RunSettings | None = None,
         progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+        *,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or RunSettings()
         self.home = home
@@ -92,6 +95,7 @@ class LocalRun:
         load_all()
         Definitions(home.definitions).keep(definition)
         self.meters = Meters()
+        progress("recovering the state", 0, 0)
         with ExitStack() as opening:
             self.local = LocalLane(
                 definition,
@@ -99,6 +103,7 @@ class LocalRun:
                 source_names(names),
                 self.settings.lane,
                 lambda done, most: progress("replaying the journal", done, most),
+                say,
             )
             opening.callback(self.local.close, keep_state=False)
             named = {case.plan.on, *(name.stream for name in names)}
