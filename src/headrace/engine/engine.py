@@ -5,7 +5,6 @@ What it holds per key and per event can be asked for (`Engine.memory`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
 from headrace.engine import pool_kernels as pools
-from headrace.engine.frozen import MAGIC, FrozenEngine, PoolCopy
+from headrace.engine.frozen import FrozenEngine, PoolCopy
 from headrace.engine.group_state import Answers, GroupState, Rows
 from headrace.engine.layout import answer_rows, lay_out
 from headrace.engine.programs import (
@@ -34,6 +33,7 @@ from headrace.engine.programs import (
 )
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.state_bytes import opened
 from headrace.engine.texts import intern_all, texts_read, words_of
 
 if TYPE_CHECKING:
@@ -377,24 +377,14 @@ class Engine:
         Raises:
             ArtefactError: If these are not the bytes of a snapshot of this plan.
         """
-        body, checksum = snapshot[:-32], snapshot[-32:]
-        if not body.startswith(MAGIC):
-            raise ArtefactError(
-                f"not a snapshot of this version: it begins with {snapshot[:24]!r}, expected "
-                f"{MAGIC!r}; replay the journal to make the state anew"
-            )
-        if hashlib.sha256(body).digest() != checksum:
-            raise ArtefactError(
-                "the snapshot was damaged or cut: its checksum differs; take an older"
-            )
-        digest = body[len(MAGIC) : len(MAGIC) + 32].hex()
+        digest, pieces = opened(snapshot)
         if digest != plan.digest():
             raise ArtefactError(
                 f"the snapshot is of plan {digest}, not of {plan.digest()}; "
                 "replay the journal to make the state of the new definition"
             )
         engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes, secret=secret)
-        engine._take(_unframed(body[len(MAGIC) + 32 :]))
+        engine._take(pieces)
         return engine
 
     def _take(self, pieces: list[bytes]) -> None:
@@ -475,13 +465,3 @@ class Engine:
 def _copy(target: Int64s, source: Int64s, first: int, last: int) -> None:
     """Copy some words; other threads run meanwhile."""
     target[first:last] = source[first:last]
-
-
-def _unframed(content: bytes) -> list[bytes]:
-    """The pieces of a snapshot's body."""
-    pieces, place = [], 0
-    while place < len(content):
-        size = int.from_bytes(content[place : place + 8], "little")
-        pieces.append(content[place + 8 : place + 8 + size])
-        place += 8 + size
-    return pieces

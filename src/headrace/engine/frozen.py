@@ -15,6 +15,7 @@ import numpy as np
 
 from headrace.core.address import address_of
 from headrace.engine import pool_kernels as pools
+from headrace.engine.state_bytes import framed, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from headrace.core.columns import Int64s
     from headrace.core.interning import TextTable
     from headrace.engine.group_state import GroupState
-
-MAGIC = b"headrace/engine/v1\0"
 
 _DIRECTORY, _DEPTH = pools.DIRECTORY // 8, pools.DEPTH // 8
 _RING = pools.E_RING // 8
@@ -150,8 +149,7 @@ class FrozenEngine:
         found = [self._records(frozen) for frozen in self.groups]
         small = [np.array([self.watermark], dtype="<i8").tobytes(), self.texts.snapshot(self.known)]
         small += [table.astype("<i8").tobytes() for table in self.tables]
-        head = MAGIC + bytes.fromhex(self.digest)
-        head += b"".join(len(piece).to_bytes(8, "little") + piece for piece in small)
+        head = b"".join([head_of(self.digest), *map(framed, small)])
         size = len(head) + sum(8 + records.size for records in found)
         return size + hashlib.sha256().digest_size, _sealed(head, found)
 

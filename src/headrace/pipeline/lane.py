@@ -96,6 +96,59 @@ class LaneLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneState:
+    """The bytes of a lane's state, by part.
+
+    Attributes:
+        next_seq: The input that it stands before.
+        acceptance: Of `Acceptance`.
+        engine: Of `Engine`.
+    """
+
+    next_seq: int
+    acceptance: bytes
+    engine: bytes
+
+    @staticmethod
+    def head(next_seq: int, acceptance: int, engine: int) -> bytes:
+        """What the bytes begin with, where the parts have these sizes."""
+        numbers = (next_seq, acceptance, engine)
+        return b"".join([_MAGIC, *(number.to_bytes(8, "little") for number in numbers)])
+
+    def sealed(self) -> bytes:
+        """The bytes.
+
+        >>> LaneState.opened(LaneState(7, b"seen", b"held").sealed()).next_seq
+        7
+        """
+        sizes = len(self.acceptance), len(self.engine)
+        return self.head(self.next_seq, *sizes) + self.acceptance + self.engine
+
+    @staticmethod
+    def opened(snapshot: bytes) -> LaneState:
+        """The parts of these bytes.
+
+        Raises:
+            ArtefactError: When they are not whole.
+        """
+        start = len(_MAGIC) + 24
+        if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
+            raise ArtefactError(
+                f"these {len(snapshot)} bytes are not a snapshot of a lane; replay the journal"
+            )
+        next_seq, first, second = (
+            int.from_bytes(snapshot[at : at + 8], "little") for at in range(len(_MAGIC), start, 8)
+        )
+        if start + first + second != len(snapshot):
+            raise ArtefactError(
+                f"the snapshot has {len(snapshot)} of {start + first + second} bytes;"
+                " use an older one, or replay the journal"
+            )
+        end = start + first
+        return LaneState(next_seq, snapshot[start:end], snapshot[end:])
+
+
+@dataclass(frozen=True, slots=True)
 class LaneRoom:
     """Memory that the state of a lane is copied into.
 
@@ -135,10 +188,9 @@ class FrozenLane:
     def content(self) -> tuple[int, Iterator[bytes]]:
         """How many bytes the state is, and they themselves in pieces; to be called once."""
         parts = [self.acceptance.content(), self.engine.content()]
-        words = [self.next_seq, *(size for size, _ in parts)]
-        head = b"".join([_MAGIC, *(number.to_bytes(8, "little") for number in words)])
-        pieces = [pieces for _, pieces in parts]
-        return len(head) + sum(words[1:]), chain([head], *pieces)
+        sizes = [size for size, _ in parts]
+        head = LaneState.head(self.next_seq, *sizes)
+        return len(head) + sum(sizes), chain([head], *(pieces for _, pieces in parts))
 
 
 class Lane:
@@ -203,25 +255,13 @@ class Lane:
         Raises:
             ArtefactError: When it is not whole, or was made by another definition.
         """
-        start = len(_MAGIC) + 24
-        if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
-            raise ArtefactError(
-                f"these {len(snapshot)} bytes are not a snapshot of a lane; replay the journal"
-            )
-        next_seq, first, second = (
-            int.from_bytes(snapshot[at : at + 8], "little") for at in range(len(_MAGIC), start, 8)
-        )
-        if start + first + second != len(snapshot):
-            raise ArtefactError(
-                f"the snapshot has {len(snapshot)} of {start + first + second} bytes;"
-                " use an older one, or replay the journal"
-            )
-        self.acceptance.restore(snapshot[start : start + first])
+        parts = LaneState.opened(snapshot)
+        self.acceptance.restore(parts.acceptance)
         self.engine = Engine.restore(
             self.definition.plan,
-            snapshot[start + first :],
+            parts.engine,
             threads=self.limits.threads,
             memory_limit_bytes=self.limits.state_bytes,
             secret=self._key,
         )
-        self.next_seq = next_seq
+        self.next_seq = parts.next_seq

@@ -16,6 +16,7 @@ from headrace.pipeline.step import step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.definitions.plan import Plan
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
     from headrace.pipeline.lane import Lane
@@ -77,6 +78,15 @@ def inputs_of(batch: JournalBatch, ranks: Sequence[int] | None = None) -> Inputs
         retried=bool((inputs.kind == InputKind.BACKFILL).any()),
         next_positions=batch.positions,
     )
+
+
+def ranks_under(header: JournalHeader, plan: Plan) -> tuple[int, ...] | None:
+    """A plan's ranks of the streams of a header; None where both rank them alike."""
+    names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
+    recorded = header.stream_names
+    if recorded == tuple(names[: len(recorded)]):
+        return None
+    return tuple(names.index(name) for name in recorded)
 
 
 def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:

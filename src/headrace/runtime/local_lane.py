@@ -20,6 +20,7 @@ from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
+from headrace.runtime.definitions import Definitions
 from headrace.runtime.recovery import Opening
 from headrace.runtime.snapshot_pace import Pace
 from headrace.runtime.snapshot_writer import SnapshotWriter
@@ -145,11 +146,16 @@ class LocalLane:
             self.settings.snapshot_every,
         )
         words = [str(tail) for tail in self.journal.tails]
-        if last is not None and last.definition != self.header.definition:
-            words.append("the definition has changed: its state is rebuilt from the journal")
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
-        opening = Opening(new_lane, self.journal, snapshots, progress, words)
-        self.lane, self.recovery = opening.recovered()
+        self.lane, self.recovery = Opening(
+            new_lane,
+            self.journal,
+            snapshots,
+            progress,
+            Definitions(home.definitions),
+            changed=last is not None and last.definition != self.header.definition,
+            words=words,
+        ).recovered()
         pace.stands_at(self.recovery.from_snapshot, self.recovery.read_s)
         pace.worked(self.recovery.replayed, self.recovery.replay_s)
         self._pace = pace

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import ArtefactError, JournalError
+from headrace.core.errors import ArtefactError, JournalError, NotFound
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
-from headrace.pipeline.replay import inputs_of
+from headrace.pipeline.replay import inputs_of, ranks_under
 from headrace.pipeline.step import accept
+from headrace.runtime.carry_over import CarryOver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.journal.journal import Journal
-    from headrace.journal.reader import StoredBatch
     from headrace.pipeline.lane import Lane
+    from headrace.runtime.definitions import Definitions
     from headrace.runtime.snapshots import Snapshot, Snapshots
 
 
@@ -84,12 +85,17 @@ class Opening:
         journal: Of the lane.
         snapshots: Of the lane under its definition.
         progress: Called with (inputs replayed, inputs to replay).
+        definitions: Those that were ever in force.
+        changed: Whether the last inputs were decided under another definition.
+        words: Takes what a user should know.
     """
 
     new_lane: Callable[[], Lane]
     journal: Journal
     snapshots: Snapshots
     progress: Callable[[int, int], None]
+    definitions: Definitions
+    changed: bool = False
     words: list[str] = field(default_factory=list)
 
     def recovered(self) -> tuple[Lane, Recovery]:
@@ -126,17 +132,28 @@ class Opening:
                 self.words.append(f"{snapshot.path} cannot be taken: {error}")
             else:
                 return lane, snapshot
-        return self.new_lane(), None
+        lane = self.new_lane()
+        for snapshot in self.snapshots.of_others(self.words.append):
+            carrying = CarryOver(snapshot, lane, self.journal.folder, self.progress)
+            try:
+                self.words.append(carrying.carried(self.definitions.plan(snapshot.definition)))
+            except (ArtefactError, NotFound) as error:
+                self.words.append(f"{snapshot.path} cannot be carried over: {error}")
+            else:
+                return lane, snapshot
+        if self.changed:
+            self.words.append("the definition has changed: its state is rebuilt from the journal")
+        return lane, None
 
     def _replay(self, lane: Lane, end: int, judged_from: int) -> int:
         """Put the journal's inputs through again; from where on its verdicts are the lane's."""
-        begin = lane.next_seq
+        begin, plan = lane.next_seq, lane.definition.plan
         for stored in stored_batches(self.journal.folder, begin):
             batch = stored.batch()
             if batch.controls:
                 lane.next_seq = batch.next_seq
             else:
-                verdicts = accept(lane, inputs_of(batch, ranks_of(stored, lane))).verdicts
+                verdicts = accept(lane, inputs_of(batch, ranks_under(stored.header, plan))).verdicts
                 kind = np.where(batch.inputs.kind == InputKind.BACKFILL, 0, batch.inputs.kind)
                 if not np.array_equal(verdicts.verdict, kind):
                     judged_from = lane.next_seq
@@ -147,13 +164,3 @@ class Opening:
                 " run `headrace verify`"
             )
         return judged_from
-
-
-def ranks_of(stored: StoredBatch, lane: Lane) -> tuple[int, ...] | None:
-    """The lane's ranks of the streams that a batch was recorded under; None where they agree."""
-    plan = lane.definition.plan
-    names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
-    recorded = stored.header.stream_names
-    if recorded == tuple(names[: len(recorded)]):
-        return None
-    return tuple(names.index(name) for name in recorded)

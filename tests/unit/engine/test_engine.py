@@ -298,9 +298,8 @@ def test_records_are_in_the_order_of_their_bytes() -> None:
     """Keys of every length, also beyond what is put in order at once."""
     engine = Engine(COUNT_PLAN, threads=1)
     names = [chr(97 + n % 26) * (n % 40) + str(n) for n in range(9_000)]
-    feed(
-        engine, [dataclasses.replace(ONE, fields=ONE.fields | {"card": n}) for n in names], 0, 9_000
-    )
+    events = [dataclasses.replace(ONE, fields={**ONE.fields, "card": name}) for name in names]
+    feed(engine, events, 0, len(events))
     states = [engine.key_state(0, (name,)) for name in names]
     whole = b"".join(sorted(state for state in states if state is not None))
     assert engine.snapshot()[:-32].endswith(len(whole).to_bytes(8, "little") + whole)
