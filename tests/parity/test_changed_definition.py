@@ -29,6 +29,11 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     features = dict(before["features"])
     for name in draw(st.lists(st.sampled_from(sorted(set(features) - {"recent"})), unique=True)):
         del features[name]
+    for name in sorted(features):
+        said = features[name][-1]
+        if isinstance(said, dict) and "window" in said and draw(st.booleans()):
+            other = {"window": draw(st.sampled_from(drawn.WINDOWS))}
+            features[name] = [*features[name][:-1], said | other]
     added = draw(st.lists(drawn.windows(), max_size=3))
     features |= {f"new{n}": said for n, said in enumerate(added)}
     names = draw(st.permutations(sorted(features)))

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from headrace.runtime.home import Home
     from headrace.runtime.snapshot_writer import Written
 
-_LOG = logging.getLogger("headrace")
+#: Where it goes that nobody else takes.
+LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
@@ -160,7 +161,7 @@ class LocalLane:
         pace.worked(self.recovery.replayed, self.recovery.replay_s)
         self._pace = pace
         self._writer = SnapshotWriter(
-            self.lane, snapshots, pace, say or _LOG.warning, self.recovery.judged_from
+            self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
 
     def source_number(self, name: str) -> int:
