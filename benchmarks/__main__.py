@@ -9,6 +9,7 @@ BENCHMARKS = (
     "door",
     "engine",
     "memory",
+    "state",
     "scorer",
     "journal",
     "throughput",

@@ -440,5 +440,5 @@ def test_state_is_no_larger_than_its_worst_case(events: int) -> None:
 
 def test_a_key_longer_than_all_before_it_finds_room() -> None:
     cards = ["a", "b" * 5000, "a", "b" * 5000 + "c", "b" * 5000]
-    inputs = [dataclasses.replace(ONE, fields=ONE.fields | {"card": card}) for card in cards]
+    inputs = [dataclasses.replace(ONE, fields={**ONE.fields, "card": card}) for card in cards]
     np.testing.assert_array_equal(run(COUNT_PLAN, inputs, 1), expected(COUNT_PLAN, inputs))
