@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import drawn
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from ways import Prepared
+from ways import KEY, Prepared
 
 from headrace.definitions.plan import Plan
 from headrace.pipeline.change import Change, Horizon, Rebuilding
@@ -59,7 +59,7 @@ def test_what_is_carried_over_is_what_the_journal_makes(data: st.DataObject) -> 
         return
     change = Change.between(plan, new.case.plan)
     event(f"kept {len(change.kept) > 0}, rebuilt {len(change.rebuilt) > 0}")
-    rebuilding = Rebuilding(change, lane.snapshot(), LIMITS)
+    rebuilding = Rebuilding(change, lane.snapshot(), LIMITS, KEY)
     assert rebuilding.next_seq == lane.next_seq
     begin = needed(change, rebuilding.watermark, batches)
     if change.rebuilt:

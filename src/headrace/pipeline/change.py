@@ -9,7 +9,6 @@ Any other is made anew from the events that can still be seen: earlier ones leav
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -176,9 +175,12 @@ class Rebuilding:
         change: From the plan of the state to the one in force.
         state: The bytes of a lane's state.
         limits: Of the lane.
+        key: Of the hashes of keys; it changes nothing.
     """
 
-    def __init__(self, change: Change, state: bytes, limits: LaneLimits) -> None:
+    def __init__(
+        self, change: Change, state: bytes, limits: LaneLimits, key: tuple[int, int]
+    ) -> None:
         self._change = change
         self._state = LaneState.opened(state)
         self._pieces = opened(self._state.engine)[1]
@@ -193,7 +195,7 @@ class Rebuilding:
             sealed(self._plan.digest(), [*self._pieces[:2], *rows, *none]),
             threads=limits.threads,
             memory_limit_bytes=limits.state_bytes,
-            secret=(secrets.randbits(64), secrets.randbits(64)),
+            secret=key,
         )
 
     @property

@@ -212,7 +212,7 @@ class Lane:
         self.limits = limits or LaneLimits()
         plan = definition.plan
         self.acceptance = Acceptance(plan.streams, plan.on, dedupe_key, self.limits.dedupe_bytes)
-        self._key = dedupe_key
+        self.key = dedupe_key
         self.engine = Engine(
             plan,
             threads=self.limits.threads,
@@ -262,6 +262,6 @@ class Lane:
             parts.engine,
             threads=self.limits.threads,
             memory_limit_bytes=self.limits.state_bytes,
-            secret=self._key,
+            secret=self.key,
         )
         self.next_seq = parts.next_seq

@@ -60,7 +60,7 @@ class CarryOver:
         if reason:
             raise ArtefactError(reason)
         change = Change.between(old, self.lane.definition.plan)
-        rebuilding = Rebuilding(change, self.snapshot.state, self.lane.limits)
+        rebuilding = Rebuilding(change, self.snapshot.state, self.lane.limits, self.lane.key)
         begin = self._begin(change, rebuilding.watermark) if change.rebuilt else self._end
         if begin < min(self.snapshot.judged_from, self._end):
             raise ArtefactError(
