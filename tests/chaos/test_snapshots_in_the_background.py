@@ -195,6 +195,19 @@ def _nothing_was_lost(case: UseCase, home: Home) -> None:
     assert states(case, home) == rebuilt(case, home, {place}) == {place: state}
 
 
+def test_a_fault_in_the_background_stops_the_run(
+    case: UseCase, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no fault of the disk is a fault of the program: no one decides on beside it."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Snapshots, "write", broken)
+    with pytest.raises(ZeroDivisionError):
+        went(case, Home(tmp_path), workplace)
+
+
 @pytest.mark.slow
 def test_killed_while_a_snapshot_is_written(workplace: Path, tmp_path: Path) -> None:
     """Snapshots follow each other as fast as they can, so that a kill meets one half written."""
@@ -203,12 +216,14 @@ def test_killed_while_a_snapshot_is_written(workplace: Path, tmp_path: Path) -> 
     command += ["--recover-within=1ms"]
     snapshots = Home(home).snapshots("kept")
     drafts = 0
-    for _ in range(12):
+    for attempt in range(12):
         process = subprocess.Popen(
             command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while process.poll() is None:
-            if any(snapshots.glob("*.draft")):
+            # by turns at the first that is written, and at one that follows another
+            after = attempt % 2 == 0 or any(snapshots.glob("*.state"))
+            if after and any(snapshots.glob("*.draft")):
                 process.send_signal(signal.SIGKILL)
                 drafts += 1
                 break
@@ -216,7 +231,10 @@ def test_killed_while_a_snapshot_is_written(workplace: Path, tmp_path: Path) -> 
         process.wait()
         if process.returncode == 0:
             break
-    subprocess.run(command, cwd=workplace, check=True, stdout=subprocess.DEVNULL)
+    last = subprocess.run(command, cwd=workplace, check=True, capture_output=True, text=True)
+    told = " ".join(last.stderr.split())
+    assert "recovered in " in told
+    assert "a state of " in told
     assert drafts > 0
     assert not any(snapshots.glob("*.draft"))
     case = load_case(str(workplace / "case.py"))

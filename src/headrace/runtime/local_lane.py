@@ -157,7 +157,8 @@ class LocalLane:
             changed=last is not None and last.definition != self.header.definition,
             words=words,
         ).recovered()
-        pace.stands_at(self.recovery.from_snapshot, self.recovery.read_s)
+        own = 0 if self.recovery.carried else self.recovery.from_snapshot
+        pace.stands_at(own, self.recovery.read_s)
         pace.worked(self.recovery.replayed, self.recovery.replay_s)
         self._pace = pace
         self._writer = SnapshotWriter(

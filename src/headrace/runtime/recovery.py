@@ -38,6 +38,7 @@ class Recovery:
         replay_s: Seconds that the inputs since took.
         judged_from: The input from which on the journal holds this state's own verdicts. Under an
             earlier definition, other events may have been late.
+        carried: Whether the snapshot was of another definition, and its state carried over.
     """
 
     next_seq: int
@@ -48,6 +49,7 @@ class Recovery:
     read_s: float = 0.0
     replay_s: float = 0.0
     judged_from: int = 0
+    carried: bool = False
 
     def __str__(self) -> str:
         """What was recovered, from where, and how long it took.
@@ -120,6 +122,7 @@ class Opening:
             read_s=read_s,
             replay_s=time.perf_counter() - begun - read_s,
             judged_from=judged_from,
+            carried=snapshot is not None and snapshot.definition != self.snapshots.definition,
         )
 
     def _restored(self) -> tuple[Lane, Snapshot | None]:

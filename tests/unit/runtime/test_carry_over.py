@@ -129,6 +129,11 @@ def rebuilt(case: UseCase, home: Home) -> bytes:
     return lane.snapshot()
 
 
+def journal_end(home: Home, case: UseCase) -> int:
+    """Where the journal ends."""
+    return [stored.link.next_seq for stored in stored_batches(home.journal(case.name))][-1]
+
+
 def opened(case: UseCase, home: Home) -> tuple[bytes, str, int]:
     """The state of the lane as it is opened, what is said, and where the snapshot stood."""
     Definitions(home.definitions).keep(case.definition(None))
@@ -153,6 +158,7 @@ def test_what_is_the_same_is_kept_and_the_rest_rebuilt_from_where_it_can_be_seen
     state, said, stood = opened(after, home)
     assert state == rebuilt(after, home)
     assert stood > 0
+    assert opened(after, home) == (state, "", journal_end(home, after))
     assert "the definition has changed: the state of merchant_count_1h is kept" in said
     assert "that of card_count_2d and card_sum_1d was rebuilt from the journal, input " in said
     begin = int(said.split("journal, input ")[1].split(" on")[0].replace(",", ""))
