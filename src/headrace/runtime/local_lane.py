@@ -72,6 +72,15 @@ class LaneSettings:
     snapshot_every: int | None = None
     limits: LaneLimits = field(default_factory=LaneLimits)
 
+    def pace(self) -> Pace:
+        """How far apart snapshots are.
+
+        Raises:
+            DefinitionError: `recover_within` is no length of time.
+        """
+        within_ns = duration_ns(self.recover_within, what="recover_within")
+        return Pace(within_ns / SECOND_NS, self.snapshot_every)
+
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
@@ -127,6 +136,7 @@ class LocalLane:
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
+        self._pace = pace = self.settings.pace()
         self.vault = open_vault(home)
         self.journal = Journal.open(
             home.journal(definition.name),
@@ -142,10 +152,6 @@ class LocalLane:
         self.header = header_of(definition, known + fresh)
         self.journal.describe(self.header)
         snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
-        pace = Pace(
-            duration_ns(self.settings.recover_within, what="recover_within") / SECOND_NS,
-            self.settings.snapshot_every,
-        )
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(
@@ -160,7 +166,6 @@ class LocalLane:
         own = 0 if self.recovery.carried else self.recovery.from_snapshot
         pace.stands_at(own, self.recovery.read_s)
         pace.worked(self.recovery.replayed, self.recovery.replay_s)
-        self._pace = pace
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )

@@ -109,7 +109,7 @@ class Opening:
         end = self.journal.next_seq
         self.words += self.snapshots.settle(end)
         begun = time.perf_counter()
-        lane, snapshot = self._restored()
+        lane, snapshot = self._restored(end)
         read_s = time.perf_counter() - begun
         begin = lane.next_seq
         judged_from = self._replay(lane, end, snapshot.judged_from if snapshot else 0)
@@ -125,9 +125,9 @@ class Opening:
             carried=snapshot is not None and snapshot.definition != self.snapshots.definition,
         )
 
-    def _restored(self) -> tuple[Lane, Snapshot | None]:
+    def _restored(self, end: int) -> tuple[Lane, Snapshot | None]:
         """A lane with the newest state that can be taken."""
-        for snapshot in self.snapshots.usable(self.words.append):
+        for snapshot in self.snapshots.usable(end, self.words.append):
             lane = self.new_lane()
             try:
                 lane.restore(snapshot.state)
@@ -136,7 +136,7 @@ class Opening:
             else:
                 return lane, snapshot
         lane = self.new_lane()
-        for snapshot in self.snapshots.of_others(self.words.append):
+        for snapshot in self.snapshots.of_others(end, self.words.append):
             carrying = CarryOver(snapshot, lane, self.journal.folder, self.progress)
             try:
                 self.words.append(carrying.carried(self.definitions.plan(snapshot.definition)))

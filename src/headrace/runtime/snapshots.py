@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".state"
 _DRAFT = ".draft"
+_NAME = re.compile(r"\d{20}\.[0-9a-f]{16}\.state")
 _MAGIC = b"headrace/snapshot/v2\0\0\0\0"
 _DIGEST = 32
 
@@ -113,7 +116,8 @@ class Snapshots:
             draft.unlink(missing_ok=True)
             raise
         for old in [*self._own()[KEPT:], *self._of_others()[KEPT_OF_OTHERS:]]:
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
         return path
 
     def settle(self, end: int) -> list[str]:
@@ -123,28 +127,34 @@ class Snapshots:
         taken for the state of whatever other inputs the journal holds at that place later.
         """
         for draft in self.folder.glob(f"*{_DRAFT}"):
-            draft.unlink()
-        words = []
-        for path in self._all():
-            if _place(path) > end:
-                words.append(f"{path} stood past the journal, which ends at {end}; removed")
-                path.unlink()
-        return words
+            with suppress(OSError):
+                draft.unlink()
+        return [
+            f"{path} stood past the journal, which ends at {end}; {_removed(path)}"
+            for path in self._all()
+            if _place(path) > end
+        ]
 
-    def usable(self, say: Callable[[str], None]) -> Iterator[Snapshot]:
-        """The good states of the definition, the newest first; says why it passed one over."""
-        yield from _read(self._own(), say)
+    def usable(self, end: int, say: Callable[[str], None]) -> Iterator[Snapshot]:
+        """The good states of the definition up to `end`, the newest first.
 
-    def of_others(self, say: Callable[[str], None]) -> Iterator[Snapshot]:
+        Args:
+            end: Where the journal ends.
+            say: Takes a sentence on each that is passed over.
+        """
+        yield from _read(self._own(), end, say)
+
+    def of_others(self, end: int, say: Callable[[str], None]) -> Iterator[Snapshot]:
         """The good states of other definitions, likewise."""
-        yield from _read(self._of_others(), say)
+        yield from _read(self._of_others(), end, say)
 
     def _path(self, next_seq: int) -> Path:
         return self.folder / f"{next_seq:020d}.{self.definition[:16]}{_SUFFIX}"
 
     def _all(self) -> list[Path]:
         """The newest first."""
-        return sorted(self.folder.glob(f"*{_SUFFIX}"), reverse=True)
+        named = (path for path in self.folder.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.name))
+        return sorted(named, reverse=True)
 
     def _own(self) -> list[Path]:
         return [path for path in self._all() if path.name.split(".")[1] == self.definition[:16]]
@@ -173,8 +183,19 @@ def _place(path: Path) -> int:
     return int(path.name.split(".")[0])
 
 
-def _read(paths: list[Path], say: Callable[[str], None]) -> Iterator[Snapshot]:
+def _removed(path: Path) -> str:
+    """Remove a file; what became of it."""
+    try:
+        path.unlink()
+    except OSError as error:
+        return f"it is not used, and cannot be removed ({error})"
+    return "removed"
+
+
+def _read(paths: list[Path], end: int, say: Callable[[str], None]) -> Iterator[Snapshot]:
     for path in paths:
+        if _place(path) > end:
+            continue
         try:
             yield _opened(path)
         except (OSError, ArtefactError) as error:

@@ -23,7 +23,7 @@ DEFINITION, OTHER = "ab" * 32, "cd" * 32
 def usable(snapshots: Snapshots) -> tuple[list[tuple[int, bytes]], list[str]]:
     """The good states, and what was said of the others."""
     words: list[str] = []
-    return [(item.next_seq, item.state) for item in snapshots.usable(words.append)], words
+    return [(item.next_seq, item.state) for item in snapshots.usable(10**6, words.append)], words
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path / "made", DEFINITION)
     snapshots.write(7, 8, [b"some", b"", b"time"], judged_from=3)
-    (found,) = snapshots.usable(pytest.fail)
+    (found,) = snapshots.usable(10**6, pytest.fail)
     assert (found.next_seq, found.state, found.judged_from) == (7, b"sometime", 3)
     assert found.definition == DEFINITION
 
@@ -103,7 +103,7 @@ def test_the_newest_are_kept_and_one_of_another_definition(tmp_path: Path) -> No
     for at in range(3, 9):
         snapshots.write(at, 3, [b"now"])
     assert [at for at, _ in usable(snapshots)[0]] == [8, 7][:KEPT]
-    assert [item.next_seq for item in snapshots.of_others(pytest.fail)] == [2]
+    assert [item.next_seq for item in snapshots.of_others(10**6, pytest.fail)] == [2]
     assert len(list(tmp_path.iterdir())) == KEPT + 1
 
 
@@ -117,6 +117,19 @@ def test_what_stands_past_the_journal_goes_and_drafts_too(tmp_path: Path) -> Non
     assert len(words) == 2
     assert all("stood past the journal, which ends at 5; removed" in word for word in words)
     assert [path.name[:20] for path in tmp_path.iterdir()] == ["00000000000000000004"]
+
+
+def test_what_cannot_be_removed_is_not_used(tmp_path: Path) -> None:
+    """A folder in a file's place stands for one on a volume that cannot be written."""
+    snapshots = Snapshots(tmp_path, DEFINITION)
+    snapshots.write(4, 3, [b"now"])
+    stuck = tmp_path / "00000000000000000009.abababababababab.state"
+    (stuck / "in the way").mkdir(parents=True)
+    (tmp_path / "notes.state").write_text("of somebody else")
+    (word,) = snapshots.settle(5)
+    assert word.startswith(f"{stuck} stood past the journal, which ends at 5; it is not used")
+    assert [item.next_seq for item in snapshots.usable(5, pytest.fail)] == [4]
+    assert usable(snapshots)[1][0].startswith(f"{stuck} [Errno 21] Is a directory")
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
