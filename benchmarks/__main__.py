@@ -10,6 +10,7 @@ BENCHMARKS = (
     "door",
     "engine",
     "memory",
+    "state",
     "scorer",
     "journal",
     "throughput",

@@ -33,6 +33,7 @@ def run(
     model: str | None = None,
     durability: Literal["fsync", "os", "async"] = "fsync",
     checkpoint: Path | None = None,
+    recover_within: str = "30s",
     home: Path | None = None,
 ) -> None:
     """Decide the events of files, folders or stdin; each decision is signed into the journal.
@@ -55,6 +56,9 @@ def run(
         (async); the last two may lose decisions in a crash of the machine.
     checkpoint
         The witness file that the journal's head is written to at the end.
+    recover_within
+        How long it may take to go on after a crash, as in 30s or 5m: the state is kept as often as
+        that asks for.
     home
         The folder of journal, models, vault and keys.
     """
@@ -69,7 +73,9 @@ def run(
     )
     compiled_once()
     settings = RunSettings(
-        lane=LaneSettings(durability=durability), model=model, checkpoint=checkpoint
+        lane=LaneSettings(durability=durability, recover_within=recover_within),
+        model=model,
+        checkpoint=checkpoint,
     )
     with stages() as stage:
         opened = LocalRun(
@@ -79,6 +85,7 @@ def run(
             [partial(_sink, path) for path in sink],
             settings,
             stage,
+            say=aside.print,
         )
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
@@ -90,6 +97,8 @@ def _say_what_was_found(opened: LocalRun) -> None:
     """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)
+    if opened.recovery.next_seq:
+        aside.print(str(opened.recovery))
     for lacking in opened.lacking:
         aside.print(
             f"warning: features read {lacking}, and neither this run nor an earlier one was given"

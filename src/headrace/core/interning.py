@@ -119,9 +119,12 @@ class TextTable:
         used = int(self._counts[kernels.WORDS]) + len(self) + int(self._parts[TOP])
         return 8 * used + self._parts.nbytes + self._hashes.nbytes
 
-    def snapshot(self) -> bytes:
-        """The texts in the order of their codes: the same texts give the same bytes."""
-        codes = np.arange(len(self), dtype=np.int64)
+    def snapshot(self, count: int | None = None) -> bytes:
+        """The texts in the order of their codes: the same texts give the same bytes.
+
+        With a count, the first so many: another thread may add more meanwhile.
+        """
+        codes = np.arange(len(self) if count is None else count, dtype=np.int64)
         offsets = np.zeros(len(codes) + 1, dtype=np.int64)
         kernels.text_lengths(codes, self._starts, self._arena, offsets)
         data = np.empty(int(offsets[-1]), dtype=np.uint8)

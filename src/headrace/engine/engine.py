@@ -5,7 +5,6 @@ What it holds per key and per event can be asked for (`Engine.memory`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.address import address_of
 from headrace.core.columns import Kind, Text
 from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
 from headrace.engine import pool_kernels as pools
+from headrace.engine.frozen import FrozenEngine, PoolCopy
 from headrace.engine.group_state import Answers, GroupState, Rows
 from headrace.engine.layout import answer_rows, lay_out
 from headrace.engine.programs import (
@@ -32,6 +33,7 @@ from headrace.engine.programs import (
 )
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.state_bytes import opened
 from headrace.engine.texts import intern_all, texts_read, words_of
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
     from headrace.engine.layout import GroupLayout
 
 DEFAULT_LIMIT = 8 << 30
-_MAGIC = b"headrace/engine/v1\0"
 _SMALL = 2048  # rows below which starting a thread costs more than it gives
+_SMALL_COPY = 1 << 18  # words, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Engine:
         secret: tuple[int, int] = (0, 0),
     ) -> None:
         self.plan = plan
+        self._digest = plan.digest()
         self._threads = threads or os.cpu_count() or 1
         self._workers = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
         self._limit = memory_limit_bytes
@@ -322,12 +325,42 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """The whole state: the same state gives the same bytes, however it came about."""
-        pieces = [np.array([self._watermark], dtype="<i8").tobytes(), self._texts.snapshot()]
-        pieces += [table.rows.astype("<i8").tobytes() for table in self._tables]
-        pieces += [group.snapshot(self._visible(group.layout)) for group in self._groups]
-        framed = b"".join(len(piece).to_bytes(8, "little") + piece for piece in pieces)
-        body = _MAGIC + bytes.fromhex(self.plan.digest()) + framed
-        return body + hashlib.sha256(body).digest()
+        return b"".join(self.freeze().content()[1])
+
+    def freeze(self, into: Int64s | None = None) -> FrozenEngine:
+        """The state as it stands, to be made into bytes.
+
+        Args:
+            into: Words that what changes is copied into, `room_words` at least, so that batches
+                can go on meanwhile; None where none does.
+        """
+        used = self.room_words
+        copy = None
+        if into is not None:
+            parts = self._threads if used >= _SMALL_COPY else 1
+            edges = pairwise(used * n // parts for n in range(parts + 1))
+            tasks = [partial(_copy, into, self._pool, *edge) for edge in edges]
+            self._run(tasks, spread=parts > 1)
+            copy = PoolCopy(into, address_of(self._pool))
+        return FrozenEngine(
+            digest=self._digest,
+            watermark=self._watermark,
+            texts=self._texts,
+            known=len(self._texts),
+            tables=[table.rows for table in self._tables],
+            groups=[group.freeze(self._visible(group.layout)) for group in self._groups],
+            copy=copy,
+        )
+
+    @property
+    def room_words(self) -> int:
+        """Words of the pool that are in use: what a copy of the state takes."""
+        return int(self._pool[0]) // 8
+
+    @property
+    def room_most(self) -> int:
+        """The most that `room_words` can become."""
+        return len(self._pool)
 
     @classmethod
     def restore(
@@ -344,24 +377,14 @@ class Engine:
         Raises:
             ArtefactError: If these are not the bytes of a snapshot of this plan.
         """
-        body, checksum = snapshot[:-32], snapshot[-32:]
-        if not body.startswith(_MAGIC):
-            raise ArtefactError(
-                f"not a snapshot of this version: it begins with {snapshot[:24]!r}, expected "
-                f"{_MAGIC!r}; replay the journal to make the state anew"
-            )
-        if hashlib.sha256(body).digest() != checksum:
-            raise ArtefactError(
-                "the snapshot was damaged or cut: its checksum differs; take an older"
-            )
-        digest = body[len(_MAGIC) : len(_MAGIC) + 32].hex()
+        digest, pieces = opened(snapshot)
         if digest != plan.digest():
             raise ArtefactError(
                 f"the snapshot is of plan {digest}, not of {plan.digest()}; "
                 "replay the journal to make the state of the new definition"
             )
         engine = cls(plan, threads=threads, memory_limit_bytes=memory_limit_bytes, secret=secret)
-        engine._take(_unframed(body[len(_MAGIC) + 32 :]))
+        engine._take(pieces)
         return engine
 
     def _take(self, pieces: list[bytes]) -> None:
@@ -439,11 +462,6 @@ class Engine:
         )
 
 
-def _unframed(content: bytes) -> list[bytes]:
-    """The pieces of a snapshot's body."""
-    pieces, place = [], 0
-    while place < len(content):
-        size = int.from_bytes(content[place : place + 8], "little")
-        pieces.append(content[place + 8 : place + 8 + size])
-        place += 8 + size
-    return pieces
+def _copy(target: Int64s, source: Int64s, first: int, last: int) -> None:
+    """Copy some words; other threads run meanwhile."""
+    target[first:last] = source[first:last]

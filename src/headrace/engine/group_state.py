@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from headrace.core.address import address_of
 from headrace.core.columns import Text
 from headrace.core.exact import WIDTH
+from headrace.core.mapping import reserve
 from headrace.core.memory import entry
 from headrace.engine import key_kernels as keys
 from headrace.engine import pool_kernels as pools
@@ -20,6 +20,7 @@ from headrace.engine import record_kernels as records
 from headrace.engine import ring_kernels as rings
 from headrace.engine import summary_kernels as summaries
 from headrace.engine import window_kernels as window
+from headrace.engine.frozen import FrozenGroup, Records
 from headrace.engine.ratio_kernels import wide_ratio
 
 if TYPE_CHECKING:
@@ -309,18 +310,21 @@ class GroupState:
         table.set(pools.VISIBLE, visible)
         return table
 
-    def snapshot(self, visible: int) -> bytes:
-        """All keys that hold something visible, in the order of their words, and what they hold."""
-        table, size = self._looking(visible), np.zeros(1, dtype=np.int64)
-        made = records.write_records(table.address, self._put_record, 0, address_of(size))
-        words = np.empty(int(size[0]) // 8 + 1, dtype=np.int64)
-        starts = np.zeros(int(made) + 1, dtype=np.int64)
-        records.write_records(
+    def freeze(self, visible: int) -> FrozenGroup:
+        """The control rows as they stand; rows after `visible` count."""
+        return FrozenGroup(self, self._controls.copy(), visible)
+
+    def records(self, controls: NDArray[np.int64], visible: int) -> Records:
+        """What all keys hold that these control rows lead to, where something is visible."""
+        table = self._looking(visible)
+        table.set(pools.CONTROLS, address_of(controls))
+        # the record of a key is smaller than its blocks, and pages never written take no memory
+        words = reserve(int(self._pool[0]) // 8, np.int64)
+        starts = np.zeros(int(controls[:, pools.ENTITIES // 8].sum()) + 1, dtype=np.int64)
+        made = records.write_records(
             table.address, self._put_record, address_of(words), address_of(starts)
         )
-        content = words.astype("<i8", copy=False).tobytes()
-        edges = starts.tolist()
-        return b"".join(sorted(content[a:b] for a, b in pairwise(edges)))
+        return Records(words, starts[: int(made) + 1] // 8)
 
     def restore(self, content: bytes) -> None:
         """Take the keys of a snapshot, or of one key; what these keys held before is forgotten."""

@@ -115,6 +115,15 @@ def _groups_of(path: Path, from_seq: int, *, last: bool) -> Iterator[Group]:
             raise JournalError(f"{path}: {error}; run headrace verify") from error
 
 
+def segment_starts(folder: Path) -> list[int]:
+    """The first input of each segment, in order.
+
+    Raises:
+        JournalError: A segment is empty.
+    """
+    return [_first_seq(path) for path in segment_paths(folder)]
+
+
 def stored_batches(folder: Path, from_seq: int = 0) -> Iterator[StoredBatch]:
     """Every vouched batch with an input at or after `from_seq`, in order."""
     for group in groups(folder, from_seq):

@@ -37,7 +37,7 @@ from headrace.events.schema import Role
 from headrace.pipeline import acceptance_kernels as kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"headrace/acceptance/v1\0\0"
 _MOST_SLOTS = 2**31
+_PIECE = 16_384  # records that are made into bytes at once
 
 #: The most that one held id costs: its record, and slots at their emptiest, grown out of once.
 BYTES_PER_ID = 96
@@ -246,15 +247,34 @@ class Acceptance:
 
     def snapshot(self) -> bytes:
         """Watermarks and seen ids; the same logical state gives the same bytes."""
-        pieces = [_MAGIC, self._fingerprint]
+        room = np.empty(self.room_words, dtype=np.int64)
+        return b"".join(self.freeze(room).content()[1])
+
+    @property
+    def room_words(self) -> int:
+        """Words that the records of seen ids take."""
+        return int(self._streams[:, kernels.QUEUED].sum()) * kernels.RECORD
+
+    @property
+    def room_most(self) -> int:
+        """The most that `room_words` can become."""
+        return len(self._records)
+
+    def freeze(self, into: Int64s) -> FrozenAcceptance:
+        """The state as it stands, copied, so that judging can go on.
+
+        Args:
+            into: Words to copy into, `room_words` at least.
+        """
+        streams = []
         for rank in range(len(self._plans)):
             row = self._streams[rank]
-            out = np.empty((int(row[kernels.QUEUED]), kernels.RECORD), dtype=np.int64)
+            words = int(row[kernels.QUEUED]) * kernels.RECORD
+            out, into = into[:words].reshape(-1, kernels.RECORD), into[words:]
             live = kernels.live_records(self._streams, rank, self._records, self._following, out)
-            head = [int(row[kernels.BEGUN]), int(row[kernels.WATERMARK]), live]
-            pieces.append(np.array(head, dtype="<i8").tobytes())
-            pieces.append(out[:live].astype("<i8").tobytes())
-        return b"".join(pieces)
+            begun, watermark = int(row[kernels.BEGUN]), int(row[kernels.WATERMARK])
+            streams.append((begun, watermark, out[:live]))
+        return FrozenAcceptance(self._fingerprint, tuple(streams))
 
     def restore(self, snapshot: bytes) -> None:
         """Take the state of a snapshot in place of this one.
@@ -309,6 +329,31 @@ class Acceptance:
                 "known again; restore it with the key it was made with, or replay the journal"
             )
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenAcceptance:
+    """The state of acceptance at one input.
+
+    Attributes:
+        fingerprint: Of the key of its hashes.
+        streams: For each whether it has begun, its watermark, and the ids that count as seen.
+    """
+
+    fingerprint: bytes
+    streams: tuple[tuple[int, int, Int64s], ...]
+
+    def content(self) -> tuple[int, Iterator[bytes]]:
+        """How many bytes the state is, and they themselves in pieces."""
+        heads = len(_MAGIC) + len(self.fingerprint)
+        return heads + sum(8 * (3 + seen.size) for *_, seen in self.streams), self._pieces()
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield _MAGIC + self.fingerprint
+        for begun, watermark, seen in self.streams:
+            yield np.array([begun, watermark, len(seen)], dtype="<i8").tobytes()
+            for first in range(0, len(seen), _PIECE):
+                yield seen[first : first + _PIECE].astype("<i8", copy=False).tobytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from headrace.core.errors import ArtefactError
+from headrace.core.mapping import Room
 from headrace.engine.engine import Engine
 from headrace.pipeline.acceptance import Acceptance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.definitions.plan import Plan
+    from headrace.engine.frozen import FrozenEngine
     from headrace.models.serving import ServedModel
+    from headrace.pipeline.acceptance import FrozenAcceptance
     from headrace.policy.evaluate import CompiledPolicy
 
 _MAGIC = b"headrace/lane/v1\0\0\0\0\0\0\0\0"
+#: Of what the bytes of a state mean: a state of another version is not taken.
+STATE_VERSION = 1
+#: What room is made ready beyond the state, which grows meanwhile: one part of so many, and words.
+_SPARE, _SPARE_WORDS = 16, 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,104 @@ class LaneLimits:
     threads: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """The bytes of a lane's state, by part.
+
+    Attributes:
+        next_seq: The input that it stands before.
+        acceptance: Of `Acceptance`.
+        engine: Of `Engine`.
+    """
+
+    next_seq: int
+    acceptance: bytes
+    engine: bytes
+
+    @staticmethod
+    def head(next_seq: int, acceptance: int, engine: int) -> bytes:
+        """What the bytes begin with, where the parts have these sizes."""
+        numbers = (next_seq, acceptance, engine)
+        return b"".join([_MAGIC, *(number.to_bytes(8, "little") for number in numbers)])
+
+    def sealed(self) -> bytes:
+        """The bytes.
+
+        >>> LaneState.opened(LaneState(7, b"seen", b"held").sealed()).next_seq
+        7
+        """
+        sizes = len(self.acceptance), len(self.engine)
+        return self.head(self.next_seq, *sizes) + self.acceptance + self.engine
+
+    @staticmethod
+    def opened(snapshot: bytes) -> LaneState:
+        """The parts of these bytes.
+
+        Raises:
+            ArtefactError: When they are not whole.
+        """
+        start = len(_MAGIC) + 24
+        if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
+            raise ArtefactError(
+                f"these {len(snapshot)} bytes are not a snapshot of a lane; replay the journal"
+            )
+        next_seq, first, second = (
+            int.from_bytes(snapshot[at : at + 8], "little") for at in range(len(_MAGIC), start, 8)
+        )
+        if start + first + second != len(snapshot):
+            raise ArtefactError(
+                f"the snapshot has {len(snapshot)} of {start + first + second} bytes;"
+                " use an older one, or replay the journal"
+            )
+        end = start + first
+        return LaneState(next_seq, snapshot[start:end], snapshot[end:])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRoom:
+    """Memory that the state of a lane is copied into.
+
+    Attributes:
+        engine: For keys and events.
+        acceptance: For ids.
+        lane: Whose state it is.
+    """
+
+    engine: Room
+    acceptance: Room
+    lane: Lane
+
+    def make_ready(self) -> None:
+        """Take memory for the state as large as it is now, and a little more."""
+        for room, part in (
+            (self.engine, self.lane.engine),
+            (self.acceptance, self.lane.acceptance),
+        ):
+            room.make_ready(part.room_words + part.room_words // _SPARE + _SPARE_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLane:
+    """The state of a lane at one input.
+
+    Attributes:
+        next_seq: That input.
+        acceptance: Ids and watermarks.
+        engine: Windows, keys, texts and tables.
+    """
+
+    next_seq: int
+    acceptance: FrozenAcceptance
+    engine: FrozenEngine
+
+    def content(self) -> tuple[int, Iterator[bytes]]:
+        """How many bytes the state is, and they themselves in pieces; to be called once."""
+        parts = [self.acceptance.content(), self.engine.content()]
+        sizes = [size for size, _ in parts]
+        head = LaneState.head(self.next_seq, *sizes)
+        return len(head) + sum(sizes), chain([head], *(pieces for _, pieces in parts))
+
+
 class Lane:
     """The state of one lane, and the number of its next input.
 
@@ -103,7 +212,7 @@ class Lane:
         self.limits = limits or LaneLimits()
         plan = definition.plan
         self.acceptance = Acceptance(plan.streams, plan.on, dedupe_key, self.limits.dedupe_bytes)
-        self._key = dedupe_key
+        self.key = dedupe_key
         self.engine = Engine(
             plan,
             threads=self.limits.threads,
@@ -120,9 +229,25 @@ class Lane:
 
     def snapshot(self) -> bytes:
         """The whole state, as bytes that depend on nothing but the inputs so far."""
-        parts = [self.acceptance.snapshot(), self.engine.snapshot()]
-        head = [self.next_seq, *(len(part) for part in parts)]
-        return b"".join([_MAGIC, *(number.to_bytes(8, "little") for number in head), *parts])
+        return b"".join(self.freeze().content()[1])
+
+    def room(self) -> LaneRoom:
+        """Room for `freeze`; `LaneRoom.make_ready` may be called while the lane decides."""
+        return LaneRoom(Room(self.engine.room_most), Room(self.acceptance.room_most), self)
+
+    def freeze(self, room: LaneRoom | None = None) -> FrozenLane:
+        """The state as it stands, to be made into bytes.
+
+        Args:
+            room: What changes is copied there, so that the lane can go on; without it, the lane
+                stands still until the bytes are made.
+        """
+        engine, seen = None, np.empty(0, dtype=np.int64)
+        if room is not None:
+            engine, seen = room.engine.words, room.acceptance.words
+        if len(seen) < self.acceptance.room_words:
+            seen = np.empty(self.acceptance.room_words, dtype=np.int64)
+        return FrozenLane(self.next_seq, self.acceptance.freeze(seen), self.engine.freeze(engine))
 
     def restore(self, snapshot: bytes) -> None:
         """Take the state of a snapshot in place of this one.
@@ -130,25 +255,13 @@ class Lane:
         Raises:
             ArtefactError: When it is not whole, or was made by another definition.
         """
-        start = len(_MAGIC) + 24
-        if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
-            raise ArtefactError(
-                f"these {len(snapshot)} bytes are not a snapshot of a lane; replay the journal"
-            )
-        next_seq, first, second = (
-            int.from_bytes(snapshot[at : at + 8], "little") for at in range(len(_MAGIC), start, 8)
-        )
-        if start + first + second != len(snapshot):
-            raise ArtefactError(
-                f"the snapshot has {len(snapshot)} of {start + first + second} bytes;"
-                " use an older one, or replay the journal"
-            )
-        self.acceptance.restore(snapshot[start : start + first])
+        parts = LaneState.opened(snapshot)
+        self.acceptance.restore(parts.acceptance)
         self.engine = Engine.restore(
             self.definition.plan,
-            snapshot[start + first :],
+            parts.engine,
             threads=self.limits.threads,
             memory_limit_bytes=self.limits.state_bytes,
-            secret=self._key,
+            secret=self.key,
         )
-        self.next_seq = next_seq
+        self.next_seq = parts.next_seq

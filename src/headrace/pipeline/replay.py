@@ -14,6 +14,9 @@ from headrace.pipeline.inputs import Inputs, Refused
 from headrace.pipeline.step import step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.definitions.plan import Plan
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
     from headrace.pipeline.lane import Lane
@@ -35,11 +38,20 @@ class Difference:
         return f"input {self.seq} differs: {self.what}"
 
 
-def inputs_of(batch: JournalBatch) -> Inputs:
-    """The inputs of a journaled batch as `step` took them, control records left out."""
+def inputs_of(batch: JournalBatch, ranks: Sequence[int] | None = None) -> Inputs:
+    """The inputs of a journaled batch as `step` took them, control records left out.
+
+    Args:
+        batch: As it was journaled.
+        ranks: What the recorded ranks of streams are now, where a definition since ranks them
+            otherwise.
+    """
     kept = np.flatnonzero(batch.inputs.kind != InputKind.CONTROL)
     inputs = batch.inputs
     untyped = np.flatnonzero(inputs.row[kept] < 0)
+    stream = inputs.stream[kept]
+    if ranks is not None:
+        stream = np.array(ranks, dtype=np.uint8)[stream]
     told = batch.quarantined
     place = np.searchsorted(told.seq, kept[untyped] + batch.first_seq)
 
@@ -47,7 +59,7 @@ def inputs_of(batch: JournalBatch) -> Inputs:
         return tuple(column[at] or "" for at in place)
 
     return Inputs(
-        stream=inputs.stream[kept],
+        stream=stream,
         row=inputs.row[kept],
         source=inputs.source[kept],
         position=inputs.position[kept],
@@ -66,6 +78,15 @@ def inputs_of(batch: JournalBatch) -> Inputs:
         retried=bool((inputs.kind == InputKind.BACKFILL).any()),
         next_positions=batch.positions,
     )
+
+
+def ranks_under(header: JournalHeader, plan: Plan) -> tuple[int, ...] | None:
+    """A plan's ranks of the streams of a header; None where both rank them alike."""
+    names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
+    recorded = header.stream_names
+    if recorded == tuple(names[: len(recorded)]):
+        return None
+    return tuple(names.index(name) for name in recorded)
 
 
 def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:

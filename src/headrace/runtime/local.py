@@ -13,10 +13,11 @@ from headrace.adapters.live import LiveLines
 from headrace.core.out_files import out_file
 from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
+from headrace.runtime.clock import SteadyClock
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.intake import Assembly, HistoryIntake, LiveIntake
 from headrace.runtime.kernels import load_all
-from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import LOG, LaneSettings, LocalLane, now_ns, signing_key
 from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import Run
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
-    from headrace.runtime.local_lane import Recovery
+    from headrace.runtime.recovery import Recovery
     from headrace.runtime.run import Sink
     from headrace.runtime.sources import SourceName
 
@@ -67,6 +68,7 @@ class LocalRun:
         sinks: Where decisions go; each is made when the lane is open.
         settings: See `RunSettings`.
         progress: Called with (what is done, done, of how many) before the first decision.
+        say: Takes a sentence for whoever runs this, from any thread.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class LocalRun:
         sinks: Sequence[Callable[[LocalLane], Sink]] = (),
         settings: RunSettings | None = None,
         progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+        *,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or RunSettings()
         self.home = home
@@ -92,6 +96,9 @@ class LocalRun:
         load_all()
         Definitions(home.definitions).keep(definition)
         self.meters = Meters()
+        say = say or LOG.warning
+        clock = SteadyClock(now_ns, say)
+        progress("recovering the state", 0, 0)
         with ExitStack() as opening:
             self.local = LocalLane(
                 definition,
@@ -99,6 +106,7 @@ class LocalRun:
                 source_names(names),
                 self.settings.lane,
                 lambda done, most: progress("replaying the journal", done, most),
+                say,
             )
             opening.callback(self.local.close, keep_state=False)
             named = {case.plan.on, *(name.stream for name in names)}
@@ -111,7 +119,7 @@ class LocalRun:
             self._live: LiveIntake | None = None
             self._history: HistoryIntake | None = None
             if names[0].is_stdin:
-                self._live = self._stdin(names[0], assembly)
+                self._live = self._stdin(names[0], assembly, clock)
                 self._begin = self.local.position(names[0].stdin_name).ordinal
             else:
                 opened = historic_sources(names, assembly)
@@ -120,15 +128,15 @@ class LocalRun:
                     assembly,
                     [(self.local.source_number(item.name), item) for item in opened],
                     after,
-                    now_ns,
+                    clock,
                     lambda done: progress("reading times", done, 0),
                     self.local.journal.positions,
                 )
                 self._begin = self._history.begin
-            self._run = Run(self.local, [make(self.local) for make in sinks], self.meters, now_ns)
+            self._run = Run(self.local, [make(self.local) for make in sinks], self.meters, clock)
             opening.pop_all()
 
-    def _stdin(self, source: SourceName, assembly: Assembly) -> LiveIntake:
+    def _stdin(self, source: SourceName, assembly: Assembly, clock: SteadyClock) -> LiveIntake:
         name = source.stdin_name
         assembly.rank(source.stream)
         return LiveIntake(
@@ -136,8 +144,8 @@ class LocalRun:
             (self.local.source_number(name), name),
             source.stream,
             JsonLines(assembly.schemas[source.stream]),
-            LiveLines(sys.stdin.fileno(), now_ns),
-            clock=now_ns,
+            LiveLines(sys.stdin.fileno(), clock),
+            clock=clock,
             earlier=self.local.position(name),
         )
 

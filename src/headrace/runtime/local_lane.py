@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from headrace import __version__
+from headrace.core.durations import SECOND_NS, duration_ns
 from headrace.core.errors import JournalError
 from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
@@ -15,10 +18,12 @@ from headrace.journal.batch import JournalBatch, Position
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
-from headrace.journal.reader import groups
 from headrace.pipeline.lane import Lane, LaneLimits
-from headrace.pipeline.replay import inputs_of
-from headrace.pipeline.step import accept, step
+from headrace.pipeline.step import step
+from headrace.runtime.definitions import Definitions
+from headrace.runtime.recovery import Opening
+from headrace.runtime.snapshot_pace import Pace
+from headrace.runtime.snapshot_writer import SnapshotWriter
 from headrace.runtime.snapshots import Snapshots
 from headrace.security.keys import LocalMasterKey
 from headrace.security.vault import Vault
@@ -29,9 +34,12 @@ if TYPE_CHECKING:
 
     from headrace.journal.journal import Commit, Durability
     from headrace.pipeline.inputs import Inputs
-    from headrace.pipeline.lane import Definition
+    from headrace.pipeline.lane import Definition, FrozenLane
     from headrace.runtime.home import Home
+    from headrace.runtime.snapshot_writer import Written
 
+#: Where it goes that nobody else takes.
+LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
@@ -52,30 +60,25 @@ class LaneSettings:
 
     Attributes:
         durability: When a commit counts: "fsync" (on disk), "os" or "async".
-        snapshot_every: Inputs between snapshots; the last is written on the way out.
+        recover_within: How long opening the lane again may take, also after a crash: snapshots are
+            made as often as that asks for. The last is written on the way out.
+        snapshot_every: Inputs between snapshots instead, for who wants to name them.
         limits: Of memory and threads.
     """
 
     durability: Durability = "fsync"
-    snapshot_every: int = 5_000_000
+    recover_within: str = "30s"
+    snapshot_every: int | None = None
     limits: LaneLimits = field(default_factory=LaneLimits)
 
+    def pace(self) -> Pace:
+        """How far apart snapshots are.
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What was found when a lane was opened.
-
-    Attributes:
-        next_seq: The input it goes on with.
-        from_snapshot: Where the snapshot stood; 0 for none.
-        replayed: Inputs that were put through again.
-        words: On damaged snapshots, unvouched tails, a changed definition.
-    """
-
-    next_seq: int
-    from_snapshot: int
-    replayed: int
-    words: tuple[str, ...]
+        Raises:
+            DefinitionError: `recover_within` is no length of time.
+        """
+        within_ns = duration_ns(self.recover_within, what="recover_within")
+        return Pace(within_ns / SECOND_NS, self.snapshot_every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Stepped:
     """
 
     batch: JournalBatch
-    state: bytes | None
+    state: FrozenLane | None
 
 
 def signing_key(home: Home) -> SigningKey:
@@ -114,6 +117,8 @@ class LocalLane:
         sources: Names of the sources to come, added to those that the journal knows.
         settings: See `LaneSettings`.
         progress: Called with (inputs replayed, inputs to replay) while it recovers.
+        say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
+            be written, most of all. It goes to the log unless told otherwise.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -126,9 +131,11 @@ class LocalLane:
         sources: Sequence[str] = (),
         settings: LaneSettings | None = None,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
+        self._pace = pace = self.settings.pace()
         self.vault = open_vault(home)
         self.journal = Journal.open(
             home.journal(definition.name),
@@ -143,38 +150,24 @@ class LocalLane:
         fresh = tuple(name for name in sources if name not in known)
         self.header = header_of(definition, known + fresh)
         self.journal.describe(self.header)
-        self.snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
-        self.lane = Lane(definition, _dedupe_key(home), self.settings.limits)
-        self._snapshot_at = 0
+        snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
         words = [str(tail) for tail in self.journal.tails]
-        if last is not None and last.definition != self.header.definition:
-            words.append("the definition has changed: its state is rebuilt from the journal")
-        self.recovery = self._recovered(words, progress)
-
-    def _recovered(self, words: list[str], progress: Callable[[int, int], None]) -> Recovery:
-        end = self.journal.next_seq
-        snapshot, damaged = self.snapshots.latest(end)
-        words += damaged
-        if snapshot is not None:
-            self.lane.restore(snapshot.state)
-        begin = self.lane.next_seq
-        for group in groups(self.journal.folder, begin):
-            for stored in group.batches:
-                if stored.link.next_seq <= begin:
-                    continue
-                batch = stored.batch()
-                if batch.controls:
-                    self.lane.next_seq = batch.next_seq
-                else:
-                    accept(self.lane, inputs_of(batch))
-                progress(self.lane.next_seq - begin, end - begin)
-        if self.lane.next_seq != end:
-            raise JournalError(
-                f"the journal goes on at input {end}, its batches end at {self.lane.next_seq};"
-                " run `headrace verify`"
-            )
-        self._snapshot_at = begin
-        return Recovery(end, begin, end - begin, tuple(words))
+        new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
+        self.lane, self.recovery = Opening(
+            new_lane,
+            self.journal,
+            snapshots,
+            progress,
+            Definitions(home.definitions),
+            changed=last is not None and last.definition != self.header.definition,
+            words=words,
+        ).recovered()
+        own = 0 if self.recovery.carried else self.recovery.from_snapshot
+        pace.stands_at(own, self.recovery.read_s)
+        pace.worked(self.recovery.replayed, self.recovery.replay_s)
+        self._writer = SnapshotWriter(
+            self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
+        )
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
@@ -186,11 +179,10 @@ class LocalLane:
 
     def step(self, inputs: Inputs) -> Stepped:
         """Put inputs through `step`; nothing of them is recorded before `record`."""
+        begun = time.perf_counter()
         batch = step(self.lane, inputs)
-        if self.lane.next_seq - self._snapshot_at < self.settings.snapshot_every:
-            return Stepped(batch, None)
-        self._snapshot_at = self.lane.next_seq
-        return Stepped(batch, self.lane.snapshot())
+        self._pace.worked(len(inputs), time.perf_counter() - begun)
+        return Stepped(batch, self._writer.after_batch())
 
     def record(self, stepped: Sequence[Stepped]) -> Commit:
         """Hash what was decided into the chain and make it durable, in the order of `step`.
@@ -202,7 +194,7 @@ class LocalLane:
         commit = self.commit()
         for item in stepped:
             if item.state is not None:  # never kept before the inputs that led to it
-                self.snapshots.write(item.batch.next_seq, item.state)
+                self._writer.keep(item.state)
         return commit
 
     def decide(self, inputs: Inputs) -> JournalBatch:
@@ -222,19 +214,19 @@ class LocalLane:
         self.vault.commit()
         return self.journal.commit()
 
-    def snapshot(self) -> None:
-        """Write the state to disk."""
-        if self.lane.next_seq > self._snapshot_at:
-            self.snapshots.write(self.lane.next_seq, self.lane.snapshot())
-            self._snapshot_at = self.lane.next_seq
+    @property
+    def newest_snapshot(self) -> Written | None:
+        """The newest snapshot that was written since the lane was opened."""
+        return self._writer.written
 
     def close(self, *, keep_state: bool = True) -> None:
         """Commit, write a snapshot, and let go of the folders."""
         try:
             self.commit()
             if keep_state:
-                self.snapshot()
+                self._writer.finish()
         finally:
+            self._writer.abandon()
             self.journal.close()
             self.vault.close()
 
@@ -250,6 +242,7 @@ class LocalLane:
         if kind is None:
             self.close()
         else:
+            self._writer.abandon()
             self.journal.abandon()
             self.vault.close()
 

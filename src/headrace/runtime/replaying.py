@@ -11,7 +11,7 @@ from headrace.journal.reader import stored_batches
 from headrace.lifecycle.registry import Registry
 from headrace.models.serving import ServedModel
 from headrace.pipeline.lane import Definition, Lane
-from headrace.pipeline.replay import first_difference, inputs_of, rebuild
+from headrace.pipeline.replay import first_difference, inputs_of, ranks_under, rebuild
 from headrace.pipeline.step import accept
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.runtime.definitions import Definitions
@@ -104,7 +104,7 @@ def _changed(folder: Path, lane: Lane, definition: Definition, limits: LaneLimit
         if batch.controls:
             fresh.next_seq = batch.next_seq
         else:
-            accept(fresh, inputs_of(batch))
+            accept(fresh, inputs_of(batch, ranks_under(stored.header, definition.plan)))
     return fresh
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from headrace.cli import build
+from headrace.core.errors import DefinitionError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 CASE = """
 import headrace as hr
@@ -60,3 +61,25 @@ def test_a_run_without_what_features_read_says_so(
     assert warning in said(1)
     assert "warning" not in said(2, "--source", f"rates={rates}")
     assert "warning" not in said(3)
+
+
+def test_a_run_says_what_it_came_back_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, payments = tmp_path / "case.py", tmp_path / "payments.jsonl"
+    case.write_text(CASE)
+    event = {"payment_id": "p", "at": "2026-03-01T12:00:00Z", "card": "c", "amount": "5"}
+    payments.write_text(json.dumps(event) + "\n")
+
+    def said(*more: str) -> str:
+        """What a run says beside the result."""
+        words = ("run", str(case), "--source", str(payments), "--home", str(tmp_path / "home"))
+        build()((*words, *more))
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "recovered" not in said()
+    assert "recovered in 0.0 s: a state of 0.0 MB before input 1 (0.0 s)" in said()
+    case.write_text(CASE.replace("usd=usd", 'usd=usd, often=payments.by("card").count("7d")'))
+    assert "that of often was rebuilt from the journal, its first input on, in 0.0 s" in said()
+    with pytest.raises(DefinitionError, match="recover_within 'soon' is no length of time"):
+        said("--recover-within", "soon")

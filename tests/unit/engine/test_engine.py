@@ -274,6 +274,37 @@ def test_state_has_the_same_bytes_however_it_came_about(drawn: random.Random) ->
     assert single.snapshot() == snapshot
 
 
+@QUIET
+@given(SEEDS, st.sampled_from([1, 2]))
+def test_a_frozen_state_is_not_moved_by_what_comes_later(
+    drawn: random.Random, threads: int
+) -> None:
+    plan, inputs = plan_drawn(drawn), history_drawn(drawn)
+    cut = drawn.randint(0, len(inputs))
+    engine = Engine(plan, threads=threads)
+    before = feed(engine, inputs, 0, cut)
+    snapshot = engine.snapshot()
+    frozen = engine.freeze(np.zeros(engine.room_words, dtype=np.int64))
+    after = feed(engine, inputs, cut, len(inputs))
+    size, pieces = frozen.content()
+    content = b"".join(pieces)
+    assert content == snapshot
+    assert size == len(snapshot)
+    whole = run(plan, inputs, len(inputs))
+    assert np.concatenate([before, after]).tobytes() == whole.tobytes()
+
+
+def test_records_are_in_the_order_of_their_bytes() -> None:
+    """Keys of every length, also beyond what is put in order at once."""
+    engine = Engine(COUNT_PLAN, threads=1)
+    names = [chr(97 + n % 26) * (n % 40) + str(n) for n in range(9_000)]
+    events = [dataclasses.replace(ONE, fields={**ONE.fields, "card": name}) for name in names]
+    feed(engine, events, 0, len(events))
+    states = [engine.key_state(0, (name,)) for name in names]
+    whole = b"".join(sorted(state for state in states if state is not None))
+    assert engine.snapshot()[:-32].endswith(len(whole).to_bytes(8, "little") + whole)
+
+
 COUNT_PLAN = plan_of(
     (Group("p", ("card",), ("card",), 0, ()),), (Aggregate(Function.COUNT, 0, window_ns=10),)
 )
