@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
-    from headrace.runtime.local_lane import Recovery
+    from headrace.runtime.recovery import Recovery
 
 #: How long the front may take to answer what is under way when it is asked to end.
 _ENDING_SECONDS = 30
