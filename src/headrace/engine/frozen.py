@@ -103,7 +103,8 @@ class PoolCopy:
                 continue
             first = self._place(control[_DIRECTORY])
             directory = self.words[first : first + (1 << int(control[_DEPTH]))]
-            pages = np.unique(directory)
+            # the entries of one page lie side by side
+            pages = directory[np.append(True, directory[1:] != directory[:-1])]
             directory += moved
             control[_DIRECTORY] += moved
             slots = self._place(pages)[:, None] + _ENTITIES
