@@ -42,12 +42,12 @@ _NAMES: dict[int, str] = {
     int(number): name.removeprefix("TYPE_").lower()
     for name, number in descriptor_pb2.FieldDescriptorProto.Type.items()
 }
-#: Messages that stand for one value; it is their field of this name.
-_HOLDERS = {
-    f"google.protobuf.{kind}Value": "value"
-    for kind in ("Bool", "Int32", "Int64", "UInt32", "UInt64", "Float", "Double", "String", "Bytes")
-} | {"google.type.Decimal": "value"}
 _TIMESTAMP = "google.protobuf.Timestamp"
+#: Messages that stand for one value, and their fields.
+_HOLDERS = {
+    f"google.protobuf.{kind}Value": [("value", 1)]
+    for kind in ("Bool", "Int32", "Int64", "UInt32", "UInt64", "Float", "Double", "String", "Bytes")
+} | {"google.type.Decimal": [("value", 1)], _TIMESTAMP: [("seconds", 1), ("nanos", 2)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,15 @@ class _Wanted:
     def holder(self) -> str:
         """The full name of the message that the field is, if it stands for one value."""
         kind = self.written.message_type
-        name = kind.full_name if kind is not None and not self.written.is_repeated else ""
-        return name if name in _HOLDERS or name == _TIMESTAMP else ""
+        if kind is None or self.written.is_repeated:
+            return ""
+        # another file may have a message of the same name that is something else
+        fields = [
+            (part.name, part.number)
+            for part in kind.fields
+            if part.message_type is None and part.enum_type is None and not part.is_repeated
+        ]
+        return kind.full_name if fields == _HOLDERS.get(kind.full_name) else ""
 
 
 class ProtobufPayloads(BinaryPayloads):
@@ -170,6 +177,11 @@ def _looked_for(fields: Sequence[FieldDescriptor], wanted: list[_Wanted]) -> lis
             found.append(MessageField("", written.number, kind))
         elif item.holder == _TIMESTAMP:
             found.append(MessageField(written.name, written.number, "timestamp"))
+        elif item.holder:
+            inner = (
+                written.message_type.fields_by_name["value"] if written.message_type else written
+            )
+            found.append(MessageField(written.name, written.number, _NAMES[inner.type], held=True))
         elif kind in WIRE_TYPES and kind != "message":
             found.append(
                 MessageField(

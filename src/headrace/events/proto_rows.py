@@ -8,7 +8,7 @@ otherwise (out of order, twice, with another wire type) are for Protobuf's own l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,6 @@ _LIMITS = {
 _NANOS = 10**9
 #: Seconds whose nanoseconds surely fit 64 bits.
 _SECONDS = 9_223_372_035
-_LONGEST_TIMESTAMP = 64
 _FURTHER = 64  # unknown fields that are passed over in one row by columns
 
 
@@ -60,6 +59,7 @@ class MessageField:
         type: A scalar type, "timestamp", or "message" to be passed over.
         explicit: Whether it can be missing; else it is zero or empty where it does not stand.
         symbols: Names of an enum's numbers.
+        held: Whether a scalar is the one field, number 1, of a message of its own.
     """
 
     name: str
@@ -67,11 +67,13 @@ class MessageField:
     type: str
     explicit: bool = True
     symbols: Mapping[int, bytes] | None = None
+    held: bool = False
 
     @property
     def tag(self) -> bytes:
         """The bytes before a value."""
-        wire = LENGTH if self.type == "timestamp" else WIRE_TYPES[self.type]
+        is_message = self.held or self.type == "timestamp"
+        wire = LENGTH if is_message else WIRE_TYPES[self.type]
         key, found = self.number << 3 | wire, b""
         while key > 127:
             found += bytes([key & 127 | 128])
@@ -93,7 +95,7 @@ def read_messages(
     for field in fields:
         here = _stands(field.tag, cursor)
         cursor.pass_over(len(field.tag), here)
-        column = _column(field, here, cursor)
+        column = _held(field, here, cursor) if field.held else _column(field, here, cursor)
         if field.name:
             columns[field.name] = column
     _pass_over_unknown(known, cursor)
@@ -138,6 +140,24 @@ def _column(field: MessageField, here: Mask, cursor: RowCursor) -> RowColumn:
     return RowColumn(pa.uint64() if unsigned else pa.int64(), values, present)
 
 
+def _held(field: MessageField, here: Mask, cursor: RowCursor) -> RowColumn:
+    """A scalar within a message of its own, which is there even where the scalar is left out."""
+    end = _end(here, cursor)
+    stands = here & (cursor.at < end) & (cursor.next_bytes() == 1 << 3 | WIRE_TYPES[field.type])
+    cursor.pass_over(1, stands)
+    column = _column(replace(field, explicit=False), stands, cursor)
+    cursor.good = cursor.good & (~here | (cursor.at == end))
+    return replace(column, present=here)
+
+
+def _end(here: Mask, cursor: RowCursor) -> Int64s:
+    """Where the message that comes next ends; it is no longer good where the row ends before."""
+    lengths = cursor.varints(here)
+    fits = (lengths >= 0) & (lengths <= cursor.ends - cursor.at)
+    cursor.good = cursor.good & (fits | ~here)
+    return cursor.at + np.where(here & fits, lengths, 0)
+
+
 def _varints(field: MessageField, here: Mask, cursor: RowCursor) -> Int64s:
     values = cursor.varints(here)
     if field.type in _LIMITS:
@@ -158,9 +178,7 @@ def _enum(field: MessageField, values: Int64s, present: Mask, cursor: RowCursor)
 
 def _timestamps(here: Mask, cursor: RowCursor) -> Int64s:
     """Nanoseconds of `google.protobuf.Timestamp`: seconds (1) and nanoseconds (2)."""
-    lengths = cursor.varints(here)
-    short = (lengths >= 0) & (lengths < _LONGEST_TIMESTAMP)
-    end = cursor.at + np.where(here & short, lengths, 0)
+    end = _end(here, cursor)
     parts = []
     for tag in (0x08, 0x10):
         stands = here & (cursor.at < end) & (cursor.next_bytes() == tag)
@@ -169,7 +187,7 @@ def _timestamps(here: Mask, cursor: RowCursor) -> Int64s:
         parts.append(np.where(stands, values, 0))
     seconds, nanos = parts
     fits = (seconds >= -_SECONDS) & (seconds <= _SECONDS) & (nanos >= 0) & (nanos < _NANOS)
-    cursor.good = cursor.good & (~here | (short & fits & (cursor.at == end)))
+    cursor.good = cursor.good & (~here | (fits & (cursor.at == end)))
     return np.where(fits, seconds, 0) * _NANOS + np.where(fits, nanos, 0)
 
 

@@ -20,7 +20,13 @@ from event_rows import (
     assert_same_columns,
     json_payload,
 )
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry_stub import RegistryStub, serving
@@ -30,7 +36,8 @@ from headrace.adapters.avro import AvroPayloads
 from headrace.adapters.framed import FramedPayloads
 from headrace.adapters.payload_forms import payload_codec
 from headrace.adapters.payloads import FEW
-from headrace.adapters.proto_files import writer_of
+from headrace.adapters.proto_files import ProtoWriter, writer_of
+from headrace.adapters.protobuf import ProtobufPayloads
 from headrace.adapters.registry_settings import RegistrySettings
 from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.columns import Kind
@@ -656,6 +663,56 @@ def test_a_message_that_imports_others(stub: RegistryStub) -> None:
     ):
         refused = codec(stub).parse([framed(number, place)])
         assert refused.rejections[0].reason in (Reason.UNFIT_SCHEMA, Reason.MALFORMED), place
+
+
+def _with_holders() -> tuple[Any, ProtoWriter]:
+    """A message whose values are messages of their own: its class, and what a codec is given."""
+    decimal = descriptor_pb2.FileDescriptorProto(
+        name="google/type/decimal.proto", package="google.type", syntax="proto3"
+    )
+    decimal.message_type.add(name="Decimal").field.add(
+        name="value", number=1, type=STRING, label=Proto.LABEL_OPTIONAL
+    )
+    file = _file(
+        {
+            "payment_id": (1, ".google.protobuf.StringValue"),
+            "at": (2, ".google.protobuf.Timestamp"),
+            "card": (3, ".google.protobuf.BytesValue"),
+            "amount": (4, ".google.protobuf.Int64Value"),
+            "currency": (5, STRING),
+            "rate": (17, ".google.type.Decimal"),
+            "risk": (18, ".google.protobuf.FloatValue"),
+            "count": (19, ".google.protobuf.UInt32Value"),
+            "ok": (20, ".google.protobuf.BoolValue"),
+        }
+    )
+    names = ("google/protobuf/timestamp.proto", "google/protobuf/wrappers.proto")
+    file.dependency.extend([*names, decimal.name])
+    imports = []
+    for module in (timestamp_pb2, wrappers_pb2):
+        standard = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(standard)
+        imports.append(standard)
+    writer = ProtoWriter(file.SerializeToString(), (decimal.SerializeToString(),), (1, 0))
+    return _class(file, *imports, decimal), writer
+
+
+def test_values_in_messages_of_their_own() -> None:
+    made, writer = _with_holders()
+    message = made(currency="EUR")
+    message.payment_id.value, message.card.value, message.amount.value = "p1", b"c1", 1234
+    message.at.FromNanoseconds(ROW["at"])
+    message.rate.value, message.risk.value = "1.08125", 0.25
+    message.ok.SetInParent()  # false is not written
+    payload = message.SerializeToString()
+    payloads = ProtobufPayloads(PAYMENT, writer=writer)
+    parsed, good = payloads.by_columns(RowBytes.of([payload]))
+    assert good.all()
+    row = {**ROW, "fee": None, "country": None, "count": None, "ok": False, "note": None}
+    assert_same(parsed, JsonLines(PAYMENT).parse(json_payload(PAYMENT, row)))
+    rng = random.Random(8)
+    rows = RowBytes.of([mutated(rng, payload) for _ in range(4000)] + [payload] * 500)
+    assert_same(payloads.read(rows), payloads.row_by_row(rows))
 
 
 def test_payloads_of_another_program(stub: RegistryStub) -> None:
