@@ -9,7 +9,7 @@ class Payment(hr.Event):
     payment_id: hr.Id
     at: hr.EventTime
     card: hr.Key = hr.field(pii=True, subject=True)
-    amount: hr.Money("EUR")  # type: ignore[valid-type]  # a type with a parameter
+    amount: hr.Money("EUR")
 
 
 payments = hr.stream(Payment, name="payments", lateness="10m")
