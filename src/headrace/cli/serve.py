@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from headrace.cli.compile import compiled_once
-from headrace.cli.terminal import aside, stages
+from headrace.cli.logs import LogFormat, logged
+from headrace.cli.terminal import stages
 from headrace.core.errors import DataError, SecurityError
 from headrace.runtime.home import Home
+from headrace.runtime.http.access_log import AccessLog
 from headrace.runtime.http.app import Deadline, Limits
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LaneSettings
-from headrace.runtime.service import Service, ServiceSettings, is_loopback
 from headrace.security.api_keys import ApiKeys
+
+_LOG = logging.getLogger("headrace.service")
 
 
 @Parameter(name="*")
@@ -48,11 +52,26 @@ class Listening:
     fallback: str | None = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What the service says while it runs.
+
+    Attributes:
+        log: How the log is written to stderr: lines of text, or of JSON.
+        access_log: Log every request too: method, route, status, milliseconds.
+    """
+
+    log: LogFormat = "text"
+    access_log: Annotated[bool, Parameter(negative="")] = False
+
+
 def serve(
     case: str,
     /,
     *,
     listening: Listening | None = None,
+    logs: Logs | None = None,
     durability: Literal["fsync", "os", "async"] = "fsync",
     model: str | None = None,
     home: Path | None = None,
@@ -75,17 +94,35 @@ def serve(
     home
         The folder of journal, models, vault and keys.
     """
+    listening, logs = listening or Listening(), logs or Logs()
+    lane = LaneSettings(durability=durability)
+    with logged(logs.log):
+        _serve(case, listening, lane, model, Home.at(home), access_log=logs.access_log)
+
+
+def _serve(
+    case: str,
+    listening: Listening,
+    lane: LaneSettings,
+    model: str | None,
+    place: Home,
+    *,
+    access_log: bool,
+) -> None:
     try:
         from headrace.adapters.granian_server import Address  # noqa: PLC0415 - an extra
         from headrace.adapters.granian_server import serve as host_app  # noqa: PLC0415 - an extra
+        from headrace.runtime.service import (  # noqa: PLC0415 - needs the extra as well
+            Service,
+            ServiceSettings,
+            is_loopback,
+        )
     except ImportError as error:
         raise DataError(
             "headrace serve needs the extra `serve`; install it: pip install 'headrace[serve]'"
         ) from error
-    listening = listening or Listening()
     if (listening.certificate is None) != (listening.certificate_key is None):
         raise DataError("TLS needs two files; name --certificate and --certificate-key")
-    place = Home.at(home)
     keys = ApiKeys(place.api_keys)
     if not len(keys) and not is_loopback(listening.host):
         raise SecurityError(
@@ -93,24 +130,20 @@ def serve(
             " headrace access add NAME --role decide"
         )
     use_case = load_case(case)
-    compiled_once()
+    compiled_once(_LOG.info)
     settings = ServiceSettings(
-        LaneSettings(durability=durability),
+        lane,
         Limits(listening.most_body_bytes, listening.most_waiting),
         Deadline(listening.deadline_ms, listening.fallback),
         model,
     )
     with stages() as stage:
         service = Service(use_case, place, keys, settings, stage)
-    for word in service.recovery.words:
-        aside.print(word)
     address = Address(
         listening.host, listening.port, listening.certificate, listening.certificate_key
     )
     with service:
-        aside.print(
-            f"serving {use_case.name} at {address}/v1/{use_case.name}/decisions; Ctrl-C ends it"
-        )
-        host_app(service.app, address, service.app.stop)
-    meters = service.meters
-    aside.print(f"{meters.decisions:,} decisions; every answer that was promised has gone out")
+        place_of_asking = f"{address}/v1/{use_case.name}/decisions"
+        _LOG.info(f"serving {use_case.name} at {place_of_asking}; Ctrl-C ends it")
+        app = AccessLog(service.app) if access_log else service.app
+        host_app(app, address, service.app.stop)

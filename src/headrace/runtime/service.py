@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headrace import __version__
 from headrace.core.errors import DataError
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.http.app import App, Deadline, Limits
 from headrace.runtime.http.lane import ServedLane, source_name
+from headrace.runtime.http.meters import ServiceMeters
+from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.records import Records
 from headrace.runtime.kernels import load_all
 from headrace.runtime.local_lane import LaneSettings, LocalLane, now_ns, signing_key
-from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import undisturbed
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from headrace.runtime.home import Home
     from headrace.runtime.local_lane import Recovery
     from headrace.security.api_keys import ApiKeys
+
+_LOG = logging.getLogger("headrace.service")
 
 
 def is_loopback(host: str) -> bool:
@@ -112,7 +117,7 @@ class Service:
             settings.lane,
             lambda done, most: progress("replaying the journal", done, most),
         )
-        self.meters = Meters()
+        self.meters = ServiceMeters()
         self._lane = ServedLane(self._local, self.meters, now_ns)
         self.app = App(
             self._lane,
@@ -122,7 +127,7 @@ class Service:
             on=case.plan.on,
             limits=settings.limits,
             deadline=settings.deadline,
-            clock=now_ns,
+            metrics=Metrics(self._local, self._lane, self.meters, settings.limits.waiting).page,
         )
         self._quiet = undisturbed()
 
@@ -132,6 +137,7 @@ class Service:
         return self._local.recovery
 
     def __enter__(self) -> Self:
+        self._log_opened()
         self._quiet.__enter__()
         self._lane.start()
         return self
@@ -146,3 +152,29 @@ class Service:
             self._lane.close()
         finally:
             self._quiet.__exit__(kind, error, trace)
+        self.app.tell_rest()
+        _LOG.info(
+            f"stopped after {self.meters.decisions:,} decisions; every answer that was promised has"
+            " gone out",
+            extra={"facts": {"next_seq": self._local.journal.committed.next_seq}},
+        )
+
+    def _log_opened(self) -> None:
+        """Log what runs, and what was found."""
+        header, found = self._local.header, self.recovery
+        facts = {
+            "version": __version__,
+            "use_case": header.use_case,
+            "definition": header.definition[:16],
+            "model": header.model[:16],
+            "durability": self._local.settings.durability,
+        }
+        _LOG.info("opened", extra={"facts": facts})
+        for word in found.words:
+            _LOG.warning(word)
+        places = {
+            "next_seq": found.next_seq,
+            "from_snapshot": found.from_snapshot,
+            "replayed": found.replayed,
+        }
+        _LOG.info("recovered", extra={"facts": places})

@@ -7,6 +7,7 @@ durable as the lane promises.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -24,6 +25,7 @@ from headrace.journal.batch import InputKind, Position
 from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
 from headrace.runtime.http.asks import FellBack
+from headrace.runtime.http.meters import Laps
 from headrace.runtime.http.problems import Problem, refused_fields
 from headrace.runtime.intake import Assembly, Part
 
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.http.asks import Answer, Ask
+    from headrace.runtime.http.meters import ServiceMeters
     from headrace.runtime.local_lane import LocalLane
-    from headrace.runtime.meters import Meters
+
+_LOG = logging.getLogger("headrace.service")
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
@@ -76,13 +80,15 @@ class ServedLane:
         clock: Nanoseconds since 1970.
 
     Attributes:
+        meters: What is counted.
+        clock: Nanoseconds since 1970.
         waiting: Events that were asked for and have no answer yet.
     """
 
-    def __init__(self, local: LocalLane, meters: Meters, clock: Callable[[], int]) -> None:
+    def __init__(self, local: LocalLane, meters: ServiceMeters, clock: Callable[[], int]) -> None:
         self._local = local
-        self._meters = meters
-        self._clock = clock
+        self.meters = meters
+        self.clock = clock
         plan = local.definition.plan
         self._assembly = Assembly(plan, local.vault)
         self._sources = [self._source(name) for name in self._assembly.names]
@@ -206,13 +212,16 @@ class ServedLane:
 
     def _decided(self, asks: Sequence[Ask]) -> list[list[Answer]]:
         """Decide and commit; the answers to each ask."""
+        laps = Laps()
         inputs, raw = self._inputs(asks)
+        laps.end("parse")
         first = self._local.lane.next_seq
         stepped = self._local.step(inputs)
-        self._local.record([stepped])
+        laps.end("step")
+        self.meters.journal_bytes += self._local.record([stepped]).size
+        laps.end("commit")
         batch = stepped.batch
         header = self._local.header
-        self._meters.count(batch, header.outcomes, header.reasons)
         known = self._writer.written(batch) | receipts(header.lane, batch)
         self._remember(known)
         kinds = batch.inputs.kind.tolist()
@@ -227,6 +236,8 @@ class ServedLane:
                 ]
             )
             at += ask.count
+        laps.end("answer")
+        self.meters.decided(batch, header, [ask.arrived_ns for ask in asks], laps)
         return answers
 
     def _remember(self, answers: dict[int, bytes]) -> None:
@@ -317,6 +328,7 @@ class ServedLane:
 
 def _stopped(error: Exception) -> Problem:
     """What is said once nothing can be decided any more."""
+    _LOG.error("nothing is decided any more", exc_info=error)
     return Problem(
         503,
         f"nothing is decided any more: {error}. What was answered before is safe; the service must"
