@@ -26,6 +26,7 @@ COMMANDS = {
     "query": ("query:query", "Ask the journal in SQL."),
     "quarantine": ("quarantine:app", "List, show and retry quarantined events."),
     "erase": ("erase:erase", "Erase one person's data."),
+    "top": ("top:top", "Watch a service as it runs."),
     "access": ("access:app", "Make, list and remove the API keys of a service."),
     "compile": ("compile:compile_kernels", "Compile the kernels now, once."),
 }
@@ -35,6 +36,7 @@ USAGES = {
     "verify": "[OPTIONS] [USE_CASE]",
     "replay": "[OPTIONS] [USE_CASE]",
     "erase": "[OPTIONS] [SURROGATE]",
+    "top": "[OPTIONS] [URL]",
 }
 
 

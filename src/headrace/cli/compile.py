@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from headrace.cli.terminal import aside, console, progress
 from headrace.runtime.kernel_parts import PARTS
 from headrace.runtime.kernels import Compilation, compile_all, is_compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What is said where nothing can be kept.
 NO_CACHE = (
@@ -13,21 +18,28 @@ NO_CACHE = (
 )
 
 
-def compiled_once() -> None:
+def _say(word: str) -> None:
+    aside.print(word, highlight=False, soft_wrap=True)
+
+
+def compiled_once(say: Callable[[str], None] = _say) -> None:
     """Compile all kernels, with a progress bar, unless that was done before.
 
     Every command that decides calls this before its first event.
+
+    Args:
+        say: Called with what there is to say of it.
     """
     if not is_compiled():
-        found = _compiled()
-        aside.print(f"compiled the kernels in {found.seconds:.0f} s, once for this version")
+        found = _compiled(say)
+        say(f"compiled the kernels in {found.seconds:.0f} s, once for this version")
 
 
-def _compiled() -> Compilation:
+def _compiled(say: Callable[[str], None] = _say) -> Compilation:
     with progress("compiling kernels, once", len(PARTS)) as done:
         found = compile_all(done)
     if found.folder is None:
-        aside.print(NO_CACHE, highlight=False, soft_wrap=True)
+        say(NO_CACHE)
     return found
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from headrace.cli.compile import compiled_once
-from headrace.cli.terminal import aside, stages
+from headrace.cli.terminal import stages
 from headrace.core.errors import DataError, SecurityError
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.logs import LogFormat, logged
 from headrace.security.api_keys import ApiKeys
+
+_LOG = logging.getLogger("headrace.service")
 
 
 @Parameter(name="*")
@@ -46,11 +50,26 @@ class Listening:
     fallback: str | None = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What the service says while it runs.
+
+    Attributes:
+        log: How the log is written to stderr: lines of text, or of JSON.
+        access_log: Log every request too: method, route, status, milliseconds.
+    """
+
+    log: LogFormat = "text"
+    access_log: Annotated[bool, Parameter(negative="")] = False
+
+
 def serve(
     case: str,
     /,
     *,
     listening: Listening | None = None,
+    logs: Logs | None = None,
     durability: Literal["fsync", "os", "async"] = "fsync",
     model: str | None = None,
     home: Path | None = None,
@@ -73,6 +92,15 @@ def serve(
     home
         The folder of journal, models, vault and keys.
     """
+    listening, logs = listening or Listening(), logs or Logs()
+    lane = LaneSettings(durability=durability)
+    with logged(logs.log):
+        _serve(case, listening, logs, lane, model, Home.at(home))
+
+
+def _serve(
+    case: str, listening: Listening, logs: Logs, lane: LaneSettings, model: str | None, place: Home
+) -> None:
     try:
         from headrace.runtime.http.front import Setting  # noqa: PLC0415 - needs an extra
         from headrace.runtime.service import (  # noqa: PLC0415 - the same
@@ -84,22 +112,18 @@ def serve(
         raise DataError(
             "headrace serve needs the extra `serve`; install it: pip install 'headrace[serve]'"
         ) from error
-    listening = listening or Listening()
     if (listening.certificate is None) != (listening.certificate_key is None):
         raise DataError("TLS needs two files; name --certificate and --certificate-key")
-    place = Home.at(home)
     if not len(ApiKeys(place.api_keys)) and not is_loopback(listening.host):
         raise SecurityError(
             f"whoever reaches {listening.host} could ask for decisions; make an API key first:"
             " headrace access add NAME --role decide"
         )
     use_case = load_case(case)
-    compiled_once()
-    settings = ServiceSettings(LaneSettings(durability=durability), model, listening.fallback)
+    compiled_once(_LOG.info)
+    settings = ServiceSettings(lane, model, listening.fallback)
     with stages() as stage:
         service = Service(use_case, place, settings, stage)
-    for word in service.recovery.words:
-        aside.print(word)
     setting = Setting(
         str(place.folder.absolute()),
         listening.host,
@@ -109,9 +133,9 @@ def serve(
         listening.most_body_bytes,
         listening.most_waiting,
         listening.deadline_ms,
+        logs.log,
+        logs.access_log,
     )
-    aside.print(
-        f"serving {use_case.name} at {setting.address}/v1/{use_case.name}/decisions; Ctrl-C ends it"
-    )
+    asked_at = f"{setting.address}/v1/{use_case.name}/decisions"
+    _LOG.info(f"serving {use_case.name} at {asked_at}; Ctrl-C ends it")
     service.go(setting)
-    aside.print(f"{service.meters.decisions:,} decisions; all that was asked is answered")

@@ -111,6 +111,9 @@ def open_vault(home: Home) -> Vault:
 class LocalLane:
     """Opens a lane, brings it to where its journal ends, and drives it.
 
+    Attributes:
+        snapshots: The folder of its snapshots.
+
     Args:
         definition: What decides.
         home: Where it is kept.
@@ -151,6 +154,7 @@ class LocalLane:
         self.header = header_of(definition, known + fresh)
         self.journal.describe(self.header)
         snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.journal.batch import InputKind, JournalBatch
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.columns import Int64s
+
 _KINDS = tuple(InputKind)
+#: Ranks that an input's stream can have.
+_RANKS = 256
+
+#: So many of the last commits are kept one by one: an hour at 70 a second, in 8 MB.
+RECENT_COMMITS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,42 @@ class Sample:
     inputs: int
     decisions: int
     waited_ns: int
+
+
+class RecentCommits:
+    """The last commits of a run, in order; the memory that they take is bounded.
+
+    Args:
+        most: How many are kept.
+
+    >>> commits = RecentCommits(most=2)
+    >>> for time_ns in (1, 2, 3):
+    ...     commits.append(Sample(time_ns, 1, 1, 0))
+    >>> [sample.durable_ns for sample in commits.samples()]
+    [2, 3]
+    """
+
+    def __init__(self, most: int = RECENT_COMMITS) -> None:
+        # what was not written to yet takes no memory
+        self._rows: Int64s = np.empty((most, 4), dtype=np.int64)
+        self._count = 0
+
+    def append(self, sample: Sample) -> None:
+        """Add the next commit, in place of the oldest if there are too many."""
+        row = (sample.durable_ns, sample.inputs, sample.decisions, sample.waited_ns)
+        self._rows[self._count % len(self._rows)] = row
+        self._count += 1
+
+    def rows(self) -> Int64s:
+        """Their numbers as `Sample` has them, one row for each."""
+        most = len(self._rows)
+        if self._count <= most:
+            return self._rows[: self._count].copy()
+        return np.roll(self._rows, -(self._count % most), axis=0)
+
+    def samples(self) -> list[Sample]:
+        """They themselves."""
+        return [Sample(*row) for row in self.rows().tolist()]
 
 
 @dataclass(slots=True)
@@ -40,7 +87,10 @@ class Meters:
     reasons: dict[str, int] = field(default_factory=dict)
     journal_bytes: int = 0
     compiling_seconds: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
+    _events: Int64s = field(default_factory=lambda: np.zeros(_RANKS * len(_KINDS), np.int64))
+    _commits: RecentCommits = field(default_factory=RecentCommits)
+    _begun_ns: int = 0
+    _ended_ns: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(
@@ -50,7 +100,12 @@ class Meters:
         kinds = batch.inputs.kind.tobytes()
         accepted, duplicates, quarantined, backfilled, controls = map(kinds.count, _KINDS)
         outcome = batch.decisions.outcome.tobytes()
+        events = np.bincount(
+            batch.inputs.stream.astype(np.intp) * len(_KINDS) + batch.inputs.kind,
+            minlength=len(self._events),
+        )
         with self._lock:
+            self._events += events
             self.received += len(batch) - controls
             self.accepted += accepted + backfilled
             self.duplicates += duplicates
@@ -60,13 +115,38 @@ class Meters:
                 self.outcomes[name] = self.outcomes.get(name, 0) + outcome.count(code)
             if quarantined:
                 told = batch.inputs.reason[batch.inputs.kind == InputKind.QUARANTINED]
-                for code in told.tolist():
-                    self.reasons[reasons[code]] = self.reasons.get(reasons[code], 0) + 1
+                for code in np.flatnonzero(many := np.bincount(told)).tolist():
+                    name = reasons[code]
+                    self.reasons[name] = self.reasons.get(name, 0) + int(many[code])
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The last commits, in order: all of them, up to `RECENT_COMMITS`."""
+        with self._lock:
+            return self._commits.samples()
+
+    def events(self, streams: Sequence[str]) -> dict[tuple[str, ...], int]:
+        """How many inputs of each stream there were of each kind.
+
+        Args:
+            streams: Names of streams and tables, by rank.
+        """
+        with self._lock:
+            table = self._events.reshape(_RANKS, len(_KINDS)).tolist()
+        return {
+            (name, kind.name.lower()): table[rank][kind]
+            for rank, name in enumerate(streams)
+            for kind in _KINDS
+            if kind is not InputKind.CONTROL
+        }
 
     def committed(self, sample: Sample, size: int) -> None:
         """Add one commit of `size` bytes."""
         with self._lock:
-            self.samples.append(sample)
+            if not self._ended_ns:
+                self._begun_ns = sample.durable_ns - sample.waited_ns
+            self._ended_ns = sample.durable_ns
+            self._commits.append(sample)
             self.journal_bytes += size
 
     def compiled(self, seconds: float) -> None:
@@ -76,11 +156,11 @@ class Meters:
     def latency_ms(self, *percentiles: float) -> list[float]:
         """Percentiles over inputs of the time from bytes read to decision durable, milliseconds.
 
-        Every input of a commit is counted with the wait of the oldest: an upper bound.
+        Every input of a commit is counted with the wait of the oldest: an upper bound. Of a very
+        long run, the last `RECENT_COMMITS` commits count.
         """
         with self._lock:
-            waited = np.array([sample.waited_ns for sample in self.samples], dtype=np.float64)
-            weight = np.array([sample.inputs for sample in self.samples], dtype=np.float64)
+            _, weight, _, waited = self._commits.rows().astype(np.float64).T
         if len(waited) == 0:
             return [float("nan")] * len(percentiles)
         order = np.argsort(waited)
@@ -91,8 +171,5 @@ class Meters:
     def rate(self) -> float:
         """Decisions a second, from the first read to the last commit."""
         with self._lock:
-            if not self.samples:
-                return 0.0
-            begun = self.samples[0].durable_ns - self.samples[0].waited_ns
-            seconds = (self.samples[-1].durable_ns - begun) / 1e9
+            seconds = (self._ended_ns - self._begun_ns) / 1e9
             return self.decisions / seconds if seconds > 0 else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -12,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headrace import __version__
 from headrace.core.errors import DataError
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.http.front import Setting, settings_frame
 from headrace.runtime.http.lane import ServedLane, source_name
+from headrace.runtime.http.meters import ServiceMeters
 from headrace.runtime.kernels import load_all
 from headrace.runtime.local_lane import LaneSettings, LocalLane
-from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import undisturbed
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
     from headrace.runtime.recovery import Recovery
+
+_LOG = logging.getLogger("headrace.service")
 
 #: How long the front may take to answer what is under way when it is asked to end.
 _ENDING_SECONDS = 30
@@ -100,7 +104,7 @@ class Service:
             settings.lane,
             lambda done, most: progress("replaying the journal", done, most),
         )
-        self.meters = Meters()
+        self.meters = ServiceMeters()
 
     @property
     def recovery(self) -> Recovery:
@@ -117,8 +121,34 @@ class Service:
             DataError: The front ended on its own.
             HeadraceError: Nothing could be decided any more.
         """
+        self._log_opened()
         with self._local, undisturbed(), _front(setting) as channel:
             ServedLane(self._local, self.meters, channel, self._fallback).run()
+        _LOG.info(
+            f"stopped after {self.meters.decisions:,} decisions; every answer that was promised has"
+            " gone out",
+            extra={"facts": {"next_seq": self._local.journal.committed.next_seq}},
+        )
+
+    def _log_opened(self) -> None:
+        """Log what runs, and what was found."""
+        header, found = self._local.header, self.recovery
+        facts = {
+            "version": __version__,
+            "use_case": header.use_case,
+            "definition": header.definition[:16],
+            "model": header.model[:16],
+            "durability": self._local.settings.durability,
+        }
+        _LOG.info("opened", extra={"facts": facts})
+        for word in found.words:
+            _LOG.warning(word)
+        places = {
+            "next_seq": found.next_seq,
+            "from_snapshot": found.from_snapshot,
+            "replayed": found.replayed,
+        }
+        _LOG.info("recovered", extra={"facts": places})
 
 
 @contextmanager

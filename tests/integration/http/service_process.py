@@ -81,6 +81,12 @@ class ServiceProcess:
         """Ask for decisions."""
         return self.ask("POST", "/v1/served/decisions", body, **headers)
 
+    def page(self, path: str, **headers: str) -> tuple[str, str]:
+        """Content type and text of a page."""
+        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - it is http
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - it is http
+            return str(answer.headers["content-type"]), answer.read().decode()
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit status."""
         if self.process.poll() is None:

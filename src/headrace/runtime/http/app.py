@@ -5,6 +5,7 @@
     GET  /v1/decisions/{id}               a decision of the journal, taken apart
     GET  /v1/decisions/{id}/proof         a proof of it
     GET  /healthz, /readyz                whether it runs; whether it takes requests
+    GET  /metrics                         what it counts, for Prometheus
     GET  /openapi.json                    what it takes and gives, for programs
 
 The application knows nothing of the server that hosts it (`headrace.adapters.granian_server`).
@@ -14,14 +15,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from headrace.core.errors import DataError, JournalError, NotFound
 from headrace.runtime.http.bodies import events_of
+from headrace.runtime.http.link import FrontCounts
 from headrace.runtime.http.problems import PROBLEM_TYPE, Problem
+from headrace.runtime.http.refusals import Refusals
 from headrace.runtime.http.wire import Answered
 from headrace.security.api_keys import Role
 
@@ -108,6 +110,8 @@ class App:
         self._keys = keys
         self._limits = limits
         self._clock = clock
+        self._counts = FrontCounts(limits.waiting)
+        self._refuse = Refusals(self._counts.rejected)
         self._ready = True
         self._fallback = hello.fallback
         self._on = hello.streams.index(hello.on)
@@ -128,6 +132,18 @@ class App:
         """Say that no new requests should come; those that do are still answered."""
         self._ready = False
 
+    def tell_rest(self) -> None:
+        """Log the refusals that the log has not heard of yet."""
+        self._refuse.tell_rest()
+
+    def route(self, path: str) -> str:
+        """The route that a path is of, without the ids in it; "other" where there is none."""
+        if path in self._posts or path in self._gets or path == "/metrics":
+            return path
+        if not path.startswith("/v1/decisions/"):
+            return "other"
+        return "/v1/decisions/{id}" + ("/proof" if path.endswith("/proof") else "")
+
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request."""
         path = scope.path
@@ -135,15 +151,19 @@ class App:
         if rank is not None and scope.method == "POST":
             await self._post(rank, scope, exchange)
         elif rank is not None:
-            _refuse(exchange, Problem(405, f"{path} takes POST alone"), [("allow", "POST")])
+            self._refuse(exchange, Problem(405, f"{path} takes POST alone"), [("allow", "POST")])
         elif scope.method not in ("GET", "HEAD"):
-            _refuse(exchange, Problem(404, f"there is no {path} to {scope.method} to"))
+            self._refuse(exchange, Problem(404, f"there is no {path} to {scope.method} to"))
         elif path in self._gets:
             exchange.response_bytes(*self._gets[path]())
+        elif path == "/metrics":
+            await self._measured(scope, exchange)
         elif path.startswith("/v1/decisions/"):
             await self._record(path.removeprefix("/v1/decisions/"), scope, exchange)
         else:
-            _refuse(exchange, Problem(404, f"there is no {path}; /openapi.json says what there is"))
+            self._refuse(
+                exchange, Problem(404, f"there is no {path}; /openapi.json says what there is")
+            )
 
     def _denied(self, scope: Scope, role: Role) -> Problem | None:
         """Why whoever asks may not; None if it may."""
@@ -158,33 +178,33 @@ class App:
     async def _post(self, rank: int, scope: Scope, exchange: Exchange) -> None:
         denied = self._denied(scope, Role.DECIDE if rank == self._on else Role.FEED)
         if denied is not None:
-            _refuse(exchange, denied)
+            self._refuse(exchange, denied)
             return
         body = await self._body(scope, exchange)
         if isinstance(body, Problem):
-            _refuse(exchange, body)
+            self._refuse(exchange, body)
             return
         events = events_of(body, scope.headers.get("content-type") or "")
         if isinstance(events, Problem):
-            _refuse(exchange, events)
+            self._refuse(exchange, events)
             return
         if self._lane.waiting + events.count > self._limits.waiting:
-            _refuse(exchange, _overloaded(self._lane.waiting))
+            self._refuse(exchange, _overloaded(self._lane.waiting))
             return
         milliseconds = self._milliseconds(scope)
         if isinstance(milliseconds, Problem):
-            _refuse(exchange, milliseconds)
+            self._refuse(exchange, milliseconds)
             return
         answered = await self._lane.ask(rank, events, self._clock(), milliseconds)
         answers = answered.answers if isinstance(answered, Answered) else answered
         if answers is None:
             answers = self._too_late(rank, events.count, milliseconds)
         if isinstance(answers, Problem):
-            _refuse(exchange, answers)
+            self._refuse(exchange, answers)
         elif not events.single:
             exchange.response_bytes(200, _JSON, b"[%b]" % b",".join(map(_member, answers)))
         elif isinstance(answers[0], Problem):
-            _refuse(exchange, answers[0])
+            self._refuse(exchange, answers[0])
         else:
             exchange.response_bytes(200, _JSON, answers[0])
 
@@ -209,6 +229,7 @@ class App:
                 f"no decision within {milliseconds} ms; it will be made: ask again with the same"
                 " event",
             )
+        self._counts.fallbacks += count
         return [self._fallback] * count
 
     async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
@@ -228,11 +249,23 @@ class App:
             pieces.append(piece)
         return b"".join(pieces)
 
+    async def _measured(self, scope: Scope, exchange: Exchange) -> None:
+        """What the service counts, for Prometheus."""
+        denied = self._denied(scope, Role.OBSERVE)
+        if denied is not None:
+            self._refuse(exchange, denied)
+            return
+        found = await self._lane.measure(scope.headers.get("accept") or "", self._counts)
+        if isinstance(found, Problem):
+            self._refuse(exchange, found)
+        else:
+            exchange.response_bytes(200, [("content-type", found.content_type)], found.page)
+
     async def _record(self, name: str, scope: Scope, exchange: Exchange) -> None:
         """A decision that was made before, or the proof of it."""
         denied = self._denied(scope, Role.READ)
         if denied is not None:
-            _refuse(exchange, denied)
+            self._refuse(exchange, denied)
             return
         work: Callable[[str], object] = self._records.decision
         if name.endswith("/proof"):
@@ -240,9 +273,9 @@ class App:
         try:
             found = await asyncio.to_thread(work, name)
         except NotFound as error:
-            _refuse(exchange, Problem(404, str(error)))
+            self._refuse(exchange, Problem(404, str(error)))
         except (DataError, JournalError) as error:
-            _refuse(exchange, Problem(409, str(error)))
+            self._refuse(exchange, Problem(409, str(error)))
         else:
             exchange.response_bytes(200, _JSON, msgspec.json.encode(found))
 
@@ -268,12 +301,3 @@ def _overloaded(waiting: int) -> Problem:
         f"{waiting:,} events wait for their decision already; try again in a second",
         retry_after=1,
     )
-
-
-def _refuse(exchange: Exchange, problem: Problem, more: Headers | None = None) -> None:
-    headers = [("content-type", PROBLEM_TYPE), *(more or [])]
-    if problem.status == HTTPStatus.UNAUTHORIZED:
-        headers.append(("www-authenticate", "Bearer"))
-    if problem.retry_after is not None:
-        headers.append(("retry-after", str(problem.retry_after)))
-    exchange.response_bytes(problem.status, headers, problem.encoded())

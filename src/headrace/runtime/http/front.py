@@ -24,11 +24,13 @@ from headrace.adapters.granian_server import Address, serve
 from headrace.core.errors import HeadraceError
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
+from headrace.runtime.http.access_log import AccessLog
 from headrace.runtime.http.app import App, Limits
 from headrace.runtime.http.link import LaneLink
 from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
 from headrace.runtime.local_lane import now_ns, signing_key
+from headrace.runtime.logs import LogFormat, logged
 from headrace.security.api_keys import ApiKeys
 
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
@@ -46,6 +48,8 @@ class Setting(msgspec.Struct):
         body_bytes: See `Limits`.
         waiting: Likewise.
         deadline_ms: Likewise.
+        log: How the log is written.
+        access_log: Whether every request is logged too.
     """
 
     home: str
@@ -56,6 +60,8 @@ class Setting(msgspec.Struct):
     body_bytes: int = Limits().body_bytes
     waiting: int = Limits().waiting
     deadline_ms: int | None = None
+    log: LogFormat = "text"
+    access_log: bool = False
 
     @property
     def address(self) -> Address:
@@ -98,7 +104,9 @@ def main() -> None:
     )
     status = 0
     try:
-        serve(app, setting.address, app.stop)
+        with logged(setting.log):
+            serve(AccessLog(app) if setting.access_log else app, setting.address, app.stop)
+            app.tell_rest()
     except HeadraceError as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.stderr.flush()

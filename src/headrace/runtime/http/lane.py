@@ -7,6 +7,7 @@ under way the next one gathers. Answers go out when the batch is as durable as t
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from headrace.events.schema import Role
 from headrace.journal.batch import InputKind, Position
 from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
+from headrace.runtime.http.meters import Laps
+from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.openapi import openapi
 from headrace.runtime.http.problems import Problem, refused_fields
 from headrace.runtime.http.wire import (
@@ -37,15 +40,17 @@ from headrace.runtime.http.wire import (
 from headrace.runtime.intake import Assembly, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
+    from headrace.runtime.http.meters import ServiceMeters
     from headrace.runtime.http.wire import FromLane
     from headrace.runtime.local_lane import LocalLane
-    from headrace.runtime.meters import Meters
+
+_LOG = logging.getLogger("headrace.service")
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
@@ -91,7 +96,7 @@ class ServedLane:
     def __init__(
         self,
         local: LocalLane,
-        meters: Meters,
+        meters: ServiceMeters,
         channel: socket.socket,
         fallback: str | None = None,
     ) -> None:
@@ -125,6 +130,7 @@ class ServedLane:
         plan = self._local.definition.plan
         fallback = self._writer.fallback(self._fallback) if self._fallback else None
         name = self._local.definition.name
+        metrics = Metrics(self._local, self._assembly.names, self._meters, self._fallback)
         document = openapi(name, plan.on, self._assembly.schemas)
         self._say([Hello(name, tuple(self._assembly.names), plan.on, fallback, document)])
         while (messages := self._heard()) is not None:
@@ -132,11 +138,14 @@ class ServedLane:
             for message in messages:
                 if isinstance(message, Asked):
                     asks.append(message)
-                else:
+                elif isinstance(message, FellBack):
                     self._note(message)
+                else:
+                    page = metrics.page(message, failed=self._failed is not None)
+                    self._say([page])
             if asks:
                 self._say(self._answered(asks))
-            elif messages:
+            elif any(isinstance(message, FellBack) for message in messages):
                 self._keep_notes()
 
     def _say(self, messages: list[FromLane]) -> None:
@@ -156,7 +165,7 @@ class ServedLane:
                 return messages or None
             for content in self._frames.taken(piece):
                 messages += _DECODER.decode(content)
-            rows = sum(message.count for message in messages)
+            rows = sum(message.count for message in messages if isinstance(message, Asked))
             if messages:
                 flags = socket.MSG_DONTWAIT  # what has arrived is enough
         return messages
@@ -165,7 +174,7 @@ class ServedLane:
         """The answers to requests, or why there are none."""
         if self._failed is None:
             try:
-                return list(self._decided(asks))
+                return [*self._decided(asks)]
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
                 self._failed = _stopped(error)
         return [Stopped(self._failed)]
@@ -190,26 +199,33 @@ class ServedLane:
                 }
             )
 
-    def _decided(self, asks: Sequence[Asked]) -> Iterator[Answered]:
+    def _decided(self, asks: Sequence[Asked]) -> list[Answered]:
         """Decide and commit; the answers to each request."""
+        laps = Laps()
         inputs, raw = self._inputs(asks)
+        laps.end("parse")
         first = self._local.lane.next_seq
         stepped = self._local.step(inputs)
-        self._local.record([stepped])
+        laps.end("step")
+        self._meters.journal_bytes += self._local.record([stepped]).size
+        laps.end("commit")
         batch = stepped.batch
         header = self._local.header
-        self._meters.count(batch, header.outcomes, header.reasons)
         known = self._writer.written(batch) | receipts(header.lane, batch)
         self._remember(known)
         kinds = batch.inputs.kind.tolist()
+        made: list[Answered] = []
         at = 0
         for ask in asks:
             answers: list[bytes | Problem] = [
                 known.get(first + row) or self._otherwise(batch, row, kinds[row], raw)
                 for row in range(at, at + ask.count)
             ]
-            yield Answered(ask.number, first + at, answers)
+            made.append(Answered(ask.number, first + at, answers))
             at += ask.count
+        laps.end("answer")
+        self._meters.decided(batch, header, [ask.arrived_ns for ask in asks], laps)
+        return made
 
     def _remember(self, answers: dict[int, bytes]) -> None:
         self._recent |= answers
@@ -299,6 +315,7 @@ class ServedLane:
 
 def _stopped(error: Exception) -> Problem:
     """What is said once nothing can be decided any more."""
+    _LOG.error("nothing is decided any more", exc_info=error)
     return Problem(
         503,
         f"nothing is decided any more: {error}. What was answered before is safe; the service must"

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace.runtime.http.problems import Problem
-from headrace.runtime.http.wire import Answered, Asked, FellBack, Frames, FromLane, Stopped, frame
+from headrace.runtime.http.wire import (
+    Answered,
+    Asked,
+    FellBack,
+    Frames,
+    FromLane,
+    Measure,
+    Measured,
+    Stopped,
+    frame,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -20,6 +31,21 @@ if TYPE_CHECKING:
 _DECODER = msgspec.msgpack.Decoder(list[FromLane])
 _READ = 1 << 20
 _GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
+
+
+@dataclass(slots=True)
+class FrontCounts:
+    """What the front counts itself.
+
+    Attributes:
+        waiting_limit: Events that may wait; beyond it requests get 429.
+        rejected: Requests that were answered by a problem, by HTTP status.
+        fallbacks: Events that were answered by the fallback outcome.
+    """
+
+    waiting_limit: int
+    rejected: dict[int, int] = field(default_factory=dict)
+    fallbacks: int = 0
 
 
 class LaneLink:
@@ -44,6 +70,7 @@ class LaneLink:
         self._asked: dict[
             int, tuple[asyncio.Future[Answered | Problem | None], int, int | None]
         ] = {}
+        self._measured: dict[int, asyncio.Future[Measured | Problem]] = {}
         self._number = 0
         self._unsent: list[FromFront] = []
         self._unwritten = b""
@@ -71,11 +98,22 @@ class LaneLink:
         self._say(Asked(number, rank, events.count, arrived_ns, events.lines))
         if deadline_ms is None:
             return await answered
-        timer = loop.call_later(deadline_ms / 1e3, _expire, answered)
+        timer = loop.call_later(deadline_ms / 1e3, _set, answered, None)
         try:
             return await answered
         finally:
             timer.cancel()
+
+    async def measure(self, accept: str, counts: FrontCounts) -> Measured | Problem:
+        """The page of metrics; a problem when the lane has ended."""
+        if self.failed is _GONE:
+            return _GONE
+        number = self._number = self._number + 1
+        measured: asyncio.Future[Measured | Problem] = asyncio.get_running_loop().create_future()
+        self._measured[number] = measured
+        rejected, fallbacks = dict(counts.rejected), counts.fallbacks
+        self._say(Measure(number, accept, self.waiting, counts.waiting_limit, rejected, fallbacks))
+        return await measured
 
     def _say(self, message: FromFront) -> None:
         """Send a message with all others of this turn of the loop."""
@@ -111,17 +149,25 @@ class LaneLink:
         except OSError:
             piece = b""
         if not piece:
-            assert self._loop is not None
-            self._loop.remove_reader(self._channel)
-            self._end(self.failed or _GONE)
-            self._ended()
+            self._end_all()
             return
         for content in self._frames.taken(piece):
             for message in _DECODER.decode(content):
                 if isinstance(message, Answered):
                     self._settle(message)
+                elif isinstance(message, Measured):
+                    _set(self._measured.pop(message.number), message)
                 elif isinstance(message, Stopped):
                     self._end(message.problem)
+
+    def _end_all(self) -> None:
+        """The lane has gone."""
+        assert self._loop is not None
+        self._loop.remove_reader(self._channel)
+        self._end(_GONE if self.failed is None else self.failed)
+        for measured in self._measured.values():
+            _set(measured, _GONE)
+        self._ended()
 
     def _settle(self, message: Answered) -> None:
         answered, count, deadline_ms = self._asked.pop(message.number)
@@ -137,11 +183,10 @@ class LaneLink:
         asked, self._asked = self._asked, {}
         self.waiting = 0
         for answered, _, _ in asked.values():
-            if not answered.done():
-                answered.set_result(problem)
+            _set(answered, problem)
 
 
-def _expire(answered: asyncio.Future[Answered | Problem | None]) -> None:
-    """The deadline has come."""
-    if not answered.done():
-        answered.set_result(None)
+def _set(future: asyncio.Future[Any], result: object) -> None:
+    """Give a result to whoever waits; nobody does where the client has gone, or waits no more."""
+    if not future.done():
+        future.set_result(result)

@@ -83,6 +83,34 @@ class FellBack(msgspec.Struct, tag="f", array_like=True):
     deadline_ms: int
 
 
+class Measure(msgspec.Struct, tag="m", array_like=True):
+    """The page of metrics is asked for; with what the front counts itself.
+
+    Attributes:
+        number: Of the request.
+        accept: The forms that its reader accepts.
+        waiting: Events that were asked for and have no answer yet.
+        waiting_limit: Events that may wait; beyond it requests get 429.
+        rejected: Requests that were answered by a problem, by HTTP status.
+        fallbacks: Events that were answered by the fallback outcome.
+    """
+
+    number: int
+    accept: str
+    waiting: int
+    waiting_limit: int
+    rejected: dict[int, int]
+    fallbacks: int
+
+
+class Measured(msgspec.Struct, tag="p", array_like=True):
+    """The page of metrics, and its content type."""
+
+    number: int
+    content_type: str
+    page: bytes
+
+
 class Stopped(msgspec.Struct, tag="s", array_like=True):
     """Nothing is decided any more."""
 
@@ -90,8 +118,8 @@ class Stopped(msgspec.Struct, tag="s", array_like=True):
 
 
 #: What the front says, and what the lane says.
-FromFront: TypeAlias = Asked | FellBack
-FromLane: TypeAlias = Hello | Answered | Stopped
+FromFront: TypeAlias = Asked | FellBack | Measure
+FromLane: TypeAlias = Hello | Answered | Measured | Stopped
 
 _ENCODER = msgspec.msgpack.Encoder()
 
