@@ -105,6 +105,7 @@ class Service:
             lambda done, most: progress("replaying the journal", done, most),
         )
         self.meters = ServiceMeters()
+        self._log_opened()
 
     @property
     def recovery(self) -> Recovery:
@@ -121,7 +122,6 @@ class Service:
             DataError: The front ended on its own.
             HeadraceError: Nothing could be decided any more.
         """
-        self._log_opened()
         with self._local, undisturbed(), _front(setting) as channel:
             ServedLane(self._local, self.meters, channel, self._fallback).run()
         _LOG.info(
