@@ -68,13 +68,8 @@ class Pace:
         return self._seconds / self._inputs if self._inputs else 0.0
 
     @property
-    def takes_s(self) -> float:
-        """What the newest snapshot took to read or write."""
-        return self._takes
-
-    @property
     def can_be_kept(self) -> bool:
-        """Whether opening takes no longer than is allowed, as far as is known."""
+        """Whether opening surely takes no longer than is allowed, as far as is known."""
         return 2 * self._takes <= self._within / 2
 
     def since(self, next_seq: int) -> int:

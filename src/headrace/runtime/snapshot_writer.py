@@ -174,7 +174,7 @@ class SnapshotWriter:
             self._told = True
             self._say(
                 f"a snapshot takes {seconds:.1f} s to write, and about as long to read: opening"
-                " this lane again will take longer than recover_within; name a longer one, or hold"
+                " this lane again can take longer than recover_within; name a longer one, or hold"
                 " fewer keys in a lane"
             )
 
