@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -491,6 +492,19 @@ def test_forms_and_versions_come_mixed(stub: RegistryStub) -> None:
     assert_same(parsed, JsonLines(PAYMENT).parse(lines))
 
 
+def test_threads_share_what_was_looked_up(stub: RegistryStub) -> None:
+    text = record(ID, AT, AMOUNT)
+    ids = [stub.add("AVRO", text) for _ in range(5)]
+    payloads = [framed(number, datum(text, EVENT)) for number in ids * 20]
+    shared = codec(stub)
+    with ThreadPoolExecutor(8) as threads:
+        read = list(threads.map(shared.parse, [payloads] * 16))
+    for parsed in read:
+        assert_same(parsed, read[0])
+    assert len(read[0].rows) == len(payloads)
+    assert sorted(stub.requests) == [f"/schemas/ids/{number}" for number in ids]
+
+
 def test_nothing_is_read_while_the_registry_is_gone_and_all_of_it_after() -> None:
     kept = RegistryStub()
     text = record(ID, AT, AMOUNT)
@@ -510,9 +524,6 @@ def test_nothing_is_read_while_the_registry_is_gone_and_all_of_it_after() -> Non
         parsed = payloads.parse(mixed)
     assert parsed.rows.tolist() == [0, 1]
     assert parsed.rejections.rows.tolist() == [2]
-
-
-NEWER = {"payment_id": 1, "at": 2, "amount": 3, "shop": 4, "x": 5, "rate": 6}
 
 
 def _file(fields: dict[str, tuple[int, Any]], syntax: str = "proto3") -> Any:
