@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.journal import Commit, Durability
+    from headrace.journal.journal import Commit
+    from headrace.journal.segments import Durability
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.runtime.home import Home
