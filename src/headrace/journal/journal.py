@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 from headrace.core.errors import JournalError
 from headrace.journal.chain_writer import ChainWriter
+from headrace.journal.reader import stored_batches
 from headrace.journal.segments import SEGMENT_BYTES, Durability, SegmentFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -128,6 +129,10 @@ class Journal:
     def positions(self) -> Mapping[str, Position]:
         """Where every source goes on after what was appended."""
         return self._writer.positions
+
+    def batches(self, from_seq: int) -> Iterator[JournalBatch]:
+        """The committed batches with an input at or after `from_seq`, in order."""
+        return (stored.batch() for stored in stored_batches(self.folder, from_seq))
 
     def describe(self, header: JournalHeader) -> None:
         """Record the batches to come under another header."""

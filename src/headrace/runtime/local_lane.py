@@ -15,7 +15,6 @@ from headrace.journal.batch import Position
 from headrace.journal.header import JournalHeader
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
-from headrace.journal.reader import groups
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.replay import inputs_of
 from headrace.pipeline.step import accept, step
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.runtime.home import Home
+    from headrace.runtime.lane_journal import LaneJournal
 
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
@@ -116,6 +116,10 @@ class LocalLane:
         sources: Names of the sources to come, added to those that the journal knows.
         settings: See `LaneSettings`.
         progress: Called with (inputs replayed, inputs to replay) while it recovers.
+        journal: Opens the journal under a header, where it is not that of the home.
+
+    Attributes:
+        folder: Of the home's journal.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -128,15 +132,17 @@ class LocalLane:
         sources: Sequence[str] = (),
         settings: LaneSettings | None = None,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
+        self.folder = home.journal(definition.name)
         self.vault = open_vault(home)
-        self.journal = Journal.open(
-            home.journal(definition.name),
-            header_of(definition, ()),
-            signing_key(home),
-            durability=self.settings.durability,
+        bare = header_of(definition, ())
+        self.journal: LaneJournal = (
+            Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
+            if journal is None
+            else journal(bare, self.vault)
         )
         last = self.journal.last_header
         if last is not None:
@@ -160,16 +166,12 @@ class LocalLane:
         if snapshot is not None:
             self.lane.restore(snapshot.state)
         begin = self.lane.next_seq
-        for group in groups(self.journal.folder, begin):
-            for stored in group.batches:
-                if stored.link.next_seq <= begin:
-                    continue
-                batch = stored.batch()
-                if batch.controls:
-                    self.lane.next_seq = batch.next_seq
-                else:
-                    accept(self.lane, inputs_of(batch))
-                progress(self.lane.next_seq - begin, end - begin)
+        for batch in self.journal.batches(begin):
+            if batch.controls:
+                self.lane.next_seq = batch.next_seq
+            else:
+                accept(self.lane, inputs_of(batch))
+            progress(self.lane.next_seq - begin, end - begin)
         if self.lane.next_seq != end:
             raise JournalError(
                 f"the journal goes on at input {end}, its batches end at {self.lane.next_seq};"
