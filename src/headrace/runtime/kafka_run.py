@@ -12,9 +12,9 @@ from numba.core.event import install_timer
 from headrace.adapters.kafka.address import KafkaAddress
 from headrace.adapters.kafka.cluster import Cluster
 from headrace.adapters.kafka.decision_topic import DecisionTopic
-from headrace.adapters.kafka.journal_topic import SETTINGS, JournalTopic
+from headrace.adapters.kafka.journal_topic import SETTINGS, JournalTopic, journal_topic
 from headrace.adapters.kafka.messages import Messages, Partition
-from headrace.adapters.kafka.quarantine_topic import QuarantineTopic
+from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
 from headrace.adapters.kafka.transactions import Transactions
 from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
@@ -43,25 +43,7 @@ _LANE = 0
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
 _SOURCE_SETTINGS = frozenset({"single", "until", "group"})
-_SINK_SETTINGS = frozenset({"messages"})
-
-
-def journal_topic(use_case: str) -> str:
-    """The topic that a use case's journal is in.
-
-    >>> journal_topic("card-fraud")
-    'headrace.card-fraud.journal'
-    """
-    return f"headrace.{use_case}.journal"
-
-
-def quarantine_topic(use_case: str) -> str:
-    """The topic that a use case's quarantined events go to.
-
-    >>> quarantine_topic("card-fraud")
-    'headrace.card-fraud.quarantine'
-    """
-    return f"headrace.{use_case}.quarantine"
+_SINK_SETTINGS = frozenset({"messages", "columns"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +280,7 @@ class KafkaRun:
                 self._cluster.needed(address.topic),
                 numbers,
                 _most_bytes(address, self._cluster),
+                whole=_chosen(address, "columns", ("answer", "all")) == "all",
             )
             for address in self._topics.sinks
         ]
@@ -315,16 +298,22 @@ class KafkaRun:
             return found
 
         self._opened.attach(
-            messages.consumer, {s.name: name for name, s in self._sources.items()}, left
+            messages, {source.name: name for name, source in self._sources.items()}, left
         )
 
 
 def _most_bytes(address: KafkaAddress, cluster: Cluster) -> int | None:
     """How large a message of decisions may be; None for one decision in each."""
-    wanted = address.settings.get("messages", "decision")
-    if wanted not in ("decision", "batch"):
+    batch = _chosen(address, "messages", ("decision", "batch")) == "batch"
+    return cluster.message_bytes // 2 if batch else None
+
+
+def _chosen(address: KafkaAddress, name: str, choices: Sequence[str]) -> str:
+    """A setting that is one of several words; the first where it is not set."""
+    value = address.settings.get(name, choices[0])
+    if value not in choices:
         raise DataError(
-            f"kafka://{address.servers}/{address.topic}?messages={wanted}: expected"
-            " messages=decision (one for each) or messages=batch (lines of JSON)"
+            f"kafka://{address.servers}/{address.topic}?{name}={value}: expected"
+            f" {' or '.join(f'{name}={choice}' for choice in choices)}"
         )
-    return cluster.message_bytes // 2 if wanted == "batch" else None
+    return value

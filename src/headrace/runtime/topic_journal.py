@@ -21,9 +21,8 @@ from headrace.journal.journal import Commit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from headrace.adapters.kafka.cluster import Consumer
     from headrace.adapters.kafka.journal_topic import JournalTopic
-    from headrace.adapters.kafka.messages import Partition
+    from headrace.adapters.kafka.messages import Messages, Partition
     from headrace.adapters.kafka.transactions import Outgoing, Transactions
     from headrace.journal.batch import JournalBatch, Position
     from headrace.journal.chain_writer import Appended, FrameGroup
@@ -78,7 +77,7 @@ class TopicJournal:
         self._committed = Commit(chain.head, chain.next_seq, 0, durable=True)
         self._waiting: list[JournalBatch] = []
         self._left: Callable[[Sequence[JournalBatch]], list[Outgoing]] = lambda _batches: []
-        self._consumer: Consumer | None = None
+        self._messages: Messages | None = None
         self._partitions: Mapping[str, Partition] = {}
         self._failed: BaseException | None = None
 
@@ -150,18 +149,18 @@ class TopicJournal:
 
     def attach(
         self,
-        consumer: Consumer,
+        messages: Messages,
         partitions: Mapping[str, Partition],
         left: Callable[[Sequence[JournalBatch]], list[Outgoing]],
     ) -> None:
         """Say what is committed beside the journal.
 
         Args:
-            consumer: Whose offsets are kept.
+            messages: Whose offsets are kept; closed with the journal.
             partitions: That it reads, by the names of the sources.
             left: What batches leave behind in other topics.
         """
-        self._consumer, self._partitions, self._left = consumer, partitions, left
+        self._messages, self._partitions, self._left = messages, partitions, left
 
     def describe(self, header: JournalHeader) -> None:
         """Record the batches to come under another header."""
@@ -184,7 +183,7 @@ class TopicJournal:
             raise JournalError(f"the lane failed ({self._failed}); run again") from self._failed
         batches, self._waiting = self._waiting, []
         group = self._writer.close_group()
-        if group is None or self._consumer is None:
+        if group is None or self._messages is None:
             return replace(self._committed, size=0)
         content = b"".join(group.frames()[0])
         message = JournalMessage(0, group.first_seq, group.next_seq, self._vault.mark, content)
@@ -197,7 +196,7 @@ class TopicJournal:
             self._transactions.commit(
                 [*self._left(batches), self._topic.outgoing(message)],
                 offsets,
-                self._consumer,
+                self._messages.group,
                 lambda: self._is_there(group),
             )
         except BaseException as error:
@@ -231,6 +230,6 @@ class TopicJournal:
     def abandon(self) -> None:
         """Let go; what was appended and not committed is not in the journal."""
         self._transactions.close()
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        if self._messages is not None:
+            self._messages.close()
+            self._messages = None

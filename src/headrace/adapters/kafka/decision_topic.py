@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.adapters.answers import answer_lines
 from headrace.adapters.kafka.transactions import Outgoing
 from headrace.adapters.sinks import decision_lines
 from headrace.journal.tables import decision_table
@@ -28,6 +29,7 @@ class DecisionTopic:
         partitions: How many it has.
         came_from: The partition of each source, by its number in the journal's header.
         most_bytes: Of a message of several decisions; None for one decision in each.
+        whole: Whether each carries all that files of decisions have: its event and features too.
     """
 
     def __init__(
@@ -36,7 +38,10 @@ class DecisionTopic:
         partitions: int,
         came_from: Sequence[int],
         most_bytes: int | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
+        self._whole = whole
         self._topic = topic
         self._goes_to = np.array(came_from, dtype=np.int64) % partitions
         self._most_bytes = most_bytes
@@ -45,7 +50,11 @@ class DecisionTopic:
         """The messages of a batch, in known order within each partition."""
         if len(batch.decisions) == 0:
             return []
-        lines = decision_lines(decision_table(batch, header)).splitlines()
+        whole = self._whole
+        text = (
+            decision_lines(decision_table(batch, header)) if whole else answer_lines(batch, header)
+        )
+        lines = text.splitlines()
         rows = batch.decisions.seq - batch.first_seq
         goes_to = self._goes_to[batch.inputs.source[rows]]
         partitions = np.unique(goes_to).tolist()

@@ -29,6 +29,15 @@ _SILENT_POLLS = 30
 SETTINGS = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
 
+def journal_topic(use_case: str) -> str:
+    """The topic that a use case's journal is in.
+
+    >>> journal_topic("card-fraud")
+    'headrace.card-fraud.journal'
+    """
+    return f"headrace.{use_case}.journal"
+
+
 @dataclass(frozen=True, slots=True)
 class JournalMessage:
     """A group commit as it lies in the topic.

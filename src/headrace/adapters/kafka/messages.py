@@ -78,6 +78,9 @@ class Messages:
         starts: Each partition, with the offset to go on from; None for its beginning.
         clock: Nanoseconds since 1970.
         until_end: Whether to end once all that was there has been read.
+
+    Attributes:
+        group: The group as the client describes it to a transaction.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class Messages:
         self._clock = clock
         self._until_end = until_end
         self._unended = set(starts)
-        self.consumer: Consumer = cluster.consumer(
+        self._consumer: Consumer = cluster.consumer(
             group_id=group,
             enable_auto_commit=False,
             enable_auto_offset_store=False,
@@ -104,12 +107,15 @@ class Messages:
             fetch_queue_backoff_ms=10,
             fetch_error_backoff_ms=100,
         )
-        self.consumer.assign(
+        self._consumer.assign(
             [
                 TopicPartition(name.topic, name.number, _BEGINNING if at is None else at)
                 for name, at in starts.items()
             ]
         )
+
+        # asked for once: the client answers after more than a second while it reads
+        self.group: object = self._consumer.consumer_group_metadata()
 
     def batches(
         self, takes: Callable[[int], bool], stopped: Callable[[], bool]
@@ -138,11 +144,11 @@ class Messages:
     def _some(self, most: int, *, wait: bool) -> list[Message]:
         """What has arrived; with `wait`, once something has, or after a while."""
         if wait:
-            got = self.consumer.consume(1, _POLL_SECONDS)
+            got = self._consumer.consume(1, _POLL_SECONDS)
             if got:
-                got += self.consumer.consume(most - 1, 0)
+                got += self._consumer.consume(most - 1, 0)
         else:
-            got = self.consumer.consume(most, _GATHER_SECONDS)
+            got = self._consumer.consume(most, _GATHER_SECONDS)
         if any([message.error() for message in got]):  # noqa: C419 - a list is looked through faster
             got = [message for message in got if not self._is_event(message)]
         return got
@@ -169,7 +175,7 @@ class Messages:
 
     def close(self) -> None:
         """Let go of the partitions."""
-        self.consumer.close()
+        self._consumer.close()
 
 
 def _arrived(messages: list[Message], read_ns: int) -> ArrivedMessages:

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
 
 
+def quarantine_topic(use_case: str) -> str:
+    """The topic that a use case's quarantined events go to.
+
+    >>> quarantine_topic("card-fraud")
+    'headrace.card-fraud.quarantine'
+    """
+    return f"headrace.{use_case}.quarantine"
+
+
 class QuarantineTopic:
     """A topic that quarantined events go to.
 

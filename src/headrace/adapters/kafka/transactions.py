@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka import codes
@@ -23,7 +24,7 @@ from headrace.core.errors import JournalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from headrace.adapters.kafka.cluster import Cluster, Consumer
+    from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.kafka.messages import Partition
 
 #: How long one call to the cluster may take before it is made again.
@@ -90,7 +91,7 @@ class Transactions:
         self,
         outgoing: Sequence[Outgoing],
         offsets: Mapping[Partition, int],
-        consumer: Consumer,
+        group: object,
         is_there: Callable[[], bool],
     ) -> None:
         """Make messages and offsets durable together.
@@ -100,7 +101,7 @@ class Transactions:
         Args:
             outgoing: The messages.
             offsets: For each partition that was read, the offset to go on from.
-            consumer: Of the group that these are kept for.
+            group: That these are kept for, as the consumer describes it.
             is_there: Whether the messages can be read already; asked where the cluster lost track
                 of the transaction while it was being committed.
 
@@ -109,13 +110,17 @@ class Transactions:
             JournalError: The cluster refuses the messages.
         """
         positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
+        send_offsets = partial(
+            self._producer.send_offsets_to_transaction, positions, group, _CALL_SECONDS
+        )
+        commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
         while True:
             try:
                 self._producer.begin_transaction()
                 for item in outgoing:
                     self._produce(item)
-                self._send_offsets(positions, consumer)
-                self._again(lambda: self._producer.commit_transaction(_CALL_SECONDS))
+                self._again(send_offsets)
+                self._again(commit)
             except KafkaException as error:
                 self._undo(error)
                 if is_there():
@@ -137,13 +142,6 @@ class Transactions:
                     break
                 except BufferError:
                     self._producer.poll(_PAUSE_SECONDS)
-
-    def _send_offsets(self, positions: list[TopicPartition], consumer: Consumer) -> None:
-        """Put the offsets of what was read into the transaction."""
-        group = consumer.consumer_group_metadata()
-        self._again(
-            lambda: self._producer.send_offsets_to_transaction(positions, group, _CALL_SECONDS)
-        )
 
     def _again(self, call: Callable[[], None]) -> None:
         """Make a call until it goes through, as long as only time stands in its way."""
