@@ -201,15 +201,18 @@ class _Reading:
         )
 
     def offset_before(self, seq: int, low: int, high: int) -> int:
-        """An offset at or before the message that holds an input: a search by halves."""
+        """Where the message that holds an input begins, or one before it: a search by halves."""
+        begin = low
         while high - low > 1:
             middle = (low + high) // 2
             first = next(self._raw(middle), None)
-            if first is None or int(_told(first)["first_seq"]) > seq:
+            told = _told(first) if first is not None else None
+            if first is None or told is None or int(told["first_seq"]) > seq:
                 high = middle
             else:
-                low = middle
-        return low
+                # the parts of a message lie one after the other, and it is read from the first on
+                begin, low = int(first.offset() or 0) - int(told["part"]), middle
+        return begin
 
 
 def _told(message: Message) -> Mapping[str, str]:
