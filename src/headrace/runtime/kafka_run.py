@@ -193,6 +193,11 @@ class KafkaRun:
         """The input that this run begins with."""
         return self.local.recovery.next_seq
 
+    @property
+    def journal(self) -> str:
+        """Where the journal is, for people."""
+        return f"topic {journal_topic(self.local.header.use_case)} of {self._cluster.servers}"
+
     def stop(self) -> None:
         """End in good order: what was read is decided and committed."""
         self._run.stop()

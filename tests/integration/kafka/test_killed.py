@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import Broker
-from conftest import Stage, payment
+from tests.integration.kafka.topic_stage import Stage, payment
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +26,16 @@ class Feeder(threading.Thread):
     """Sends payments until it is stopped, some of them twice, some of them broken."""
 
     def __init__(self, stage: Stage, rate: int) -> None:
-        super().__init__(name="feeder")
+        super().__init__(name="feeder", daemon=True)
         self.stage, self.rate = stage, rate
         self.sent = self.payments = 0
         self.enough = threading.Event()
 
     def run(self) -> None:
         dice = random.Random(3)
-        producer = Producer({"bootstrap.servers": self.stage.servers, "enable.idempotence": True})
+        producer = Producer(
+            {"bootstrap.servers": self.stage.servers, "enable.idempotence": True, "log_level": 0}
+        )
         while not self.enough.wait(0.05):
             for _ in range(self.rate // 20):
                 one = payment(self.payments)

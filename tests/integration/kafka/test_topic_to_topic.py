@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from conftest import Stage, inputs_in, payment
+from tests.integration.kafka.topic_stage import Stage, inputs_in, payment
 
 pytestmark = pytest.mark.slow
 

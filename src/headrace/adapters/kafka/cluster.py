@@ -75,10 +75,13 @@ class Cluster:
 
     def producer(self, **settings: object) -> Producer:
         """A producer; underscores in names stand for dots."""
-        return Producer(self._all(settings), logger=_LOG)
+        # without a logger: what waits to be logged is in the producer's queue, and with messages of
+        # lost connections in it a transaction is committed late, or never
+        return Producer({**self._all(settings), "log_level": 0})
 
     def _all(self, settings: Mapping[str, object]) -> dict[str, Any]:
         named = {name.replace("_", "."): value for name, value in settings.items()}
+        named["reconnect.backoff.max.ms"] = 1_000
         # what a user sets goes before what Headrace would choose; what may not be set was refused
         return {**named, **self._settings, "error_cb": self._on_error}
 

@@ -131,6 +131,7 @@ class _Reading:
     def __init__(self, cluster: Cluster, topic: str, lane: int) -> None:
         self._cluster = cluster
         self._topic, self._lane = topic, lane
+        self._end = 0
         self._consumer: Consumer = cluster.consumer(
             # a name is needed, and nothing is kept under it
             group_id=f"{topic}.reading",
@@ -155,10 +156,11 @@ class _Reading:
             )
         except KafkaException as error:
             raise self._cluster.failed(f"{self._topic}/{self._lane}", error) from error
-        return found or (0, 0)
+        low, self._end = found or (0, 0)
+        return low, self._end
 
     def messages(self, offset: int) -> Iterator[JournalMessage]:
-        """Whole messages from an offset to the end."""
+        """Whole messages from an offset to where the partition ended when `bounds` was called."""
         parts: list[Message] = []
         for message in self._raw(offset):
             told = _told(message)
@@ -179,7 +181,7 @@ class _Reading:
                 parts = []
 
     def _raw(self, offset: int) -> Iterator[Message]:
-        """Messages from an offset to the end, each as it lies there."""
+        """Messages from an offset to that end, each as it lies there."""
         self._consumer.assign([TopicPartition(self._topic, self._lane, offset)])
         silent = 0
         while silent < _SILENT_POLLS:
@@ -190,6 +192,8 @@ class _Reading:
             silent = 0
             error = message.error()
             if error is None:
+                if int(message.offset() or 0) >= self._end:
+                    return  # it is written meanwhile, and has no end that could be waited for
                 yield message
             elif error.code() == codes.PARTITION_END:
                 return
