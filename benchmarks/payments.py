@@ -62,7 +62,7 @@ def use_case(settings: dict[str, Any] | None) -> hr.UseCase:
             otherwise=hr.approve(),
         ),
         explain_all=settings["explain_all"],
-        name="benchmark",
+        name=os.environ.get("HEADRACE_BENCHMARK_NAME", "benchmark"),
     )
 
 

@@ -23,7 +23,7 @@ from headrace.adapters.held_lines import held_lines
 from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
 from headrace.events import arrow_ipc, parquet
-from headrace.events.json_writer import lines_of, out_column
+from headrace.events.json_writer import lines_of
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table
@@ -88,8 +88,7 @@ class LineSink:
             ]
             self._write_csv(pa.table(chosen, names=list(self._columns)), header=False)
         else:
-            columns = zip(table.column_names, table.combine_chunks().columns, strict=True)
-            self._file.write(lines_of([(name, out_column(column)) for name, column in columns]))
+            self._file.write(decision_lines(table))
 
     def _write_csv(self, table: pa.Table, *, header: bool = True) -> None:
         pa.csv.write_csv(table, self._file, pa.csv.WriteOptions(include_header=header))
@@ -97,6 +96,12 @@ class LineSink:
     def close(self) -> None:
         """Nothing more will come."""
         self._file.close()
+
+
+def decision_lines(table: pa.Table) -> bytes:
+    """Decisions as lines of JSON, one each."""
+    columns = zip(table.column_names, table.combine_chunks().columns, strict=True)
+    return lines_of([(name, out_column(column)) for name, column in columns])
 
 
 def _move_aside(path: Path, held: HeldLines) -> None:

@@ -178,7 +178,7 @@ def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]
 
 
 def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
-    return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)
+    return open_sink(path, local.folder, local.header, local.journal.next_seq)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,8 +21,31 @@ from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.adapters.sinks import LineSink, TableSink
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.kafka_run import KafkaRun
     from headrace.runtime.local_lane import LocalLane
+
+#: What is in the address of a topic.
+KAFKA = "kafka://"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What lasts, and how soon.
+
+    Attributes:
+        durability: When a decision counts: on disk (fsync), with the operating system (os), or at
+            once (async); the last two may lose decisions in a crash of the machine.
+        recover_within: How long it may take to go on after a crash, as in 30s or 5m: the state is
+            kept as often as that asks for.
+    """
+
+    durability: Literal["fsync", "os", "async"] = "fsync"
+    recover_within: str = "30s"
 
 
 def run(
@@ -29,14 +53,14 @@ def run(
     /,
     *,
     source: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)],
-    sink: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    sink: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    kafka_config: Path | None = None,
     model: str | None = None,
-    durability: Literal["fsync", "os", "async"] = "fsync",
+    lasting: Lasting | None = None,
     checkpoint: Path | None = None,
-    recover_within: str = "30s",
     home: Path | None = None,
 ) -> None:
-    """Decide the events of files, folders or stdin; each decision is signed into the journal.
+    """Decide the events of files, stdin or topics; each decision is signed into the journal.
 
     The same command again goes on where it ended, also after a crash: sources are read from
     where the journal stands. Ctrl-C ends it in good order.
@@ -46,19 +70,17 @@ def run(
     case
         A Python file with the use case (FILE.py, or FILE.py:NAME), or a ready-made one.
     source
-        FILE or folder of the decided stream, - for stdin, STREAM=FILE for any other stream.
+        FILE or folder of the decided stream, - for stdin, kafka://HOST:PORT/TOPIC for a topic;
+        STREAM=FILE, or STREAM=kafka://HOST:PORT/TOPIC, for any other stream.
     sink
-        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow.
+        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow; with a
+        source in Kafka, kafka://HOST:PORT/TOPIC.
+    kafka_config
+        A TOML file with settings of the Kafka client (librdkafka), such as those of security.
     model
         The id of a trained model, in place of the current one.
-    durability
-        When a decision counts: on disk (fsync), with the operating system (os), or at once
-        (async); the last two may lose decisions in a crash of the machine.
     checkpoint
         The witness file that the journal's head is written to at the end.
-    recover_within
-        How long it may take to go on after a crash, as in 30s or 5m: the state is kept as often as
-        that asks for.
     home
         The folder of journal, models, vault and keys.
     """
@@ -72,28 +94,43 @@ def run(
         f" {EVENTS_PER_KEY} events of each in its windows; headrace plan says more"
     )
     compiled_once()
+    lasting = lasting or Lasting()
     settings = RunSettings(
-        lane=LaneSettings(durability=durability, recover_within=recover_within),
+        lane=LaneSettings(durability=lasting.durability, recover_within=lasting.recover_within),
         model=model,
         checkpoint=checkpoint,
     )
+    opened: LocalRun | KafkaRun
     with stages() as stage:
-        opened = LocalRun(
-            use_case,
-            place,
-            source,
-            [partial(_sink, path) for path in sink],
-            settings,
-            stage,
-            say=aside.print,
-        )
+        if any(KAFKA in name for name in (*source, *sink)):
+            opened = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
+        else:
+            makers = [partial(_sink, Path(path)) for path in sink]
+            opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
-    LiveView.summary(console, use_case.name, opened.meters, place)
+    LiveView.summary(console, use_case.name, opened.meters, opened.journal)
 
 
-def _say_what_was_found(opened: LocalRun) -> None:
+def _over_kafka(
+    case: UseCase,
+    home: Home,
+    named: tuple[tuple[str, ...], tuple[str, ...]],
+    config: Path | None,
+    settings: RunSettings,
+    stage: Callable[[str, int, int], None],
+) -> KafkaRun:
+    """Open a run over topics; the client of Kafka is loaded here, and nowhere else."""
+    from headrace.adapters.kafka.address import client_settings  # noqa: PLC0415 - an extra
+    from headrace.runtime.kafka_run import KafkaRun, Topics  # noqa: PLC0415 - the same
+
+    client = client_settings(config) if config is not None else {}
+    topics = Topics.named(*named, client, case.plan.on)
+    return KafkaRun(case, home, topics, settings, stage, aside.print)
+
+
+def _say_what_was_found(opened: LocalRun | KafkaRun) -> None:
     """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)
@@ -112,4 +149,4 @@ def _say_what_was_found(opened: LocalRun) -> None:
 
 
 def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
-    return open_sink(path, local.journal.folder, local.header, local.journal.next_seq)
+    return open_sink(path, local.folder, local.header, local.journal.next_seq)

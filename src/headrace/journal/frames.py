@@ -247,6 +247,21 @@ def frames_of(path: Path, start: int = 0) -> Iterator[Frame]:
             offset = frame.end
 
 
+def frames_in(data: Bytes) -> Iterator[Frame]:
+    """The frames that lie one after the other in `data`; `offset` counts from its start.
+
+    Raises:
+        FrameDamaged: What comes next is cut short, or is no frame.
+    """
+    offset = 0
+    while offset < len(data):
+        kind, length = _frame_head(data[offset : offset + FRAME.size].tobytes(), offset, len(data))
+        body = data[offset + FRAME.size : offset + FRAME.size + length]
+        frame = Frame(kind, offset, body)
+        yield frame
+        offset = frame.end
+
+
 def _frame_head(head: bytes, offset: int, size: int) -> tuple[FrameKind, int]:
     """Kind and length of the frame whose first 16 bytes these are."""
     if len(head) < FRAME.size:

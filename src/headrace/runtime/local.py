@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from headrace.journal.journal import Commit
     from headrace.pipeline.inputs import Inputs
+    from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
     from headrace.runtime.recovery import Recovery
@@ -53,6 +55,44 @@ class RunSettings:
     model: str | None = None
     checkpoint: Path | None = None
     batch_rows: int = BATCH_ROWS
+
+
+def definition_in_force(
+    case: UseCase, home: Home, model: str | None, progress: Callable[[str, int, int], None]
+) -> Definition:
+    """What decides, with its kernels and tables loaded; the home keeps it under its digests.
+
+    Args:
+        case: The use case.
+        home: Where models and definitions are.
+        model: The id of an artefact, in place of the current one.
+        progress: Called with (what is done, done, of how many).
+    """
+    served = model_of(case, home, model)
+    definition = case.definition(served)
+    if served is not None and case.explaining.most:
+        progress("laying out reasons", 0, 0)
+        _ = served.contributions  # made now: the first events should not wait for the tables
+    progress("loading kernels", 0, 0)
+    load_all()
+    Definitions(home.definitions).keep(definition)
+    return definition
+
+
+def lacking(case: UseCase, local: LocalLane, given: Sequence[str]) -> tuple[str, ...]:
+    """Streams and tables that features read, that are not given, and that were never read."""
+    named = {case.plan.on, *given}
+    return tuple(
+        name for name in case.plan.read() if name not in named and not local.lane.knows(name)
+    )
+
+
+def bind_head(local: LocalLane, head: Commit, home: Home, checkpoint: Path | None) -> None:
+    """Bind the head of a lane in a checkpoint, in the home's witness file or the one named."""
+    if head.next_seq:
+        lane = LaneHead(local.header.lane, head.next_seq, head.head)
+        made = make_checkpoint([lane], signing_key(home), now_ns())
+        write_checkpoint(checkpoint or home.witness, made)
 
 
 class LocalRun:
@@ -87,14 +127,7 @@ class LocalRun:
         if self.settings.checkpoint is not None:
             out_file(self.settings.checkpoint)
         names = named_sources(sources, case.plan.on)
-        model = model_of(case, home, self.settings.model)
-        definition = case.definition(model)
-        if model is not None and case.explaining.most:
-            progress("laying out reasons", 0, 0)
-            _ = model.contributions  # made now: the first events should not wait for the tables
-        progress("loading kernels", 0, 0)
-        load_all()
-        Definitions(home.definitions).keep(definition)
+        definition = definition_in_force(case, home, self.settings.model, progress)
         self.meters = Meters()
         say = say or LOG.warning
         clock = SteadyClock(now_ns, say)
@@ -109,12 +142,7 @@ class LocalRun:
                 say,
             )
             opening.callback(self.local.close, keep_state=False)
-            named = {case.plan.on, *(name.stream for name in names)}
-            self.lacking = tuple(
-                name
-                for name in case.plan.read()
-                if name not in named and not self.local.lane.knows(name)
-            )
+            self.lacking = lacking(case, self.local, [name.stream for name in names])
             assembly = Assembly(case.plan, self.local.vault)
             self._live: LiveIntake | None = None
             self._history: HistoryIntake | None = None
@@ -164,6 +192,11 @@ class LocalRun:
         """The place in the sources that this run begins with: what is before it was decided."""
         return self._begin
 
+    @property
+    def journal(self) -> str:
+        """Where the journal is, for people."""
+        return str(self.local.folder)
+
     def stop(self) -> None:
         """End in good order: what was read is decided and made durable."""
         self._run.stop()
@@ -179,10 +212,7 @@ class LocalRun:
         self._run.close_sinks()
         head = self.local.journal.committed
         self.local.close()
-        if head.next_seq:
-            witness = self.settings.checkpoint or self.home.witness
-            lane = LaneHead(self.local.header.lane, head.next_seq, head.head)
-            write_checkpoint(witness, make_checkpoint([lane], signing_key(self.home), now_ns()))
+        bind_head(self.local, head, self.home, self.settings.checkpoint)
 
     def _batches(self) -> Iterator[Inputs]:
         if self._history is not None:

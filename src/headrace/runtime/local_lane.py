@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from headrace.journal.journal import Commit, Durability
+    from headrace.journal.journal import Commit
+    from headrace.journal.segments import Durability
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition, FrozenLane
     from headrace.runtime.home import Home
+    from headrace.runtime.lane_journal import LaneJournal
     from headrace.runtime.snapshot_writer import Written
 
 #: Where it goes that nobody else takes.
@@ -113,6 +115,7 @@ class LocalLane:
 
     Attributes:
         snapshots: The folder of its snapshots.
+        folder: Of the home's journal.
 
     Args:
         definition: What decides.
@@ -122,6 +125,7 @@ class LocalLane:
         progress: Called with (inputs replayed, inputs to replay) while it recovers.
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
+        journal: Opens the journal under a header, where it is not that of the home.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -134,17 +138,20 @@ class LocalLane:
         sources: Sequence[str] = (),
         settings: LaneSettings | None = None,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        *,
         say: Callable[[str], None] | None = None,
+        journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
         self._pace = pace = self.settings.pace()
+        self.folder = home.journal(definition.name)
         self.vault = open_vault(home)
-        self.journal = Journal.open(
-            home.journal(definition.name),
-            header_of(definition, ()),
-            signing_key(home),
-            durability=self.settings.durability,
+        bare = header_of(definition, ())
+        self.journal: LaneJournal = (
+            Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
+            if journal is None
+            else journal(bare, self.vault)
         )
         last = self.journal.last_header
         if last is not None:
@@ -163,6 +170,7 @@ class LocalLane:
             snapshots,
             progress,
             Definitions(home.definitions),
+            self.folder if journal is None else None,
             changed=last is not None and last.definition != self.header.definition,
             words=words,
         ).recovered()

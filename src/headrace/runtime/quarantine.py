@@ -174,7 +174,7 @@ def _typed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
     wanted = np.array([item.seq for item in items], dtype=np.int64)
     streams = np.array([names.index(item.stream) for item in items], dtype=np.uint8)
     found: dict[str, list[Batch]] = {}
-    for stored in stored_batches(local.journal.folder, items[0].seq):
+    for stored in stored_batches(local.folder, items[0].seq):
         first, last = np.searchsorted(wanted, [stored.link.first_seq, stored.link.next_seq])
         if first < last:
             batch = stored.batch()

@@ -10,17 +10,17 @@ import numpy as np
 
 from headrace.core.errors import ArtefactError, JournalError, NotFound
 from headrace.journal.batch import InputKind
-from headrace.journal.reader import stored_batches
 from headrace.pipeline.replay import inputs_of, ranks_under
 from headrace.pipeline.step import accept
 from headrace.runtime.carry_over import CarryOver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from headrace.journal.journal import Journal
     from headrace.pipeline.lane import Lane
     from headrace.runtime.definitions import Definitions
+    from headrace.runtime.lane_journal import LaneJournal
     from headrace.runtime.snapshots import Snapshot, Snapshots
 
 
@@ -88,15 +88,18 @@ class Opening:
         snapshots: Of the lane under its definition.
         progress: Called with (inputs replayed, inputs to replay).
         definitions: Those that were ever in force.
+        folder: Of the journal, where it is kept in one: state under another definition is carried
+            over from there.
         changed: Whether the last inputs were decided under another definition.
         words: Takes what a user should know.
     """
 
     new_lane: Callable[[], Lane]
-    journal: Journal
+    journal: LaneJournal
     snapshots: Snapshots
     progress: Callable[[int, int], None]
     definitions: Definitions
+    folder: Path | None
     changed: bool = False
     words: list[str] = field(default_factory=list)
 
@@ -136,8 +139,10 @@ class Opening:
             else:
                 return lane, snapshot
         lane = self.new_lane()
-        for snapshot in self.snapshots.of_others(end, self.words.append):
-            carrying = CarryOver(snapshot, lane, self.journal.folder, self.progress)
+        others = self.snapshots.of_others(end, self.words.append) if self.folder else ()
+        for snapshot in others:
+            assert self.folder is not None
+            carrying = CarryOver(snapshot, lane, self.folder, self.progress)
             try:
                 self.words.append(carrying.carried(self.definitions.plan(snapshot.definition)))
             except (ArtefactError, NotFound) as error:
@@ -151,12 +156,11 @@ class Opening:
     def _replay(self, lane: Lane, end: int, judged_from: int) -> int:
         """Put the journal's inputs through again; from where on its verdicts are the lane's."""
         begin, plan = lane.next_seq, lane.definition.plan
-        for stored in stored_batches(self.journal.folder, begin):
-            batch = stored.batch()
+        for header, batch in self.journal.batches(begin):
             if batch.controls:
                 lane.next_seq = batch.next_seq
             else:
-                verdicts = accept(lane, inputs_of(batch, ranks_under(stored.header, plan))).verdicts
+                verdicts = accept(lane, inputs_of(batch, ranks_under(header, plan))).verdicts
                 kind = np.where(batch.inputs.kind == InputKind.BACKFILL, 0, batch.inputs.kind)
                 if not np.array_equal(verdicts.verdict, kind):
                     judged_from = lane.next_seq

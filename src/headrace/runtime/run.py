@@ -48,25 +48,35 @@ class Run:
         sinks: Where decisions go.
         meters: What it counts itself with.
         clock: Nanoseconds since 1970.
+        worth: Whether a batch of that size is worth handing on while others are under way; the
+            size is that of which `takes` is asked.
     """
 
     def __init__(
-        self, local: LocalLane, sinks: Sequence[Sink], meters: Meters, clock: Callable[[], int]
+        self,
+        local: LocalLane,
+        sinks: Sequence[Sink],
+        meters: Meters,
+        clock: Callable[[], int],
+        worth: Callable[[int], bool] = lambda size: size >= _WORTH_BYTES,
     ) -> None:
         self._local = local
         self._sinks = sinks
         self._meters = meters
         self._clock = clock
+        self._worth = worth
         self._conveyor: Conveyor[Inputs, Stepped] = Conveyor(
             local.step, self._keep, lambda inputs: len(inputs) <= _SMALL_ROWS
         )
 
     def takes(self, size: int) -> bool:
-        """Whether a batch of so many bytes should be handed over now, or rather grow.
+        """Whether a batch of that size should be handed over now, or rather grow.
+
+        The size is in bytes, unless `worth` counts otherwise.
 
         While others are under way, one that is not worth a thread's turn waits for company.
         """
-        return self._conveyor.idle() or (size >= _WORTH_BYTES and self._conveyor.room())
+        return self._conveyor.idle() or (self._worth(size) and self._conveyor.room())
 
     def stopped(self) -> bool:
         """Whether reading should end."""

@@ -31,6 +31,8 @@ class SourceName:
     SourceName(stream='chargebacks', place='late.csv')
     >>> SourceName.of("-", "payments")
     SourceName(stream='payments', place='-')
+    >>> SourceName.of("kafka://host:9092/paid?until=end", "payments").stream
+    'payments'
     """
 
     stream: str
@@ -54,7 +56,9 @@ class SourceName:
     def of(text: str, decided: str) -> SourceName:
         """Read what was written after `--source`."""
         stream, equals, place = text.partition("=")
-        return SourceName(stream, place) if equals else SourceName(decided, text)
+        # the settings of a topic's address have equals signs too
+        named = equals and "://" not in stream
+        return SourceName(stream, place) if named else SourceName(decided, text)
 
 
 def named_sources(texts: Sequence[str], decided: str) -> list[SourceName]:

@@ -374,7 +374,7 @@ def test_a_write_that_fails_stops_the_journal(
     with Journal.open(tmp_path, HEADER, KEY) as journal:
         journal.append(samples.batch(1, 0, 5))
         with monkeypatch.context() as patch:
-            patch.setattr("headrace.journal.journal.os.write", full)
+            patch.setattr("headrace.journal.segments.os.write", full)
             with pytest.raises(JournalError, match=r"No space left.*before input 0 is safe"):
                 journal.commit()
         with pytest.raises(JournalError, match="open it again"):

@@ -270,7 +270,7 @@ class ServedLane:
         """The answer that an earlier event got, by its sequence number."""
         if seq in self._recent:
             return self._recent[seq]
-        stored, _ = find(self._local.journal.folder, seq)
+        stored, _ = find(self._local.folder, seq)
         batch = stored.batch()
         features = self._local.definition.plan.features
         if stored.header.definition == self._local.header.definition:

@@ -1,0 +1,117 @@
+"""A Kafka broker for tests and benchmarks: that of `HEADRACE_TEST_KAFKA`, or one of our own.
+
+`HEADRACE_KAFKA_BROKER` names a command that starts one in the foreground: COMMAND DIR PORT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NO_KAFKA = (
+    "no Kafka: set HEADRACE_TEST_KAFKA to an address, or HEADRACE_KAFKA_BROKER to a command that"
+    " starts one"
+)
+_READY_SECONDS = 90.0
+
+
+def free_port() -> int:
+    """A port that is free, as is the one after it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@dataclass
+class Broker:
+    """A broker of our own, in a folder; it can be killed and started again.
+
+    Attributes:
+        folder: Of its data.
+        port: That it listens on.
+        settings: Of `server.properties`.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def servers(self) -> str:
+        """Its address."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [os.environ["HEADRACE_KAFKA_BROKER"], str(self.folder), str(self.port)]
+        command += [f"{name}={value}" for name, value in self.settings.items()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "out").open("ab") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out)
+        end = time.monotonic() + _READY_SECONDS
+        while not answers(self.servers):
+            if time.monotonic() > end or self.process.poll() is not None:
+                self.stop()
+                said = (self.folder / "out").read_text()
+                raise RuntimeError(f"the broker in {self.folder} did not start: {said}")
+            time.sleep(0.5)
+
+    def kill(self) -> None:
+        """Crash it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+
+def answers(servers: str) -> bool:
+    """Whether there is a broker at an address that can list its topics."""
+    try:
+        host, _, port = servers.partition(",")[0].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=1):
+            pass
+        admin(servers).list_topics(timeout=2)
+    except (OSError, KafkaException):
+        return False
+    return True
+
+
+def admin(servers: str) -> AdminClient:
+    """A client that makes topics."""
+    return AdminClient({"bootstrap.servers": servers, "log_level": 0})
+
+
+def make_topic(servers: str, name: str, partitions: int = 1) -> None:
+    """Make a topic, and wait until it is there."""
+    client = admin(servers)
+    client.create_topics([NewTopic(name, partitions, 1)])[name].result()
+    end = time.monotonic() + 10
+    while name not in client.list_topics(timeout=5).topics and time.monotonic() < end:
+        time.sleep(0.05)

@@ -1,0 +1,185 @@
+"""A Kafka cluster: its topics, and the clients that Headrace opens on it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from headrace.core.errors import DataError, JournalError, NotFound
+
+try:
+    from confluent_kafka import (
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Message,
+        Producer,
+        TopicCollection,
+        TopicPartition,
+    )
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    from headrace.adapters.kafka import codes
+except ModuleNotFoundError as error:
+    raise DataError("kafka:// needs the client of Kafka: pip install 'headrace[kafka]'") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: What the client has to say; nobody hears it unless logging is set up.
+_LOG = logging.getLogger("headrace.kafka")
+_LOG.addHandler(logging.NullHandler())
+
+#: How long to wait for the first answer of a cluster.
+ANSWER_SECONDS = 15.0
+#: Between two words on the same thing.
+_QUIET_SECONDS = 10.0
+
+
+class Fenced(JournalError):
+    """Another worker has taken the lane over; this one can do nothing more in it."""
+
+
+class Cluster:
+    """What is known of a cluster, and clients of it.
+
+    Args:
+        servers: Addresses to begin with.
+        client: Settings of the client (librdkafka): security, timeouts.
+        say: Told when the cluster cannot be reached, and when it can again.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        client: Mapping[str, str],
+        say: Callable[[str], None] = lambda _word: None,
+    ) -> None:
+        self.servers = servers
+        self._settings: dict[str, Any] = {"bootstrap.servers": servers, **client}
+        self._say = say
+        self._told_s = -1e9
+        self._admin = AdminClient(dict(self._settings), logger=_LOG)
+
+    def _on_error(self, error: KafkaError) -> None:
+        now = time.monotonic()
+        if error.code() == codes.ALL_DOWN and now - self._told_s > _QUIET_SECONDS:
+            self._told_s = now
+            self._say(f"Kafka at {self.servers} cannot be reached; waiting for it")
+
+    def consumer(self, **settings: object) -> Consumer:
+        """A consumer; underscores in names stand for dots."""
+        return Consumer(self._all(settings), logger=_LOG)
+
+    def producer(self, **settings: object) -> Producer:
+        """A producer; underscores in names stand for dots."""
+        # without a logger: what waits to be logged is in the producer's queue, and with messages of
+        # lost connections in it a transaction is committed late, or never
+        return Producer({**self._all(settings), "log_level": 0})
+
+    def _all(self, settings: Mapping[str, object]) -> dict[str, Any]:
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        named["reconnect.backoff.max.ms"] = 1_000
+        # what a user sets goes before what Headrace would choose; what may not be set was refused
+        return {**named, **self._settings, "error_cb": self._on_error}
+
+    @property
+    def message_bytes(self) -> int:
+        """The most bytes of one message, with what is around it."""
+        return int(self._settings.get("message.max.bytes", 1_000_000))
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 where there is no such topic.
+
+        Raises:
+            DataError: The cluster cannot be reached, or does not let us look.
+        """
+        try:
+            found = self._admin.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+        except KafkaException as error:
+            raise self.failed(f"topic {topic}", error) from error
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise self.failed(f"topic {topic}", KafkaException(found.error))
+        return len(found.partitions)
+
+    def needed(self, topic: str) -> int:
+        """The partitions of a topic that must be there.
+
+        Raises:
+            NotFound: It is not.
+        """
+        count = self.partitions(topic)
+        if count == 0:
+            raise NotFound(
+                f"Kafka at {self.servers} has no topic {topic!r}; check the name, or create it"
+            )
+        return count
+
+    def topic_id(self, topic: str) -> str:
+        """What tells a topic from another of the same name, made when this one was deleted."""
+        asked = self._admin.describe_topics(
+            TopicCollection([topic]), request_timeout=ANSWER_SECONDS
+        )
+        try:
+            return str(asked[topic].result().topic_id)
+        except KafkaException as error:
+            raise self.failed(f"topic {topic}", error) from error
+
+    def ensure(self, topic: str, partitions: int, settings: Mapping[str, str], like: str) -> None:
+        """Create one of Headrace's own topics if it is not there.
+
+        Args:
+            topic: Its name.
+            partitions: How many it has.
+            settings: Of the topic.
+            like: The topic whose replication it takes.
+
+        Raises:
+            DataError: It cannot be created, or has another number of partitions.
+        """
+        there = self.partitions(topic)
+        if there == 0:
+            first = self._admin.list_topics(like, timeout=ANSWER_SECONDS).topics[like].partitions[0]
+            new = NewTopic(topic, partitions, len(first.replicas), config=dict(settings))
+            try:
+                self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[topic].result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise self.failed(f"topic {topic}", error) from error
+            there = self._seen(topic)
+        if there != partitions:
+            raise DataError(
+                f"topic {topic} has {there} partitions; expected {partitions}, one for each lane."
+                " Lanes cannot change their number: give the use case another name"
+            )
+
+    def _seen(self, topic: str) -> int:
+        """The partitions of a topic that was just made, once every broker knows of it."""
+        end = time.monotonic() + ANSWER_SECONDS
+        while (count := self.partitions(topic)) == 0 and time.monotonic() < end:
+            time.sleep(0.05)
+        return count
+
+    def failed(self, what: str, error: KafkaException) -> DataError:
+        """The error to raise when something could not be done."""
+        said = error.args[0]
+        if said.code() in codes.UNREACHABLE:
+            return DataError(
+                f"Kafka at {self.servers} does not answer ({said.str()}); check the address, that"
+                " it runs, and the security settings (--kafka-config)"
+            )
+        return DataError(f"Kafka at {self.servers}, {what}: {said.str()}")
+
+
+__all__ = [
+    "Cluster",
+    "Consumer",
+    "Fenced",
+    "KafkaError",
+    "KafkaException",
+    "Message",
+    "Producer",
+    "TopicPartition",
+]

@@ -1,0 +1,58 @@
+"""What the client's error codes mean for a lane; its own codes begin with an underscore."""
+
+# ruff: noqa: SLF001 - the client's own codes have no other names
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+PARTITION_END = KafkaError._PARTITION_EOF
+#: What was to be read next is not there any more.
+OFFSET_GONE = KafkaError._AUTO_OFFSET_RESET
+ALL_DOWN = KafkaError._ALL_BROKERS_DOWN
+
+#: No broker answers.
+UNREACHABLE = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+    }
+)
+
+#: Brokers restart and leaders move: reading goes on by itself.
+PASSING = UNREACHABLE | {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
+#: Someone else has the transactional id now.
+FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    }
+)
+
+#: What undoes a transaction, and does not stand in the way of the next one.
+UNDOES = PASSING | {
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._PURGE_QUEUE,
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._STATE,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    KafkaError.INVALID_TXN_STATE,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+}

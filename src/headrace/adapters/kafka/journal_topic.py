@@ -1,0 +1,237 @@
+"""The journal of a use case as a topic: a partition for each lane, a message for each group commit.
+
+A message is a header, batches and a signed head, as frames of the journal (`headrace.journal`);
+each has the header that it is recorded under, so it can be read without those before it. One that
+is larger than the cluster takes is cut into parts, one after the other in the same transaction.
+Headers of the message tell what inputs it holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from headrace.adapters.kafka import codes
+from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
+from headrace.adapters.kafka.transactions import Outgoing
+from headrace.core.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
+
+#: What a message has around its content, at most.
+_AROUND_BYTES = 16_384
+#: How long to wait for what is there before saying that it does not come.
+_SILENT_POLLS = 30
+#: Kept for good: it is the record of every decision.
+SETTINGS = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+
+
+def journal_topic(use_case: str) -> str:
+    """The topic that a use case's journal is in.
+
+    >>> journal_topic("card-fraud")
+    'headrace.card-fraud.journal'
+    """
+    return f"headrace.{use_case}.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalMessage:
+    """A group commit as it lies in the topic.
+
+    Attributes:
+        offset: Of its first part.
+        first_seq: Sequence number of its first input.
+        next_seq: That after its last.
+        vault: What tells the vault that its surrogates are in from others.
+        content: The frames.
+    """
+
+    offset: int
+    first_seq: int
+    next_seq: int
+    vault: str
+    content: bytes
+
+
+class JournalTopic:
+    """Reads and lays out the journal of one lane.
+
+    Args:
+        cluster: Where it is.
+        topic: Its name.
+        lane: Number of the lane, which is its partition.
+    """
+
+    def __init__(self, cluster: Cluster, topic: str, lane: int) -> None:
+        self.topic, self.lane = topic, lane
+        self._cluster = cluster
+
+    def outgoing(self, message: JournalMessage) -> Outgoing:
+        """The parts of a message, to be sent in one transaction."""
+        size = self._cluster.message_bytes - _AROUND_BYTES
+        content = message.content
+        parts = [content[at : at + size] for at in range(0, len(content), size)]
+        told = {
+            "first_seq": message.first_seq,
+            "next_seq": message.next_seq,
+            "vault": message.vault,
+            "parts": len(parts),
+        }
+        headers = [
+            [(name, str(value).encode()) for name, value in {**told, "part": part}.items()]
+            for part in range(len(parts))
+        ]
+        return Outgoing(self.topic, self.lane, parts, headers)
+
+    def last(self) -> JournalMessage | None:
+        """The last message that was committed; None where there is none."""
+        with _Reading(self._cluster, self.topic, self.lane) as reading:
+            low, high = reading.bounds()
+            back = 4
+            while high > low:
+                start = max(low, high - back)
+                found = None
+                for found in reading.messages(start):  # noqa: B007 - the last one is wanted
+                    pass
+                if found is not None or start == low:
+                    return found
+                back *= 8
+        return None
+
+    def messages(self, from_seq: int = 0) -> Iterator[JournalMessage]:
+        """The messages that reach beyond an input, in order, up to the last that was committed.
+
+        Raises:
+            JournalError: The topic does not reach back to it.
+        """
+        with _Reading(self._cluster, self.topic, self.lane) as reading:
+            low, high = reading.bounds()
+            begin = reading.offset_before(from_seq, low, high)
+            first = True
+            for message in reading.messages(begin):
+                if message.next_seq <= from_seq:
+                    continue
+                if first and message.first_seq > from_seq:
+                    raise JournalError(
+                        f"{self.topic}/{self.lane} begins at input {message.first_seq}; expected"
+                        f" {from_seq}: what lies before was deleted from the topic. Keep it for"
+                        " good (retention.ms=-1), and start from a home that has a newer snapshot"
+                    )
+                first = False
+                yield message
+
+
+class _Reading:
+    """One look at a partition of a journal, as it is now."""
+
+    def __init__(self, cluster: Cluster, topic: str, lane: int) -> None:
+        self._cluster = cluster
+        self._topic, self._lane = topic, lane
+        self._end = 0
+        self._consumer: Consumer = cluster.consumer(
+            # a name is needed, and nothing is kept under it
+            group_id=f"{topic}.reading",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="error",
+            enable_partition_eof=True,
+            fetch_queue_backoff_ms=10,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._consumer.close()
+
+    def bounds(self) -> tuple[int, int]:
+        """The first offset that is held, and that after the last."""
+        try:
+            found = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, self._lane), timeout=10.0
+            )
+        except KafkaException as error:
+            raise self._cluster.failed(f"{self._topic}/{self._lane}", error) from error
+        low, self._end = found or (0, 0)
+        return low, self._end
+
+    def messages(self, offset: int) -> Iterator[JournalMessage]:
+        """Whole messages from an offset to where the partition ended when `bounds` was called."""
+        parts: list[Message] = []
+        for message in self._raw(offset):
+            told = _told(message)
+            if told["part"] != str(len(parts)):
+                # it was entered in the middle of a message
+                parts = []
+                if told["part"] != "0":
+                    continue
+            parts.append(message)
+            if len(parts) == int(told["parts"]):
+                yield JournalMessage(
+                    int(parts[0].offset() or 0),
+                    int(told["first_seq"]),
+                    int(told["next_seq"]),
+                    told["vault"],
+                    b"".join([part.value() or b"" for part in parts]),
+                )
+                parts = []
+
+    def _raw(self, offset: int) -> Iterator[Message]:
+        """Messages from an offset to that end, each as it lies there."""
+        self._consumer.assign([TopicPartition(self._topic, self._lane, offset)])
+        silent = 0
+        while silent < _SILENT_POLLS:
+            message = self._consumer.poll(1.0)
+            if message is None:
+                silent += 1
+                continue
+            silent = 0
+            error = message.error()
+            if error is None:
+                if int(message.offset() or 0) >= self._end:
+                    return  # it is written meanwhile, and has no end that could be waited for
+                yield message
+            elif error.code() == codes.PARTITION_END:
+                return
+            elif not error.retriable():
+                raise self._cluster.failed(f"{self._topic}/{self._lane}", KafkaException(error))
+        raise JournalError(
+            f"{self._topic}/{self._lane} does not answer; what it holds could not be read to its"
+            " end. Check that Kafka runs, and run again"
+        )
+
+    def offset_before(self, seq: int, low: int, high: int) -> int:
+        """Where the message that holds an input begins, or one before it: a search by halves."""
+        begin = low
+        while high - low > 1:
+            middle = (low + high) // 2
+            first = next(self._raw(middle), None)
+            told = _told(first) if first is not None else None
+            if first is None or told is None or int(told["first_seq"]) > seq:
+                high = middle
+            else:
+                # the parts of a message lie one after the other, and it is read from the first on
+                begin, low = int(first.offset() or 0) - int(told["part"]), middle
+        return begin
+
+
+def _told(message: Message) -> Mapping[str, str]:
+    """The headers of a message of the journal.
+
+    Raises:
+        JournalError: They are not there.
+    """
+    # the client gives pairs of bytes, whatever its types allow for
+    headers: dict[str, str] = {}
+    for name, value in dict(message.headers() or {}).items():
+        headers[name] = value.decode() if isinstance(value, bytes) else value or ""
+    if not {"first_seq", "next_seq", "part", "parts", "vault"} <= set(headers):
+        raise JournalError(
+            f"{message.topic()}/{message.partition()}, offset {message.offset()}: this is no"
+            " message of a journal; nothing else may be written to that topic"
+        )
+    return headers

@@ -1,0 +1,200 @@
+"""Transactions: what a batch leaves behind is all in the cluster, or nothing of it is.
+
+One transactional id belongs to one lane. Whoever opens it last has it: the broker refuses the
+transactions of those who had it before.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from headrace.adapters.kafka import codes
+from headrace.adapters.kafka.cluster import (
+    ANSWER_SECONDS,
+    Fenced,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from headrace.core.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.messages import Partition
+
+#: How long one call to the cluster may take before it is made again.
+_CALL_SECONDS = 10.0
+#: The broker undoes a transaction that is open for longer.
+_TRANSACTION_MS = 60_000
+_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Messages to one partition of a topic.
+
+    Attributes:
+        topic: Its name.
+        partition: Which.
+        values: Of each message.
+        headers: Of each message; none where it is empty.
+    """
+
+    topic: str
+    partition: int
+    values: Sequence[bytes | None]
+    headers: Sequence[Sequence[tuple[str, bytes]]] = field(default_factory=tuple)
+
+
+class Transactions:
+    """The transactions of one lane, one after the other.
+
+    Args:
+        cluster: Where they are made.
+        name: The transactional id.
+        lane: What it is the id of, for messages.
+        say: Told when the cluster does not take them, and waits.
+
+    Attributes:
+        stopped: Whether to give up where the cluster cannot be reached.
+
+    Raises:
+        JournalError: The cluster does not let us make transactions.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, lane: str, say: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._name, self._lane = name, lane
+        self._say = say
+        self.stopped: Callable[[], bool] = lambda: False
+        self._producer = cluster.producer(
+            transactional_id=name,
+            transaction_timeout_ms=_TRANSACTION_MS,
+            compression_type="lz4",
+            linger_ms=5,
+            batch_size=1_000_000,
+            batch_num_messages=20_000,
+            queue_buffering_max_messages=2_000_000,
+            queue_buffering_max_kbytes=1_048_576,
+        )
+        try:
+            self._producer.init_transactions(ANSWER_SECONDS)
+        except KafkaException as error:
+            raise self._error(error) from error
+
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        group: object,
+        is_there: Callable[[], bool],
+    ) -> None:
+        """Make messages and offsets durable together.
+
+        It goes on for as long as the cluster cannot be reached.
+
+        Args:
+            outgoing: The messages.
+            offsets: For each partition that was read, the offset to go on from.
+            group: That these are kept for, as the consumer describes it.
+            is_there: Whether the messages can be read already; asked where the cluster lost track
+                of the transaction while it was being committed.
+
+        Raises:
+            Fenced: Another worker has taken the lane over.
+            JournalError: The cluster refuses the messages.
+        """
+        positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
+        send_offsets = partial(
+            self._producer.send_offsets_to_transaction, positions, group, _CALL_SECONDS
+        )
+        commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
+        while True:
+            try:
+                self._producer.begin_transaction()
+                for item in outgoing:
+                    self._produce(item)
+                self._again(send_offsets)
+                self._again(commit)
+            except KafkaException as error:
+                self._undo(error)
+                if is_there():
+                    return
+            else:
+                return
+
+    def _produce(self, item: Outgoing) -> None:
+        """Hand messages to the client, which sends them."""
+        produce, topic, partition = self._producer.produce, item.topic, item.partition
+        headers = item.headers
+        for index, value in enumerate(item.values):
+            while True:
+                try:
+                    if headers:
+                        produce(topic, value, None, partition, headers=list(headers[index]))
+                    else:
+                        produce(topic, value, None, partition)
+                    break
+                except BufferError:
+                    self._producer.poll(_PAUSE_SECONDS)
+
+    def _again(self, call: Callable[[], None]) -> None:
+        """Make a call until it goes through, as long as only time stands in its way."""
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                said = error.args[0]
+                if not said.retriable() or said.fatal() or said.txn_requires_abort():
+                    raise
+                self._waits(said)
+            else:
+                return
+
+    def _undo(self, error: KafkaException) -> None:
+        """Undo the transaction, so that it can be made again; raises where it cannot."""
+        said = error.args[0]
+        if said.fatal() or said.code() in codes.FENCED or not said.txn_requires_abort():
+            raise self._error(error) from error
+        try:
+            self._again(partial(self._producer.abort_transaction, _CALL_SECONDS))
+        except KafkaException as failed:
+            raise self._error(failed) from failed
+        if said.code() not in codes.UNDOES:
+            # the broker refused a message, and would refuse it again
+            raise self._error(error) from error
+        self._waits(said)
+
+    def _waits(self, said: KafkaError) -> None:
+        if self.stopped():
+            raise self._error(KafkaException(said))
+        if said.code() != KafkaError.CONCURRENT_TRANSACTIONS:
+            self._say(f"Kafka does not take the transaction yet ({said.str()}); trying again")
+        time.sleep(_PAUSE_SECONDS)
+
+    def _error(self, error: KafkaException) -> JournalError:
+        said = error.args[0]
+        if said.code() in codes.FENCED or self._producer_is_fenced(said):
+            return Fenced(
+                f"another worker has taken over lane {self._lane} (transactional.id {self._name}),"
+                " so this one stops; nothing of it is lost or doubled. Run one worker for a lane"
+            )
+        return JournalError(
+            f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
+            f" {said.str()}. What was committed before is safe: mend it, and run again"
+        )
+
+    @staticmethod
+    def _producer_is_fenced(said: KafkaError) -> bool:
+        return bool(said.fatal()) and "fenced" in said.str().lower()
+
+    def close(self) -> None:
+        """Let go; what was not committed is not in the cluster."""
+        with suppress(KafkaException):  # of one that was fenced: there is nothing to let go of
+            self._producer.purge()
