@@ -23,7 +23,7 @@ from headrace.adapters.held_lines import held_lines
 from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
 from headrace.events import arrow_ipc, parquet
-from headrace.events.json_writer import lines_of
+from headrace.events.json_writer import lines_of, out_column
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import decision_table

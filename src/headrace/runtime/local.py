@@ -139,7 +139,7 @@ class LocalRun:
                 source_names(names),
                 self.settings.lane,
                 lambda done, most: progress("replaying the journal", done, most),
-                say,
+                say=say,
             )
             opening.callback(self.local.close, keep_state=False)
             self.lacking = lacking(case, self.local, [name.stream for name in names])
