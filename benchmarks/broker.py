@@ -94,7 +94,8 @@ class Broker:
 def answers(servers: str) -> bool:
     """Whether there is a broker at an address that can list its topics."""
     try:
-        with socket.create_connection(servers.split(",", maxsplit=1)[0].rsplit(":", 1), timeout=1):
+        host, _, port = servers.partition(",")[0].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=1):
             pass
         admin(servers).list_topics(timeout=2)
     except (OSError, KafkaException):

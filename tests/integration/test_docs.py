@@ -10,6 +10,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -115,6 +116,40 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     return dict(os.environ)
 
 
+#: The broker that pages name; a real one takes its place.
+SHOWN_BROKER = "localhost:9092"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Gives the address of a Kafka, started when it is first asked for."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.broker import NO_KAFKA, Broker  # noqa: PLC0415 - its folder is known now
+
+    started: list[Broker] = []
+
+    def servers() -> str:
+        if not os.environ.get("HEADRACE_KAFKA_BROKER"):
+            pytest.skip(NO_KAFKA)
+        if not started:
+            started.append(Broker(tmp_path_factory.mktemp("kafka")))
+            started[0].start()
+        return started[0].servers
+
+    yield servers
+    for broker in started:
+        broker.kill()
+
+
+def with_real_broker(shown: list[Block], kafka: Callable[[], str]) -> list[Block]:
+    """The blocks of a page; those that name a broker name a real one."""
+    if any(SHOWN_BROKER in block.text for block in shown):
+        real = kafka()
+        for block in shown:
+            block.lines = [line.replace(SHOWN_BROKER, real) for line in block.lines]
+    return shown
+
+
 def run_console(block: Block, folder: Path, environment: dict[str, str]) -> str:
     said = ""
     for command in block.commands():
@@ -144,12 +179,14 @@ def run_python(block: Block, namespace: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("page", with_something_to_run())
-def test_page_runs(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_page_runs(
+    page: Path, tmp_path: Path, environment: dict[str, str], kafka: Callable[[], str]
+) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
     before = set(sys.modules)
     said: str | None = None
     try:
-        for block in blocks(page):
+        for block in with_real_broker(blocks(page), kafka):
             if block.title:
                 path = tmp_path / block.title
                 path.parent.mkdir(parents=True, exist_ok=True)

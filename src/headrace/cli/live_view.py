@@ -15,7 +15,6 @@ from headrace.cli.terminal import aside
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from headrace.runtime.home import Home
     from headrace.runtime.meters import Meters
 
 _REFRESH_SECONDS = 0.25
@@ -73,8 +72,8 @@ class LiveView:
         return Panel(table, title=self._name, expand=False)
 
     @staticmethod
-    def summary(console: Console, name: str, meters: Meters, home: Home) -> None:
-        """What a run came to, in a few lines."""
+    def summary(console: Console, name: str, meters: Meters, journal: str) -> None:
+        """What a run came to, in a few lines; `journal` says where that is."""
         p50, p99 = meters.latency_ms(50, 99)
         console.print(
             f"{name}: {meters.received:,} received = {meters.accepted:,} accepted"
@@ -93,7 +92,7 @@ class LiveView:
             )
         if meters.reasons:
             console.print(f"quarantined: {_counts(meters.reasons)}; headrace quarantine list")
-        console.print(f"journal: {home.journal(name)}, {meters.journal_bytes:,} bytes written")
+        console.print(f"journal: {journal}, {meters.journal_bytes:,} bytes written")
 
 
 def _counts(counts: dict[str, int]) -> str:

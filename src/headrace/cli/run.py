@@ -93,7 +93,7 @@ def run(
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
-    LiveView.summary(console, use_case.name, opened.meters, place)
+    LiveView.summary(console, use_case.name, opened.meters, opened.journal)
 
 
 def _over_kafka(

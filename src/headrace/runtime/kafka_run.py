@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from numba.core.event import install_timer
 
-from headrace.adapters.kafka.address import KafkaAddress
+from headrace.adapters.kafka.address import SCHEME, KafkaAddress
 from headrace.adapters.kafka.cluster import Cluster
 from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, JournalTopic, journal_topic
@@ -70,6 +70,12 @@ class Topics:
             DataError: One is no topic, they are of several clusters, or a topic is named twice.
         """
         names = named_sources(sources, decided)
+        for name in names:
+            if not name.place.startswith(SCHEME):
+                raise DataError(
+                    f"--source {name.place}: topics are live, and files are history; a sink in"
+                    " Kafka, or a source there, goes with sources in Kafka alone"
+                )
         found = Topics(
             [(name.stream, KafkaAddress.of(name.place, _SOURCE_SETTINGS)) for name in names],
             [KafkaAddress.of(sink, _SINK_SETTINGS) for sink in sinks],
@@ -186,6 +192,11 @@ class KafkaRun:
     def begins_at(self) -> int:
         """The input that this run begins with."""
         return self.local.recovery.next_seq
+
+    @property
+    def journal(self) -> str:
+        """Where the journal is, for people."""
+        return f"topic {journal_topic(self.local.header.use_case)} of {self._cluster.servers}"
 
     def stop(self) -> None:
         """End in good order: what was read is decided and committed."""

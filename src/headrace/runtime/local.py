@@ -184,6 +184,11 @@ class LocalRun:
         """The place in the sources that this run begins with: what is before it was decided."""
         return self._begin
 
+    @property
+    def journal(self) -> str:
+        """Where the journal is, for people."""
+        return str(self.local.folder)
+
     def stop(self) -> None:
         """End in good order: what was read is decided and made durable."""
         self._run.stop()

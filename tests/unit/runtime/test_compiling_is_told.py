@@ -47,7 +47,7 @@ def test_compiling_in_a_run_is_told(tmp_path: Path) -> None:
     assert run.meters.compiling_seconds > 0
     said = io.StringIO()
     run.meters.compiling_seconds = 12.0
-    LiveView.summary(Console(file=said, width=200), case.name, run.meters, run.home)
+    LiveView.summary(Console(file=said, width=200), case.name, run.meters, run.journal)
     assert "in 12.0 s of that, kernels were compiled" in said.getvalue()
 
     again = LocalRun(case, Home(tmp_path / "home"), [str(source)])

@@ -131,6 +131,7 @@ class _Reading:
     def __init__(self, cluster: Cluster, topic: str, lane: int) -> None:
         self._cluster = cluster
         self._topic, self._lane = topic, lane
+        self._end = 0
         self._consumer: Consumer = cluster.consumer(
             # a name is needed, and nothing is kept under it
             group_id=f"{topic}.reading",
@@ -155,10 +156,11 @@ class _Reading:
             )
         except KafkaException as error:
             raise self._cluster.failed(f"{self._topic}/{self._lane}", error) from error
-        return found or (0, 0)
+        low, self._end = found or (0, 0)
+        return low, self._end
 
     def messages(self, offset: int) -> Iterator[JournalMessage]:
-        """Whole messages from an offset to the end."""
+        """Whole messages from an offset to where the partition ended when `bounds` was called."""
         parts: list[Message] = []
         for message in self._raw(offset):
             told = _told(message)
@@ -179,7 +181,7 @@ class _Reading:
                 parts = []
 
     def _raw(self, offset: int) -> Iterator[Message]:
-        """Messages from an offset to the end, each as it lies there."""
+        """Messages from an offset to that end, each as it lies there."""
         self._consumer.assign([TopicPartition(self._topic, self._lane, offset)])
         silent = 0
         while silent < _SILENT_POLLS:
@@ -190,6 +192,8 @@ class _Reading:
             silent = 0
             error = message.error()
             if error is None:
+                if int(message.offset() or 0) >= self._end:
+                    return  # it is written meanwhile, and has no end that could be waited for
                 yield message
             elif error.code() == codes.PARTITION_END:
                 return
@@ -201,15 +205,18 @@ class _Reading:
         )
 
     def offset_before(self, seq: int, low: int, high: int) -> int:
-        """An offset at or before the message that holds an input: a search by halves."""
+        """Where the message that holds an input begins, or one before it: a search by halves."""
+        begin = low
         while high - low > 1:
             middle = (low + high) // 2
             first = next(self._raw(middle), None)
-            if first is None or int(_told(first)["first_seq"]) > seq:
+            told = _told(first) if first is not None else None
+            if first is None or told is None or int(told["first_seq"]) > seq:
                 high = middle
             else:
-                low = middle
-        return low
+                # the parts of a message lie one after the other, and it is read from the first on
+                begin, low = int(first.offset() or 0) - int(told["part"]), middle
+        return begin
 
 
 def _told(message: Message) -> Mapping[str, str]:

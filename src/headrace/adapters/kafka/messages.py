@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from headrace.adapters.kafka import codes
-from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
+from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, TopicPartition
 from headrace.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Messages:
         self._cluster = cluster
         self._clock = clock
         self._until_end = until_end
-        self._unended = set(starts)
+        self._unended: dict[Partition, int] = dict.fromkeys(starts, 0)
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
             enable_auto_commit=False,
@@ -114,6 +114,8 @@ class Messages:
             ]
         )
 
+        if until_end:
+            self._unended = {name: self._end(name) for name in starts}
         # asked for once: the client answers after more than a second while it reads
         self.group: object = self._consumer.consumer_group_metadata()
 
@@ -136,10 +138,24 @@ class Messages:
             read_ns = read_ns if held else self._clock()
             held += got
             if held and (len(held) >= MOST or takes(len(held))):
-                yield _arrived(held, read_ns)
+                yield self._counted(_arrived(held, read_ns))
                 held = []
         if held:
-            yield _arrived(held, read_ns)
+            yield self._counted(_arrived(held, read_ns))
+
+    def _end(self, name: Partition) -> int:
+        """The offset after the last message of a partition, as it is now."""
+        found = self._consumer.get_watermark_offsets(
+            TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
+        )
+        return found[1] if found else 0
+
+    def _counted(self, arrived: ArrivedMessages) -> ArrivedMessages:
+        """The same, once it is known whose end it reaches."""
+        for piece in arrived.pieces if self._until_end else ():
+            if piece.offsets[-1] >= self._unended.get(piece.partition, 0) - 1:
+                self._unended.pop(piece.partition, None)
+        return arrived
 
     def _some(self, most: int, *, wait: bool) -> list[Message]:
         """What has arrived; with `wait`, once something has, or after a while."""
@@ -160,7 +176,7 @@ class Messages:
             return False
         name = Partition(str(message.topic()), int(message.partition() or 0))
         if error.code() == codes.PARTITION_END:
-            self._unended.discard(name)
+            self._unended.pop(name, None)
             return True
         if error.code() == codes.OFFSET_GONE:
             raise DataError(

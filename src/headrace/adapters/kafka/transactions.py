@@ -7,6 +7,7 @@ transactions of those who had it before.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -159,16 +160,15 @@ class Transactions:
     def _undo(self, error: KafkaException) -> None:
         """Undo the transaction, so that it can be made again; raises where it cannot."""
         said = error.args[0]
-        if said.fatal() or not said.txn_requires_abort():
-            raise self._error(error) from error
-        if said.code() not in codes.UNDOES:
-            # the broker refused a message, and would refuse it again
-            self._producer.abort_transaction(_CALL_SECONDS)
+        if said.fatal() or said.code() in codes.FENCED or not said.txn_requires_abort():
             raise self._error(error) from error
         try:
-            self._again(lambda: self._producer.abort_transaction(_CALL_SECONDS))
+            self._again(partial(self._producer.abort_transaction, _CALL_SECONDS))
         except KafkaException as failed:
             raise self._error(failed) from failed
+        if said.code() not in codes.UNDOES:
+            # the broker refused a message, and would refuse it again
+            raise self._error(error) from error
         self._waits(said)
 
     def _waits(self, said: KafkaError) -> None:
@@ -196,5 +196,5 @@ class Transactions:
 
     def close(self) -> None:
         """Let go; what was not committed is not in the cluster."""
-        self._producer.purge()
-        self._producer.flush(0)
+        with suppress(KafkaException):  # of one that was fenced: there is nothing to let go of
+            self._producer.purge()

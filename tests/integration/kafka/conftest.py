@@ -1,0 +1,55 @@
+"""A real Kafka, and stages on it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from benchmarks.broker import NO_KAFKA, Broker
+from tests.integration.kafka.topic_stage import Stage
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Kafka that tests share."""
+    if address := os.environ.get("HEADRACE_TEST_KAFKA"):
+        yield address
+        return
+    if not os.environ.get("HEADRACE_KAFKA_BROKER"):
+        pytest.skip(NO_KAFKA)
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    try:
+        yield broker.servers
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker that a test may kill."""
+    if not os.environ.get("HEADRACE_KAFKA_BROKER"):
+        pytest.skip(NO_KAFKA)
+    broker = Broker(tmp_path / "kafka")
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def stage(servers: str, tmp_path: Path) -> Stage:
+    """A use case with one partition, under a name that no other test has."""
+    return Stage(servers, tmp_path, f"case-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}")
+
+
+@pytest.fixture
+def wide_stage(servers: str, tmp_path: Path) -> Stage:
+    """The same with three partitions."""
+    name = f"wide-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}"
+    return Stage(servers, tmp_path, name, partitions=3)

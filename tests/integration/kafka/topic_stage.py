@@ -1,0 +1,222 @@
+"""A use case on a real Kafka: its topics, its commands, and what is found in them afterwards."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.broker import make_topic  # noqa: E402 - its folder is known now
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition  # noqa: E402 - the same
+
+from headrace.journal.reader import stored_batches  # noqa: E402 - the same
+from headrace.runtime.home import Home  # noqa: E402 - the same
+
+COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
+
+CASE = """
+import headrace as hr
+
+class Payment(hr.Event):
+    payment_id: hr.Id
+    at: hr.EventTime
+    card: hr.Key{personal}
+    amount: hr.Money("EUR")
+
+payments = hr.stream(Payment, name="payments", lateness="2d")
+card = payments.by("card")
+features = hr.features(
+    amount=payments.amount,
+    card_count_5m=card.count("5m"),
+    card_sum_1h=card.sum(payments.amount, "1h"),
+)
+case = hr.UseCase(
+    name="{name}",
+    on=payments,
+    features=features,
+    policy=hr.Policy(
+        hr.block("burst", features.card_count_5m > 5),
+        hr.review("large", features.amount > 900),
+        otherwise=hr.approve(),
+    ),
+)
+"""
+
+
+def payment(number: int) -> bytes:
+    """A payment; its time goes on by a second with each."""
+    second = number % 60
+    minute, hour = number // 60 % 60, number // 3600 % 24
+    return (
+        f'{{"payment_id":"p{number}","at":"2026-03-01T{hour:02d}:{minute:02d}:{second:02d}Z",'
+        f'"card":"c{number % 13}","amount":{number * 37 % 1000}.50}}'
+    ).encode()
+
+
+@dataclass
+class Stage:
+    """A use case of its own on a cluster, with topics and a home of its own.
+
+    Attributes:
+        servers: Of the cluster.
+        folder: For the file of the use case and the homes.
+        name: Of the use case; topics begin with it.
+        partitions: Of the topic of payments.
+        personal: Whether cards are personal data.
+    """
+
+    servers: str
+    folder: Path
+    name: str
+    partitions: int = 1
+    personal: bool = False
+    home: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        personal = " = hr.field(pii=True, subject=True)" if self.personal else ""
+        (self.folder / "case.py").write_text(CASE.format(name=self.name, personal=personal))
+        make_topic(self.servers, self.source, self.partitions)
+        make_topic(self.servers, self.sink, self.partitions)
+
+    @property
+    def source(self) -> str:
+        return f"{self.name}.payments"
+
+    @property
+    def sink(self) -> str:
+        return f"{self.name}.decisions"
+
+    @property
+    def quarantine(self) -> str:
+        return f"headrace.{self.name}.quarantine"
+
+    def feed(self, payloads: Sequence[bytes | None]) -> None:
+        """Send messages, one after the other to each partition in turn."""
+        producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
+        for number, payload in enumerate(payloads):
+            producer.produce(self.source, payload, partition=number % self.partitions)
+        producer.flush()
+
+    def command(
+        self, *, until: str = "&until=end", sink: str = "", home: Path | None = None
+    ) -> list[str]:
+        return [
+            *COMMAND,
+            "run",
+            "case.py",
+            f"--source=kafka://{self.servers}/{self.source}?single{until}",
+            f"--sink=kafka://{self.servers}/{self.sink}{sink}",
+            f"--home={home or self.home}",
+        ]
+
+    def started(self, **how: Any) -> "subprocess.Popen[bytes]":
+        """A worker that goes on until it is stopped."""
+        return subprocess.Popen(
+            self.command(until="", **how),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, **how: Any) -> "subprocess.CompletedProcess[str]":
+        """A worker that ends when it has read what is there."""
+        return self.headrace(self.command(**how)[len(COMMAND) :])
+
+    def headrace(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "COLUMNS": "10000"},
+        )
+
+    def done(self, arguments: Sequence[str]) -> str:
+        """A command that must go well; what it said."""
+        done = self.headrace([*arguments, f"--home={self.home}"])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def check_evidence(self) -> list[dict[str, Any]]:
+        """Collect, verify and replay the journal; every input in it."""
+        self.done(["collect", self.name, f"--from=kafka://{self.servers}"])
+        assert "good" in self.done(["verify", self.name])
+        assert "the same, byte for byte" in self.done(["replay", self.name])
+        return inputs_in(self.home, self.name)
+
+    def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
+        """Headers and contents of all committed messages of a topic."""
+        return read_committed(self.servers, topic)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """What the sink has."""
+        return [msgspec.json.decode(value or b"") for _, value in self.messages(self.sink)]
+
+
+def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
+    """What the journal of a home says of every input."""
+    found: list[dict[str, Any]] = []
+    for stored in stored_batches(Home(home).journal(name)):
+        batch, header = stored.batch(), stored.header
+        made = {int(seq): at for at, seq in enumerate(batch.decisions.seq)}
+        for index in range(len(batch)):
+            at = made.get(batch.first_seq + index)
+            found.append(
+                {
+                    "seq": batch.first_seq + index,
+                    "from": header.sources[int(batch.inputs.source[index])],
+                    "position": int(batch.inputs.position[index]),
+                    "kind": int(batch.inputs.kind[index]),
+                    "reason": header.reasons[int(batch.inputs.reason[index])],
+                    "original": int(batch.inputs.original_seq[index]),
+                    "features": None if at is None else batch.decisions.features[:, at].tobytes(),
+                    "outcome": None
+                    if at is None
+                    else header.outcomes[int(batch.decisions.outcome[at])],
+                }
+            )
+    return found
+
+
+def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
+    """Every committed message of a topic, partition by partition as they come."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "tests",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
+    )
+    partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+    places = [TopicPartition(topic, number, 0) for number in range(partitions)]
+    ends = [(consumer.get_watermark_offsets(place) or (0, 0))[1] for place in places]
+    consumer.assign(places)
+    found: list[tuple[dict[str, bytes], bytes | None]] = []
+    ended: set[int | None] = set()
+    while len(ended) < partitions:
+        message = consumer.poll(20)
+        assert message is not None, f"{topic} does not answer"
+        error = message.error()
+        if error is None and int(message.offset() or 0) >= ends[message.partition() or 0]:
+            ended.add(message.partition())  # it was written meanwhile
+        elif error is None:
+            headers: Mapping[Any, Any] = dict(message.headers() or {})
+            found.append(({str(name): value for name, value in headers.items()}, message.value()))
+        else:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            ended.add(message.partition())
+    consumer.close()
+    return found
