@@ -12,6 +12,7 @@ BENCHMARKS = (
     "scorer",
     "journal",
     "throughput",
+    "kafka",
     "handbook",
 )
 
