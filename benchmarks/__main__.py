@@ -15,6 +15,7 @@ BENCHMARKS = (
     "journal",
     "throughput",
     "online",
+    "kafka",
     "handbook",
 )
 

@@ -120,21 +120,20 @@ def test_a_second_worker_fences_the_first(wide_stage: Stage) -> None:
 
 
 def test_the_broker_is_killed(own_broker: Broker, tmp_path: Path) -> None:
+    """Broker and worker crash one after the other, in the midst of transactions."""
     stage = Stage(own_broker.servers, tmp_path, "restarted")
     feeder = Feeder(stage, 1_000)
     feeder.start()
-    worker = stage.started()
-    until_decided(stage, 1)
-    for away in (1.0, 8.0):
+    for away in (0.5, 4.0):
+        before = len(stage.decisions())
+        worker = stage.started()
+        until_decided(stage, before + 1)
         own_broker.kill()
         time.sleep(away)
         own_broker.start()
-        until_decided(stage, len(stage.decisions()) + 1)
-        assert worker.poll() is None, worker.communicate()[1].decode()
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
     feeder.end()
-    worker.send_signal(signal.SIGTERM)
-    _, said = worker.communicate(timeout=60)
-    assert worker.returncode == 0, said.decode()
     check(stage, feeder)
 
 

@@ -73,11 +73,13 @@ class Cluster:
         """A consumer; underscores in names stand for dots."""
         return Consumer(self._all(settings), logger=_LOG)
 
-    def producer(self, **settings: object) -> Producer:
+    def producer(self, **named: object) -> Producer:
         """A producer; underscores in names stand for dots."""
-        # without a logger: what waits to be logged is in the producer's queue, and with messages of
-        # lost connections in it a transaction is committed late, or never
-        return Producer({**self._all(settings), "log_level": 0})
+        # it tells nothing, neither logs nor errors (consumers do): they would wait in its queue,
+        # and with word of lost connections there a transaction is committed late, or never
+        settings = self._all(named) | {"log_level": 0}
+        del settings["error_cb"]
+        return Producer(settings)
 
     def _all(self, settings: Mapping[str, object]) -> dict[str, Any]:
         named = {name.replace("_", "."): value for name, value in settings.items()}
