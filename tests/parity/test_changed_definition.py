@@ -31,7 +31,12 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         del features[name]
     for name in sorted(features):
         said = features[name][-1]
-        if isinstance(said, dict) and "window" in said and draw(st.booleans()):
+        # buckets divide the window that they were drawn for
+        if (
+            isinstance(said, dict)
+            and {"window", "every"} & set(said) == {"window"}
+            and draw(st.booleans())
+        ):
             other = {"window": draw(st.sampled_from(drawn.WINDOWS))}
             features[name] = [*features[name][:-1], said | other]
     added = draw(st.lists(drawn.windows(), max_size=3))
