@@ -58,8 +58,8 @@ _DECODER = msgspec.msgpack.Decoder(list[FromFront])
 _READ = 1 << 20
 #: What a fallback is called in its control record.
 FALLBACK = "fallback"
-#: How many of the last answers are kept at hand, for requests that come again.
-RECENT = 65_536
+#: At least so many of the last answers are kept at hand, for requests that come again.
+RECENT = 32_768
 
 
 def source_name(stream: str) -> str:
@@ -109,6 +109,7 @@ class ServedLane:
         self._sources = [self._source(name) for name in self._assembly.names]
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
         self._recent: dict[int, bytes] = {}
+        self._older: dict[int, bytes] = {}
         self._frames = Frames()
         self._failed: Problem | None = None
 
@@ -228,9 +229,10 @@ class ServedLane:
         return made
 
     def _remember(self, answers: dict[int, bytes]) -> None:
+        """Keep answers at hand; the older half goes when there are too many."""
         self._recent |= answers
-        for _ in range(len(self._recent) - RECENT):
-            del self._recent[next(iter(self._recent))]
+        if len(self._recent) > RECENT:
+            self._older, self._recent = self._recent, {}
 
     def _otherwise(
         self, batch: JournalBatch, row: int, kind: int, raw: Callable[[int], bytes]
@@ -268,8 +270,9 @@ class ServedLane:
 
     def _earlier(self, seq: int) -> bytes:
         """The answer that an earlier event got, by its sequence number."""
-        if seq in self._recent:
-            return self._recent[seq]
+        known = self._recent.get(seq) or self._older.get(seq)
+        if known is not None:
+            return known
         stored, _ = find(self._local.folder, seq)
         batch = stored.batch()
         features = self._local.definition.plan.features
