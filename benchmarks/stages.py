@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from headrace.adapters.history import JsonLinesHistory
 from headrace.engine.engine import Engine
 from headrace.events.json_lines import JsonLines
-from headrace.journal import journal
+from headrace.journal import chain_writer, journal
 from headrace.journal.canonical import RecordWriter
+from headrace.journal.segments import SegmentFiles
 from headrace.models.serving import ServedModel
 from headrace.pipeline.acceptance import Acceptance
 from headrace.policy.evaluate import CompiledPolicy
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Where each stage is called: what has it, under which name, and what the stage is called.
-_CALLS: tuple[tuple[Any, str, str], ...] = (
+CALLS: tuple[tuple[Any, str, str], ...] = (
     (JsonLinesHistory, "times", "order of history"),
     (JsonLines, "parse", "parse"),
     (Door, "typed", "surrogates"),
@@ -36,11 +37,11 @@ _CALLS: tuple[tuple[Any, str, str], ...] = (
     (CompiledPolicy, "evaluate", "policy"),
     (local_lane, "step", "step, all"),
     (RecordWriter, "digests", "records and digests"),
-    (journal, "leaves_of", "leaves"),
-    (journal, "merkle_root", "Merkle tree"),
-    (journal, "encode_payload", "pack columns"),
+    (chain_writer, "leaves_of", "leaves"),
+    (chain_writer, "merkle_root", "Merkle tree"),
+    (chain_writer, "encode_payload", "pack columns"),
     (journal.Journal, "append", "append, all"),
-    (journal.Journal, "_write", "write and fsync"),
+    (SegmentFiles, "_write", "write and fsync"),
     (journal.Journal, "commit", "commit, all"),
     (Vault, "commit", "commit of the vault"),
 )
@@ -56,7 +57,7 @@ class Stopwatch:
 
     def watch_all(self) -> None:
         """Time every stage from now on."""
-        for owner, name, stage in _CALLS:
+        for owner, name, stage in CALLS:
             setattr(owner, name, self._timed(getattr(owner, name), stage))
 
     def _timed(self, inner: Callable[..., Any], stage: str) -> Callable[..., Any]:

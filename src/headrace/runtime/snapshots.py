@@ -21,6 +21,7 @@ import msgspec
 
 from headrace import __version__
 from headrace.core.errors import ArtefactError
+from headrace.core.folders import sync_folder
 from headrace.pipeline.lane import STATE_VERSION
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Snapshots:
         try:
             self._write(draft, head, pieces)
             draft.replace(path)
-            _make_durable(self.folder)
+            sync_folder(self.folder)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
@@ -235,12 +236,3 @@ def _opened(path: Path) -> Snapshot:
             f"was renamed or put together: it says that it is {named} with {head.size:,} bytes"
         )
     return Snapshot(path, head.definition, head.next_seq, head.judged_from, bytes(body[end:]))
-
-
-def _make_durable(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
