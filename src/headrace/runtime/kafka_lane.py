@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -10,13 +11,24 @@ from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.messages import Messages, Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
 from headrace.adapters.kafka.transactions import LaneId, Transactions
+from headrace.adapters.kafka.vault_topic import VaultTopic
 from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
 from headrace.runtime.local import bind_head, lacking
-from headrace.runtime.local_lane import Kept, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import (
+    Kept,
+    LocalLane,
+    dedupe_key,
+    key_mark,
+    master_key,
+    now_ns,
+    signing_key,
+)
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
-from headrace.runtime.topic_journal import TopicJournal, VaultMark
+from headrace.runtime.topic_journal import TopicJournal
+from headrace.security.vault import Vault
+from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
     from headrace.runtime.kafka_stage import KafkaStage
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
@@ -40,7 +51,6 @@ class KafkaLane:
         stage: Whose lane it is.
         number: Of the lane.
         holder: In whose name offsets are committed.
-        vault: Where personal data goes; it is not closed with the lane.
         meters: What is counted.
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
@@ -56,7 +66,6 @@ class KafkaLane:
         stage: KafkaStage,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
@@ -64,7 +73,7 @@ class KafkaLane:
     ) -> None:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
-        self._holder, self._vault, self._say = holder, vault, say
+        self._holder, self._say = holder, say
         self._partitions = stage.partitions_of(number)
         names = {place: f"kafka:{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -91,7 +100,7 @@ class KafkaLane:
             )
             came = MessagesAsTheyCame()
             self._attach(came)
-            assembly = Assembly(stage.case.plan, vault)
+            assembly = Assembly(stage.case.plan, self.local.vault)
             self._intake = TopicIntake(assembly, self._sources, self._messages, came)
             self._run = Run(self.local, (), meters, now_ns, self._worth)
             self._transactions.stopped = self._run.stopped
@@ -149,22 +158,28 @@ class KafkaLane:
             self._say(f"lane {self.id}: {word}")
 
     def _kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over from whoever had it, and open its journal."""
+        """Take the lane over from whoever had it, and open its vault and journal."""
         cluster = self._stage.cluster
         self._transactions = Transactions(cluster, self.id, self._holder, self._say)
-        personal = any(field.pii for stream in header.streams for field in stream.schema.fields)
-        try:
+        home = self._stage.home
+        with ExitStack() as opening:
+            opening.callback(self._transactions.close)
             self._opened = TopicJournal(
-                JournalTopic(cluster, journal_topic(header.use_case), self.id.number),
+                JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
                 self._transactions,
                 header,
-                signing_key(self._stage.home),
-                VaultMark(self._vault.mark, personal),
+                signing_key(home),
+                key_mark(dedupe_key(home)),
             )
-        except BaseException:
-            self._transactions.close()
-            raise
-        return Kept(self._opened, self._vault, shares_vault=True)
+            self._vault_topic = VaultTopic(cluster, self.id.use_case, self.id.number)
+            records = self._vault_topic.records()
+            self._vault_log = VaultLog(
+                self._vault_topic.place, records, master_key(home), secrets.token_bytes
+            )
+            vault = Vault.kept_in(self._vault_log)
+            vault.purge(now_ns())
+            opening.pop_all()
+        return Kept(self._opened, vault)
 
     def _starts(self) -> dict[Partition, int | None]:
         """Where each partition goes on.
@@ -203,7 +218,7 @@ class KafkaLane:
                     found += topic.outgoing(batch, self.local.header)
                 found += quarantine.outgoing(batch, self.local.header)
                 came.release(batch, numbers)
-            return found
+            return found + self._vault_topic.outgoing(self._vault_log.taken())
 
         # of what every lane reads there is no one place to go on from
         own = {

@@ -103,6 +103,10 @@ class Stage:
     def quarantine(self) -> str:
         return f"headrace.{self.name}.quarantine"
 
+    def own(self, what: str) -> str:
+        """One of Headrace's own topics."""
+        return f"headrace.{self.name}.{what}"
+
     def feed(self, payloads: Sequence[bytes | None]) -> None:
         """Send messages, one after the other to each partition in turn."""
         producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
