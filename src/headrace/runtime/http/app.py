@@ -204,14 +204,11 @@ class App:
         """Say what became of the events of a request."""
         if isinstance(answered, Problem):
             self._refuse(exchange, answered)
-            return
-        body = answered.body
-        if body is None and single and isinstance(answered.apart[0], Problem):
-            self._refuse(exchange, answered.apart[0])
-            return
-        if body is None:
-            body = b",".join(map(_member, answered.apart))
-        exchange.response_bytes(200, _JSON, body if single else b"[%b]" % body)
+        elif single and answered.problem is not None:
+            self._refuse(exchange, answered.problem)
+        else:
+            body = answered.body if single else b"[%b]" % answered.body
+            exchange.response_bytes(200, _JSON, body)
 
     def _milliseconds(self, scope: Scope) -> int | Problem | None:
         """How long a request waits for its decision at most; None for as long as it takes."""
@@ -292,10 +289,6 @@ class App:
         if self._ready and self._lane.failed is None:
             return 200, _JSON, b'{"status":"ready"}'
         return 503, _JSON, b'{"status":"not ready"}'
-
-
-def _member(answer: bytes | Problem) -> bytes:
-    return answer.encoded() if isinstance(answer, Problem) else answer
 
 
 def _overloaded(waiting: int) -> Problem:
