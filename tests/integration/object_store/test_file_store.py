@@ -7,15 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from tests.integration.s3_server import S3Server, s3_server
+
 from headrace.adapters.file_store import FileStore, StoredFile, file_store
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
-from tests.integration.s3_server import S3Server, s3_server
 
 pytestmark = pytest.mark.usefixtures("identity")
 
@@ -188,7 +190,7 @@ def test_a_server_that_is_gone(tmp_path: Path) -> None:
     with s3_server() as server:
         store = file_store(server.bucket("gone"))
         store.put("a", b"x")
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: store.put("a", b"y"),
         lambda: store.read("a"),
         lambda: store.fetch("a", tmp_path / "a"),
