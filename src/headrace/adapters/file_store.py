@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from headrace.core.errors import DataError, NotFound
 from headrace.core.folders import sync_folder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 S3 = "s3://"
 #: Ends the name of a file that is being written.
 _DRAFT = ".draft"
+_BLOCK = 1 << 20
 
 
 class StoredFile(NamedTuple):
@@ -43,12 +45,13 @@ class FileStore(Protocol):
     def place(self) -> str:
         """Where it is, for people."""
 
-    def put(self, name: str, content: Path | bytes) -> None:
+    def put(self, name: str, content: Path | bytes, size: int | None = None) -> None:
         """Keep a file under a name, in place of what was there; durable when it returns.
 
         Args:
             name: As in `journal/card-fraud/0000000000.segment`.
-            content: A file on disk that nothing writes meanwhile, or bytes.
+            content: A file on disk, to which nothing happens but that it grows, or bytes.
+            size: How much of the beginning is kept; all of it where it is None.
         """
 
     def files(self, under: str = "") -> list[StoredFile]:
@@ -82,9 +85,10 @@ class FolderStore:
         """The folder."""
         return str(self.folder)
 
-    def put(self, name: str, content: Path | bytes) -> None:
+    def put(self, name: str, content: Path | bytes, size: int | None = None) -> None:
         """See `FileStore`."""
-        _write(self._path(name), content)
+        with draft_of(self._path(name)) as file:
+            copy_beginning(content, file, size)
 
     def files(self, under: str = "") -> list[StoredFile]:
         """See `FileStore`."""
@@ -110,7 +114,8 @@ class FolderStore:
     def fetch(self, name: str, path: Path) -> None:
         """See `FileStore`."""
         try:
-            _write(path, self._path(name))
+            with self._path(name).open("rb") as source, draft_of(path) as file:
+                shutil.copyfileobj(source, file, _BLOCK)
         except FileNotFoundError as error:
             raise NotFound(f"no file {name} in {self.folder}") from error
 
@@ -156,21 +161,29 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _write(path: Path, content: Path | bytes) -> None:
-    """Write a file beside its place, make it durable, and put it there."""
+def copy_beginning(content: Path | bytes, file: BinaryIO, size: int | None) -> None:
+    """Write the first `size` bytes of a content to an open file; all of it where that is None."""
+    if isinstance(content, bytes):
+        file.write(content[:size])
+        return
+    with content.open("rb") as source:
+        left = os.fstat(source.fileno()).st_size if size is None else size
+        while left and (block := source.read(min(left, _BLOCK))):
+            file.write(block)
+            left -= len(block)
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[BinaryIO]:
+    """A file beside a path, open for writing; whole and durable it takes its place at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}{_DRAFT}")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}{_DRAFT}")
     try:
         with draft.open("wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                with content.open("rb") as source:
-                    shutil.copyfileobj(source, file, 1 << 20)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
+    finally:
         draft.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)

@@ -12,22 +12,21 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
-from headrace.adapters.file_store import S3, StoredFile, checked_name
+from headrace.adapters.file_store import S3, StoredFile, checked_name, draft_of
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
-from headrace.core.folders import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _SETTINGS = ("endpoint", "region")
-_CONNECT_SECONDS, _ANSWER_SECONDS, _TRIES = 5, 60, 5
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 60
 _FETCHED_BYTES = 32 << 20
 #: How often a file is fetched again that was put anew meanwhile.
 _FETCHES = 5
@@ -84,8 +83,8 @@ class S3Store:
         place = f"{S3}{parts.netloc}" + (f"/{prefix}" if prefix else "")
         return S3Store(parts.netloc, prefix, place, _client(address, settings))
 
-    def put(self, name: str, content: Path | bytes) -> None:
-        """Keep a file; an object is there once all of it is.
+    def put(self, name: str, content: Path | bytes, size: int | None = None) -> None:
+        """Keep a file, or its beginning; an object is there once all of it is.
 
         All of the content goes out in one call: were it interrupted between two, the client would
         close the object, and what it had by then would be there.
@@ -94,7 +93,7 @@ class S3Store:
         with self._told(f"putting {name}"):
             source = pa.py_buffer(content) if isinstance(content, bytes) else _mapped(content)
             with self._client.open_output_stream(key) as stream:
-                stream.write(source)
+                stream.write(source if size is None else source.slice(0, size))
 
     def files(self, under: str = "") -> list[StoredFile]:
         """See `FileStore`."""
@@ -115,31 +114,27 @@ class S3Store:
 
     def fetch(self, name: str, path: Path) -> None:
         """See `FileStore`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        try:
-            for _ in range(_FETCHES):
-                if self._copied(name, draft):
-                    draft.replace(path)
-                    sync_folder(path.parent)
-                    return
-        finally:
-            draft.unlink(missing_ok=True)
+        for _ in range(_FETCHES):
+            with suppress(_Changed), draft_of(path) as file:
+                self._copy(name, file)
+                return
         raise Unavailable(
             f"{self.place}/{name} was put anew {_FETCHES} times while it was fetched; try again"
         )
 
-    def _copied(self, name: str, draft: Path) -> bool:
-        """Copy an object to a file; whether it was the same one all the while."""
-        with self._told(f"fetching {name}"), draft.open("wb") as out:
-            with self._client.open_input_file(self._key(name)) as file:
-                tag, size = file.metadata()["ETag"], file.size()
-                for start in range(0, size, _FETCHED_BYTES):
-                    out.write(file.read_at(min(_FETCHED_BYTES, size - start), start))
-            out.flush()
-            os.fsync(out.fileno())
-            with self._client.open_input_file(self._key(name)) as file:
-                return bool(file.metadata()["ETag"] == tag and out.tell() == size)
+    def _copy(self, name: str, out: BinaryIO) -> None:
+        """Copy an object to an open file.
+
+        Raises:
+            _Changed: It was put anew meanwhile.
+        """
+        with self._told(f"fetching {name}"), self._client.open_input_file(self._key(name)) as file:
+            tag, size = file.metadata()["ETag"], file.size()
+            starts = range(0, size, _FETCHED_BYTES)
+            out.writelines(file.read_at(min(_FETCHED_BYTES, size - at), at) for at in starts)
+            with self._client.open_input_file(self._key(name)) as now:
+                if now.metadata()["ETag"] != tag or out.tell() != size:
+                    raise _Changed
 
     def delete(self, name: str) -> None:
         """See `FileStore`."""
@@ -175,6 +170,10 @@ class S3Store:
             raise
 
 
+class _Changed(Exception):
+    """An object was put anew while it was read."""
+
+
 def _mapped(path: Path) -> pa.Buffer:
     """The bytes of a file, read as they are sent."""
     if path.stat().st_size == 0:
@@ -196,7 +195,6 @@ def _client(address: str, settings: dict[str, str]) -> fs.S3FileSystem:
         region=region or ("us-east-1" if found else None),
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_ANSWER_SECONDS,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
         # what is sent behind is copied first, all of it
         background_writes=False,
     )

@@ -12,6 +12,7 @@ from headrace.core.errors import NotFound, VerificationFailed
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify as verify_journal
 from headrace.runtime.audit import newest, use_cases
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 
@@ -22,6 +23,7 @@ def verify(
     *,
     checkpoint: Path | None = None,
     public_key: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Check every record and every head of a journal.
@@ -37,17 +39,22 @@ def verify(
         A witness file; its newest checkpoint is held against the journal.
     public_key
         Keys to believe, instead of the home's own.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    cases = [use_case] if use_case else use_cases(place.folder / "journal")
+    with progress("fetching the journal") as done:
+        records = evidence(place, journal, use_case, done)
+    cases = [use_case] if use_case else use_cases(records.folder / "journal")
     if not cases:
         raise NotFound(f"{place.folder} has no journal yet; headrace run makes one")
     keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
     failed = []
     for case in cases:
-        folder = place.journal(case)
+        folder = records.journal(case)
         if not folder.is_dir():
             raise NotFound(f"no journal of {case!r} in {place.folder}")
         witnessed = newest(checkpoint, case) if checkpoint else None

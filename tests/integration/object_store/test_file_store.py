@@ -7,17 +7,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from typing import TYPE_CHECKING
+
 from tests.integration.s3_server import S3Server, s3_server
 
 from headrace.adapters.file_store import FileStore, StoredFile, file_store
 from headrace.core.errors import DataError, NotFound, SecurityError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("identity")
 
