@@ -12,15 +12,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 
-from typing import TYPE_CHECKING
+from tests.integration.s3_server import S3Server
 
 from headrace.adapters.file_store import file_store
 from headrace.core.errors import NotFound
 from headrace.journal.reader import stored_batches
 from headrace.runtime.stored_journal import StoredJournal
-
-if TYPE_CHECKING:
-    from tests.integration.s3_server import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("identity")]
 
