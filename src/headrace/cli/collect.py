@@ -14,8 +14,8 @@ from headrace.journal.frames import segment_paths
 from headrace.journal.keys import PublicKey
 from headrace.runtime.evidence import keep_evidence
 from headrace.runtime.home import Home
-from headrace.runtime.local_lane import signing_key
-from headrace.runtime.stored_journal import StoredJournal
+from headrace.runtime.local_lane import lane_name, signing_key
+from headrace.runtime.stored_journal import stored_journals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,10 +67,11 @@ def collect(
 
 def _go_on_from(store: FileStore, home: Home, use_case: str) -> None:
     """Begin an empty home with what the store has, so that the topic need not be read from 0."""
-    stored = StoredJournal(store, use_case)
-    if not segment_paths(home.journal(use_case)) and stored.index() is not None:
-        with progress(f"fetching {use_case}") as done:
-            stored.fetch(home.journal(use_case), done)
+    with progress(f"fetching {use_case}") as done:
+        for stored in stored_journals(store, use_case):
+            folder = home.journal(use_case, stored.lane)
+            if not segment_paths(folder):
+                stored.fetch(folder, done)
 
 
 def _from_topic(
@@ -88,17 +89,18 @@ def _from_topic(
     address = KafkaAddress.of(f"{servers.rstrip('/')}/{topic}", frozenset())
     client = client_settings(config) if config is not None else {}
     cluster = Cluster(address.servers, client, aside.print)
-    cluster.needed(topic)
-    with progress(f"collecting {use_case}") as done:
-        found = collect_journal(JournalTopic(cluster, topic, 0), home.journal(use_case), keys, done)
-    console.print(
-        f"{use_case}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
-        f" {home.journal(use_case)} holds {found.next_seq:,}"
-    )
+    for lane in range(cluster.needed(topic)):
+        name, folder = lane_name(use_case, lane), home.journal(use_case, lane)
+        with progress(f"collecting {name}") as done:
+            found = collect_journal(JournalTopic(cluster, topic, lane), folder, keys, done)
+        console.print(
+            f"{name}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
+            f" {folder} holds {found.next_seq:,}"
+        )
 
 
 def _into_store(use_case: str, home: Home, store: FileStore) -> None:
-    if not segment_paths(home.journal(use_case)):
+    if not home.lanes(use_case):
         raise NotFound(f"no journal of {use_case!r} in {home.folder}")
     with progress(f"putting {use_case}") as done:
         put = keep_evidence(home, store, use_case, done)

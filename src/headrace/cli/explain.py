@@ -43,7 +43,7 @@ def explain(
     """
     with progress("fetching the journal") as done:
         place = evidence(Home.at(home), journal, progress=done)
-    found = find_decision(place.folder / "journal", decision)
+    found = find_decision(place, decision)
     explanation = explain_decision(found, Definitions(place.definitions))
     if json:
         console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from headrace.adapters.file_store import file_store
 from headrace.core.errors import NotFound
 from headrace.runtime.home import Home
-from headrace.runtime.stored_journal import StoredJournal, stored_use_cases
+from headrace.runtime.stored_journal import StoredJournal, stored_journals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def keep_evidence(
         home: Whose.
         store: Where to.
         use_case: Which journal; definitions and models go along, all of them.
-        progress: Called with the bytes put.
+        progress: Called with the bytes put of one lane, or of the rest.
 
     Raises:
         JournalError: The store has another journal, or more of this one.
@@ -52,10 +52,10 @@ def keep_evidence(
                 store.put(name, path)
                 put += path.stat().st_size
                 progress(put)
-    before = put
-    return before + StoredJournal(store, use_case).keep(
-        home.journal(use_case), lambda done: progress(before + done)
-    )
+    for lane in home.lanes(use_case):
+        stored = StoredJournal(store, use_case, lane)
+        put += stored.keep(home.journal(use_case, lane), progress)
+    return put
 
 
 def evidence(
@@ -80,13 +80,15 @@ def evidence(
         return home
     store = file_store(place)
     copy = Home(home.folder / _FETCHED / hashlib.sha256(store.place.encode()).hexdigest()[:16])
-    cases = [use_case] if use_case is not None else stored_use_cases(store)
-    if not cases:
+    stored = stored_journals(store, use_case)
+    if not stored:
+        of = "" if use_case is None else f" of {use_case!r}"
         raise NotFound(
-            f"{store.place} has no journal; headrace collect USE_CASE --to puts it there"
+            f"{store.place} has no journal{of}; headrace collect USE_CASE --to {store.place} puts"
+            " one there"
         )
-    for case in cases:
-        StoredJournal(store, case).fetch(copy.journal(case), progress)
+    for item in stored:
+        item.fetch(copy.journal(item.use_case, item.lane), progress)
     for folder in _NAMED_BY_CONTENT:
         for file in store.files(folder):
             path = copy.folder / file.name

@@ -47,13 +47,13 @@ LOG = logging.getLogger("headrace")
 EXPLAINING = "explaining"
 
 
-def lane_name(use_case: str) -> str:
-    """Name of the one lane of a use case on one machine; a decision is `<lane>/<its input>`.
+def lane_name(use_case: str, lane: int = 0) -> str:
+    """Name of a lane of a use case, which has one on one machine; a decision is `<lane>/<input>`.
 
     >>> lane_name("card-fraud")
     'card-fraud/0'
     """
-    return f"{use_case}/0"
+    return f"{use_case}/{lane}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class LocalLane:
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
         journal: Opens the journal under a header, where it is not that of the home.
+        lane: Its number.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -141,13 +142,14 @@ class LocalLane:
         *,
         say: Callable[[str], None] | None = None,
         journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
+        lane: int = 0,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
         self._pace = pace = self.settings.pace()
-        self.folder = home.journal(definition.name)
+        self.folder = home.journal(definition.name, lane)
         self.vault = open_vault(home)
-        bare = header_of(definition, ())
+        bare = header_of(definition, (), lane)
         self.journal: LaneJournal = (
             Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
             if journal is None
@@ -158,9 +160,9 @@ class LocalLane:
             _check_schemas(last, definition)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh)
+        self.header = header_of(definition, known + fresh, lane)
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
@@ -259,7 +261,7 @@ class LocalLane:
             self.vault.close()
 
 
-def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader:
+def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -> JournalHeader:
     """What a lane's journal says its numbers stand for."""
     reasons = [""] * (max(Reason) + 1)
     for reason in Reason:
@@ -268,7 +270,7 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
     return JournalHeader.of_plan(
         definition.plan,
         use_case=definition.name,
-        lane=lane_name(definition.name),
+        lane=lane_name(definition.name, lane),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,

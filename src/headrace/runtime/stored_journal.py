@@ -1,7 +1,7 @@
 """A journal in a store of files: its segments, and an index that says what they hold.
 
-    journal/<use case>/0000000000.segment ...   as in a home, byte for byte
-    journal/<use case>.index.json               size and SHA-256 of each; written last
+    journal/<use case>/<lane>/0000000000.segment ...   as in a home, byte for byte
+    journal/<use case>/<lane>.index.json               size and SHA-256 of each; written last
 
 A segment only ever grows. It is put before the index that speaks of it, so whoever reads takes as
 much of each as the index says, and has a journal that ends with a signed head, whatever is written
@@ -74,18 +74,20 @@ class JournalIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredJournal:
-    """The journal of a use case in a store.
+    """The journal of a lane in a store.
 
     Attributes:
         store: Which.
         use_case: Whose.
+        lane: Its number.
     """
 
     store: FileStore
     use_case: str
+    lane: int = 0
 
     def index(self) -> JournalIndex | None:
-        """What the store has; None where it has nothing of the use case.
+        """What the store has; None where it has nothing of the lane.
 
         Raises:
             JournalError: The index cannot be read.
@@ -160,14 +162,14 @@ class StoredJournal:
             progress: Called with the bytes fetched.
 
         Raises:
-            NotFound: The store has no journal of the use case.
+            NotFound: The store has no journal of the lane.
             JournalError: What it has is not what its index says.
         """
         index = self.index()
         if index is None:
             raise NotFound(
-                f"{self.store.place} has no journal of {self.use_case!r}; headrace collect"
-                f" {self.use_case} --to puts it there"
+                f"{self.store.place} has no journal of lane {self.use_case}/{self.lane}; headrace"
+                f" collect {self.use_case} --to puts it there"
             )
         beside = folder.with_name(f"{folder.name}{_INDEX}")
         have = JournalIndex()
@@ -209,20 +211,25 @@ class StoredJournal:
 
     @property
     def _index(self) -> str:
-        return f"{JOURNALS}/{self.use_case}{_INDEX}"
+        return f"{JOURNALS}/{self.use_case}/{self.lane}{_INDEX}"
 
     def _name(self, file: str) -> str:
-        return f"{JOURNALS}/{self.use_case}/{file}"
+        return f"{JOURNALS}/{self.use_case}/{self.lane}/{file}"
 
 
 class _Differs(Exception):
     """Bytes are not those that were expected."""
 
 
-def stored_use_cases(store: FileStore) -> list[str]:
-    """The use cases whose journals a store has."""
-    names = [file.name.removeprefix(f"{JOURNALS}/") for file in store.files(JOURNALS)]
-    return [name.removesuffix(_INDEX) for name in names if name.endswith(_INDEX)]
+def stored_journals(store: FileStore, use_case: str | None = None) -> list[StoredJournal]:
+    """The journals that a store has: those of a use case, or all of them."""
+    found: list[StoredJournal] = []
+    for file in store.files(JOURNALS if use_case is None else f"{JOURNALS}/{use_case}"):
+        case, _, last = file.name.removeprefix(f"{JOURNALS}/").partition("/")
+        lane = last.removesuffix(_INDEX)
+        if last.endswith(_INDEX) and lane.isdecimal():
+            found.append(StoredJournal(store, case, int(lane)))
+    return found
 
 
 def _vouched_size(path: Path) -> int:

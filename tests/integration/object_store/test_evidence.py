@@ -61,7 +61,7 @@ class Office:
 
     @property
     def journal(self) -> Path:
-        return self.home / "journal" / "limits"
+        return self.home / "journal" / "limits" / "0"
 
     def headrace(self, *arguments: str, home: Path | None = None, code: int = 0) -> str:
         done = subprocess.run(
@@ -130,16 +130,16 @@ def test_a_changed_store_is_found(office: Office, place: str) -> None:
     office.decide(0, 50)
     office.headrace("collect", "limits", f"--to={place}")
     store = file_store(place)
-    name = "journal/limits/0000000000.segment"
+    name = "journal/limits/0/0000000000.segment"
     content = store.read(name)
     store.put(name, content[:100] + bytes([content[100] ^ 1]) + content[101:])
     said = office.headrace("verify", f"--journal={place}", code=1)
     assert "is not what its index says" in said
     store.put(name, content)
     office.headrace("verify", f"--journal={place}")
-    store.put("journal/limits.index.json", b'{"segments":[{"name":"../../keys/x"}]}')
+    store.put("journal/limits/0.index.json", b'{"segments":[{"name":"../../keys/x"}]}')
     assert "is no index of a journal" in office.headrace("verify", f"--journal={place}", code=1)
-    store.delete("journal/limits.index.json")
+    store.delete("journal/limits/0.index.json")
     assert "has no journal" in office.headrace("verify", f"--journal={place}", code=1)
 
 
