@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -160,7 +160,9 @@ class LocalLane:
             _check_schemas(last, definition)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh, lane)
+        self.header = replace(
+            header_of(definition, known + fresh, lane), forms=last.forms if last else {}
+        )
         self.journal.describe(self.header)
         snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
@@ -182,6 +184,14 @@ class LocalLane:
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
+
+    def read_as(self, forms: Mapping[str, str]) -> None:
+        """Record in what form the events of sources come, by name; see `JournalHeader.forms`."""
+        found = {**self.header.forms, **forms}
+        self.header = replace(
+            self.header, forms={name: form for name, form in found.items() if form != "json"}
+        )
+        self.journal.describe(self.header)
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
