@@ -45,6 +45,8 @@ LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
+#: What the names of sources begin with whose lane has its journal in a topic.
+FROM_TOPIC = "kafka:"
 
 
 def lane_name(use_case: str, lane: int = 0) -> str:
@@ -158,6 +160,8 @@ class LocalLane:
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
+            if journal is None:
+                _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
         self.header = replace(
@@ -294,6 +298,22 @@ def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -
             f"countries {countries.VERSION}": countries.digest(),
         },
     )
+
+
+def _check_is_no_copy(last: JournalHeader) -> None:
+    """A journal that lies in a topic is not gone on with in a folder that it was collected into.
+
+    Raises:
+        JournalError: This is such a copy.
+    """
+    topics = [name for name in last.sources if name.startswith(FROM_TOPIC)]
+    if topics:
+        raise JournalError(
+            f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
+            " it: what was added here would be missing there. Decide over Kafka, with"
+            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
+            " they are sent to their topic once more"
+        )
 
 
 def _check_schemas(last: JournalHeader, definition: Definition) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headrace.adapters.payload_forms import FORMS, payload_codec
+from headrace.adapters.payload_forms import FORMS, FRAMED, payload_codec
 from headrace.adapters.registry_settings import RegistrySettings
 from headrace.adapters.schema_registry import SchemaRegistry
 from headrace.core.errors import DataError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from headrace.adapters.payloads import PayloadCodec
     from headrace.events.schema import Schema
 
-#: How a registry's wire format is recorded; it says of each message what form it is in.
-FRAMED = "framed"
 #: Forms that a registry of the settings file stands for.
 _WITH_SCHEMAS = ("avro", "protobuf")
 
