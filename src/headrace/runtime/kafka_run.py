@@ -309,7 +309,11 @@ class KafkaRun:
             for address in self._topics.sinks
         ]
         quarantine = QuarantineTopic(
-            quarantine_topic(self.local.header.use_case), _LANE, places, came.find
+            quarantine_topic(self.local.header.use_case),
+            _LANE,
+            places,
+            came.find,
+            self._cluster.message_bytes // 2,
         )
 
         def left(batches: Sequence[JournalBatch]) -> list[Outgoing]:
