@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.broker import NO_KAFKA, Broker, make_topic
-from benchmarks.throughput import surroundings, table
+from benchmarks.processes import Processes
+from benchmarks.report import surroundings, table
 from benchmarks.workload import prepared
 from confluent_kafka import Producer
 
@@ -128,20 +129,15 @@ def one_run(
         "HEADRACE_BENCHMARK": str(work.settings(6)),
         "HEADRACE_BENCHMARK_NAME": topic,
     }
-    before = processor_seconds(broker)
+    assert broker.process is not None
+    brokers = Processes(broker.process.pid)
+    before = brokers.processor_seconds()
     command = [sys.executable, "-m", "benchmarks.kafka", "--sink", topic]
     command += ["--profile"] if given.profile else []
     command += ["--worker", str(home), broker.servers, str(report)]
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
     told: dict[str, Any] = json.loads(report.read_text())
-    return told | {"broker_s": processor_seconds(broker) - before}
-
-
-def processor_seconds(broker: Broker) -> float:
-    """What the broker has taken so far."""
-    assert broker.process is not None
-    stat = Path(f"/proc/{broker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return told | {"broker_s": brokers.processor_seconds() - before}
 
 
 def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) -> None:

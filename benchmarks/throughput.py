@@ -26,12 +26,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from benchmarks.peers import FEATURES, Peer, duckdb_batch, plain_python
+from benchmarks.report import surroundings, table
 from benchmarks.workload import Workload, prepared
 
 from headrace.journal.reader import stored_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -129,26 +130,6 @@ class Bench:
                 time.sleep(0.002)
         path.unlink()
         return np.array(took)
-
-
-def table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows as a table of Markdown; the first is its head."""
-    print(f"\n### {title}\n")
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + "---|" * len(rows[0]))
-    for row in rows[1:]:
-        print("| " + " | ".join(row) + " |")
-    sys.stdout.flush()
-
-
-def surroundings() -> None:
-    """Print what the figures were taken on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), "unknown processor",
-    )  # fmt: skip
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{len(os.sched_getaffinity(0))} cores of {model}; load before the run: {load}")
 
 
 def throughput(bench: Bench, runs: int) -> float:
