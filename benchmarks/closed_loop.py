@@ -10,21 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from benchmarks.http_connection import HttpConnection
 
 if TYPE_CHECKING:
     from benchmarks.endless import EndlessPayments
     from numpy.typing import NDArray
 
 _READ = 1 << 20
-_HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length: "
 
 
 @dataclass(slots=True)
@@ -148,16 +146,6 @@ class Pipe:
             self._waiting.unregister(self._write)
 
 
-@dataclass(slots=True)
-class _Connection:
-    """A connection with its one request under way."""
-
-    socket: socket.socket
-    sent_ns: int = 0
-    held: bytearray = field(default_factory=bytearray)
-    ends: int = 0
-
-
 class Http:
     """Requests of so many events each, over as many connections as that takes.
 
@@ -182,52 +170,23 @@ class Http:
         self._lines = lines
         self._answers = answers
         self._batch = batch
-        self._head = (
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
-            "Content-Type: application/x-ndjson\r\nContent-Length: "
-        ).encode()
         self._waiting = selectors.DefaultSelector()
-        self._connections = [
-            _Connection(socket.create_connection(("127.0.0.1", port)))
-            for _ in range(in_flight // batch)
-        ]
+        self._connections = [HttpConnection(port, path) for _ in range(in_flight // batch)]
 
     def begin(self) -> None:
         """See `Transport`."""
         for one in self._connections:
-            one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._waiting.register(one.socket, selectors.EVENT_READ, one)
-            self._send(one)
+            self._waiting.register(one, selectors.EVENT_READ, one)
+            one.send(self._lines.take(self._batch))
 
     def turn(self) -> None:
         """See `Transport`."""
         for key, _ in self._waiting.select():
-            one: _Connection = key.data
-            piece = one.socket.recv(_READ)
-            if not piece:
-                raise RuntimeError("the service has closed a connection")
-            one.held += piece
-            if not one.ends:
-                one.ends = self._end_of(one.held)
-            if one.ends and len(one.held) >= one.ends:
+            one: HttpConnection = key.data
+            if one.receive():
                 self._answers.rows.append((time.monotonic_ns(), one.sent_ns, self._batch))
-                self._send(one)
-
-    def _end_of(self, held: bytearray) -> int:
-        """Where the answer ends, once its head is there; 0 before."""
-        head = held.find(_HEAD_END)
-        if head < 0:
-            return 0
-        self._answers.refused += not held.startswith(b"HTTP/1.1 200")
-        at = held.lower().index(_LENGTH) + len(_LENGTH)
-        return head + len(_HEAD_END) + int(held[at : held.index(b"\r", at)])
-
-    def _send(self, one: _Connection) -> None:
-        body = self._lines.take(self._batch)
-        one.held.clear()
-        one.ends = 0
-        one.sent_ns = time.monotonic_ns()
-        one.socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+                self._answers.refused += one.status != 200
+                one.send(self._lines.take(self._batch))
 
 
 def load(transport: Transport, seconds: float) -> tuple[int, int]:
