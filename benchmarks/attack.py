@@ -1,6 +1,6 @@
 """What hostile clients do to the others: latency with and without them, in turns of one run.
 
-    python -m benchmarks.attack [--folder FOLDER] [--seconds 5] [--rounds 3] [--only KIND ...]
+    python -m benchmarks.attack [--folder FOLDER] [--seconds 5] [--rounds 5] [--only KIND ...]
 
 The others are 32 connections that ask the real `headrace serve` for a thousand decisions a second,
 whatever happens; latency is from when a request was due. Attackers run in a process of their own on
@@ -10,6 +10,7 @@ the same cores (`benchmarks.attackers`), so what they take of the processor is i
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.attackers import ATTACKS, IDLE_CONNECTIONS, SLOW_CONNECTIONS
 from benchmarks.endless import EndlessPayments
-from benchmarks.open_loop import OpenLoop, Waited
+from benchmarks.open_loop import OpenLoop
 from benchmarks.processes import Processes
 from benchmarks.report import surroundings, table
 from benchmarks.service import ROOT, served
@@ -30,6 +31,7 @@ from benchmarks.workload import prepared
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.open_loop import Waited
     from benchmarks.service import Service
 
 PATH = "/v1/benchmark/decisions"
@@ -42,7 +44,7 @@ _WARM_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What the others waited without and with an attack.
+    """What the others waited without and with an attack, turn by turn.
 
     Attributes:
         without: While nobody attacked.
@@ -50,14 +52,22 @@ class Compared:
         attacker_cores: Processor seconds that the attacker took in a second.
     """
 
-    without: Waited
-    with_: Waited
+    without: list[Waited]
+    with_: list[Waited]
     attacker_cores: float
 
     @property
     def ratio(self) -> float:
-        """The 99th percentile with the attack, as a multiple of that without."""
-        return self.with_.percentile(99) / self.without.percentile(99)
+        """The 99th percentile with the attack by that of the turn before: the median of turns."""
+        turns = zip(self.without, self.with_, strict=True)
+        return statistics.median(
+            with_.percentile(99) / without.percentile(99) for without, with_ in turns
+        )
+
+    @property
+    def refused(self) -> int:
+        """How many of the others got no answer while somebody attacked."""
+        return sum(turn.refused for turn in self.with_)
 
 
 @contextmanager
@@ -78,22 +88,22 @@ def compared(
     kind: str, service: Service, others: OpenLoop, seconds: float, rounds: int
 ) -> Compared:
     """Turns without and with an attack."""
-    without, with_ = Waited(), Waited()
+    without, with_ = [], []
     took = 0.0
     for _ in range(rounds):
-        _add(without, others.run(seconds))
+        without.append(others.run(seconds))
         with attacked(kind, service.port) as attacker:
             time.sleep(_SETTLE_SECONDS)
             before = attacker.processor_seconds()
-            _add(with_, others.run(seconds))
+            with_.append(others.run(seconds))
             took += attacker.processor_seconds() - before
         time.sleep(_SETTLE_SECONDS)
     return Compared(without, with_, took / (seconds * rounds))
 
 
-def _add(all_: Waited, more: Waited) -> None:
-    all_.ms += more.ms
-    all_.refused += more.refused
+def _median(turns: list[Waited], which: float) -> str:
+    """The median over turns of a percentile."""
+    return f"{statistics.median(turn.percentile(which) for turn in turns):.1f} ms"
 
 
 def main() -> None:
@@ -101,7 +111,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=None)
     options.add_argument("--seconds", type=float, default=5.0, help="of each turn")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
     options.add_argument("--only", nargs="*", choices=ATTACKS, default=list(ATTACKS))
     given = options.parse_args()
@@ -119,9 +129,9 @@ def main() -> None:
             for kind in given.only:
                 made = compared(kind, service, others, given.seconds, given.rounds)
                 rows.append(
-                    (kind, *(f"{waited.percentile(which):.1f} ms" for which in (50, 99)
-                             for waited in (made.without, made.with_)),
-                     f"{made.ratio:.2f}", f"{made.with_.refused}", f"{made.attacker_cores:.2f}")
+                    (kind, *(_median(turns, which) for which in (50, 99)
+                             for turns in (made.without, made.with_)),
+                     f"{made.ratio:.2f}", f"{made.refused}", f"{made.attacker_cores:.2f}")
                 )  # fmt: skip
             others.close()
     table(f"Others under attack: {RATE:,.0f} requests/s over {CONNECTIONS} connections", rows)

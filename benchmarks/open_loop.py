@@ -21,7 +21,7 @@ class Waited:
 
     Attributes:
         ms: Of each, in milliseconds since it was due; what it waited for a connection counts.
-        refused: Requests that got another status than 200.
+        refused: Requests that got no answer, or one of a service that cannot take it.
     """
 
     ms: list[float] = field(default_factory=list)
@@ -47,14 +47,13 @@ class OpenLoop:
         self, lines: EndlessPayments, port: int, path: str, connections: int, rate: float
     ) -> None:
         self._lines = lines
+        self._to = (port, path, "application/json")
         self._interval_ns = 1e9 / rate
         self._selector = selectors.DefaultSelector()
         self._idle: deque[HttpConnection] = deque()
         self._due_of: dict[HttpConnection, int] = {}
         for _ in range(connections):
-            one = HttpConnection(port, path, "application/json")
-            self._selector.register(one, selectors.EVENT_READ)
-            self._idle.append(one)
+            self._connect()
 
     def run(self, seconds: float) -> Waited:
         """Send for so long, and wait for all answers."""
@@ -72,12 +71,31 @@ class OpenLoop:
                 one.send(self._lines.take(1))
                 sent += 1
             for key, _ in self._selector.select(timeout=0.0005):
-                one = key.fileobj  # type: ignore[assignment]  # what was registered
-                if one.receive():
-                    waited.ms.append((time.monotonic_ns() - self._due_of.pop(one)) / 1e6)
-                    waited.refused += one.status >= 500 or one.status == 429
-                    self._idle.append(one)
+                self._receive(key.fileobj, waited)  # type: ignore[arg-type]  # what was registered
         return waited
+
+    def _connect(self) -> None:
+        one = HttpConnection(*self._to)
+        self._selector.register(one, selectors.EVENT_READ)
+        self._idle.append(one)
+
+    def _receive(self, one: HttpConnection, waited: Waited) -> None:
+        """Take what has arrived; a connection that was closed is opened again."""
+        try:
+            whole = one.receive()
+        except OSError:
+            self._selector.unregister(one)
+            one.close()
+            if self._due_of.pop(one, None) is None:
+                self._idle.remove(one)
+            else:
+                waited.refused += 1
+            self._connect()
+            return
+        if whole:
+            waited.ms.append((time.monotonic_ns() - self._due_of.pop(one)) / 1e6)
+            waited.refused += one.status >= 500 or one.status == 429
+            self._idle.append(one)
 
     def close(self) -> None:
         """Hang up."""
