@@ -61,8 +61,8 @@ def events_of(body: bytes, content_type: str) -> Events | Problem:
             # to keep megabytes for whoever looks into quarantine would hold up all others
             return Problem(
                 413,
-                f"event {lengths.index(longest) + 1} of the body has {longest:,} bytes; an event has"
-                f" at most {LONGEST_EVENT:,}. Nothing of the body was taken",
+                f"event {lengths.index(longest) + 1} of the body has {longest:,} bytes; an event"
+                f" has at most {LONGEST_EVENT:,}. Nothing of the body was taken",
             )
     return found
 
