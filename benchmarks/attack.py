@@ -13,7 +13,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from benchmarks.open_loop import OpenLoop
 from benchmarks.processes import Processes
 from benchmarks.report import surroundings, table
 from benchmarks.service import ROOT, served
-from benchmarks.workload import prepared
+from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +108,7 @@ def _median(turns: list[Waited], which: float) -> str:
 def main() -> None:
     """Measure, and print a table."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=float, default=5.0, help="of each turn")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
@@ -118,22 +117,20 @@ def main() -> None:
     surroundings()
     rows = [("attack", "p50 without", "p50 with", "p99 without", "p99 with",
              f"p99, times (at most {MOST:.0f})", "no answer", "cores of the attacker")]  # fmt: skip
-    with tempfile.TemporaryDirectory() as fresh:
-        folder = given.folder or Path(fresh)
-        work = prepared(folder / "times-1", events=given.events)
-        settings = {"HEADRACE_BENCHMARK": str(work.settings(6))}
-        lines = EndlessPayments(work.json)
-        with served("benchmarks/payments.py", folder / "home", settings) as service:
-            others = OpenLoop(lines, service.port, PATH, CONNECTIONS, RATE)
-            others.run(min(_WARM_SECONDS, given.seconds))
-            for kind in given.only:
-                made = compared(kind, service, others, given.seconds, given.rounds)
-                rows.append(
-                    (kind, *(_median(turns, which) for which in (50, 99)
-                             for turns in (made.without, made.with_)),
-                     f"{made.ratio:.2f}", f"{made.refused}", f"{made.attacker_cores:.2f}")
-                )  # fmt: skip
-            others.close()
+    work = prepared(given.folder / "times-1", events=given.events)
+    settings = {"HEADRACE_BENCHMARK": str(work.settings(6))}
+    lines = EndlessPayments(work.json)
+    with served("benchmarks/payments.py", given.folder / "home", settings) as service:
+        others = OpenLoop(lines, service.port, PATH, CONNECTIONS, RATE)
+        others.run(min(_WARM_SECONDS, given.seconds))
+        for kind in given.only:
+            made = compared(kind, service, others, given.seconds, given.rounds)
+            rows.append(
+                (kind, *(_median(turns, which) for which in (50, 99)
+                         for turns in (made.without, made.with_)),
+                 f"{made.ratio:.2f}", f"{made.refused}", f"{made.attacker_cores:.2f}")
+            )  # fmt: skip
+        others.close()
     table(f"Others under attack: {RATE:,.0f} requests/s over {CONNECTIONS} connections", rows)
     print(
         f"\nThe slow loris has {SLOW_CONNECTIONS:,} connections, of the idle ones there are"

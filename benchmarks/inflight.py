@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from benchmarks.closed_loop import Answers, Http, Pipe, Taken, load
 from benchmarks.endless import EndlessPayments
 from benchmarks.report import second_by_second, surroundings, table
 from benchmarks.service import piped, served
-from benchmarks.workload import prepared
+from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -173,7 +172,7 @@ def stress(bench: Bench, seconds: float) -> None:
 def main() -> None:
     """Measure, and print tables."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--stress", type=float, default=60.0, help="seconds of stress")
     options.add_argument("--warm", type=float, default=_WARM_SECONDS, help="seconds before each")
@@ -182,13 +181,11 @@ def main() -> None:
     options.add_argument("--only", nargs="*", choices=("table", "stress"))
     given = options.parse_args()
     surroundings()
-    with tempfile.TemporaryDirectory() as fresh:
-        folder = given.folder or Path(fresh)
-        bench = Bench(prepared(folder / "times-1", events=given.events), folder, given.warm)
-        if "table" in (given.only or ["table"]):
-            in_flight(bench, given.seconds, given.transports)
-        if "stress" in (given.only or ["stress"]):
-            stress(bench, given.stress)
+    bench = Bench(prepared(given.folder / "times-1", events=given.events), given.folder, given.warm)
+    if "table" in (given.only or ["table"]):
+        in_flight(bench, given.seconds, given.transports)
+    if "stress" in (given.only or ["stress"]):
+        stress(bench, given.stress)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.report import surroundings, table
 from benchmarks.service import free_port, running, served
 from benchmarks.throughput import Bench
-from benchmarks.workload import prepared
+from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,18 +191,16 @@ PARTS = {"single": single, "batched": batched, "peers": peers}
 def main() -> None:
     """Measure, and print tables."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=int, default=10)
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     given = options.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("the load comes from wrk: apt-get install wrk")
     surroundings()
-    with tempfile.TemporaryDirectory() as fresh:
-        folder = given.folder or Path(fresh)
-        online = Online(Bench(prepared(folder / "times-1"), folder), given.seconds)
-        for name in given.only:
-            PARTS[name](online)
+    online = Online(Bench(prepared(given.folder / "times-1"), given.folder), given.seconds)
+    for name in given.only:
+        PARTS[name](online)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import argparse
 import datetime as dt
 import selectors
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from benchmarks.four_streams import case
 from benchmarks.http_connection import HttpConnection
 from benchmarks.report import surroundings, table
 from benchmarks.service import served
+from benchmarks.workload import FOLDER
 
 import headrace as hr
 from headrace.journal.tables import tables
@@ -188,18 +188,16 @@ def report(feeds: list[Feed], journal: Path, seconds: float) -> bool:
 def main() -> None:
     """Measure, and print tables."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=float, default=20.0)
     options.add_argument("--seed", type=int, default=7)
     given = options.parse_args()
     surroundings()
-    with tempfile.TemporaryDirectory() as fresh:
-        folder = given.folder or Path(fresh)
-        # kernels that this use case is the first to need are compiled before anything is measured
-        measured(folder, _TRIAL_SECONDS, given.seed + 1)
-        feeds, journal = measured(folder, given.seconds, given.seed)
-        if not report(feeds, journal, given.seconds):
-            sys.exit("what was found is not what was put in")
+    # kernels that this use case is the first to need are compiled before anything is measured
+    measured(given.folder, _TRIAL_SECONDS, given.seed + 1)
+    feeds, journal = measured(given.folder, given.seconds, given.seed)
+    if not report(feeds, journal, given.seconds):
+        sys.exit("what was found is not what was put in")
     print("\nWhat was found is what was put in, stream by stream and kind by kind.")
 
 
