@@ -16,6 +16,7 @@ from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
 from headrace.runtime.local import bind_head, lacking
 from headrace.runtime.local_lane import (
+    FROM_TOPIC,
     Kept,
     LocalLane,
     dedupe_key,
@@ -75,7 +76,7 @@ class KafkaLane:
         self.id = LaneId(stage.case.name, number)
         self._holder, self._say = holder, say
         self._partitions = stage.partitions_of(number)
-        names = {place: f"kafka:{place}" for place in self._partitions}
+        names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
             self.local = LocalLane(
                 stage.definition,
@@ -91,17 +92,24 @@ class KafkaLane:
             self._tell()
             self._sources = {
                 place: TopicSource(
-                    self.local.source_number(names[place]), names[place], topic.stream, topic.id
+                    self.local.source_number(names[place]),
+                    names[place],
+                    topic.stream,
+                    topic.id,
+                    stage.forms[topic.name],
                 )
                 for place, topic in self._partitions.items()
             }
+            self.local.read_as(
+                {names[place]: source.form.recorded for place, source in self._sources.items()}
+            )
             self._messages = Messages(
                 stage.cluster, stage.group, self._starts(), now_ns, until_end=stage.until_end
             )
             came = MessagesAsTheyCame()
             self._attach(came)
             assembly = Assembly(stage.case.plan, self.local.vault)
-            self._intake = TopicIntake(assembly, self._sources, self._messages, came)
+            self._intake = TopicIntake(assembly, self._sources, self._messages, came, say)
             self._run = Run(self.local, (), meters, now_ns, self._worth)
             self._transactions.stopped = self._run.stopped
             opening.pop_all()
@@ -208,7 +216,11 @@ class KafkaLane:
         numbers = {source.name: source.number for source in self._sources.values()}
         decisions = self._stage.decision_topics([place.number for place in places])
         quarantine = QuarantineTopic(
-            quarantine_topic(self.id.use_case), self.id.number, places, came.find
+            quarantine_topic(self.id.use_case),
+            self.id.number,
+            places,
+            came.find,
+            self._stage.cluster.message_bytes // 2,
         )
 
         def left(batches: Sequence[JournalBatch]) -> list[Outgoing]:

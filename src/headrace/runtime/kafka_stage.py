@@ -9,6 +9,7 @@ from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import quarantine_topic
+from headrace.adapters.kafka.topic_form import forms_of
 from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
 from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
@@ -68,6 +69,7 @@ class KafkaStage:
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is decided.
         group: Name of the consumer group.
+        forms: Of the messages of each topic that is read.
         definition: What decides.
 
     Raises:
@@ -97,6 +99,7 @@ class KafkaStage:
         self.single = topics.setting("single") is not None
         self.group = topics.setting("group") or f"headrace.{case.name}"
         self.cluster = topics.cluster(say)
+        self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()
         self.lanes = 1 if self.single else self._common_count()
         self._sinks = [

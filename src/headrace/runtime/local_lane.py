@@ -6,7 +6,7 @@ import hashlib
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -47,6 +47,8 @@ LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
+#: What the names of sources begin with whose lane has its journal in a topic.
+FROM_TOPIC = "kafka:"
 
 
 def lane_name(use_case: str, lane: int = 0) -> str:
@@ -164,6 +166,7 @@ class LocalLane:
         self.settings = settings or LaneSettings()
         self._pace = self.settings.pace()
         self.folder = home.journal(definition.name, lane)
+        self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
         where = self._at_home(home, bare) if kept is None else kept(bare)
         self.journal, self.vault = where.journal, where.vault
@@ -198,9 +201,13 @@ class LocalLane:
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
+            if folder is not None:
+                _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh, lane)
+        self.header = replace(
+            header_of(definition, known + fresh, lane), forms=last.forms if last else {}
+        )
         self.journal.describe(self.header)
         snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
@@ -222,6 +229,14 @@ class LocalLane:
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
+
+    def read_as(self, forms: Mapping[str, str]) -> None:
+        """Record in what form the events of sources come, by name; see `JournalHeader.forms`."""
+        found = {**self.header.forms, **forms}
+        self.header = replace(
+            self.header, forms={name: form for name, form in found.items() if form != "json"}
+        )
+        self.journal.describe(self.header)
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
@@ -257,16 +272,27 @@ class LocalLane:
         self.journal.append(batch)
         return batch
 
-    def control(self, record: Mapping[str, object]) -> None:
-        """Append a control record; `commit` makes it last."""
+    def control(self, record: Mapping[str, object]) -> Stepped:
+        """A control record after what was stepped; `record` makes it last."""
         batch = JournalBatch.of_control(self.lane.next_seq, record, now_ns())
-        self.journal.append(batch)
         self.lane.next_seq = batch.next_seq
+        return Stepped(batch, None)
 
     def commit(self) -> Commit:
-        """Make all that was decided durable: surrogates first, then the records that name them."""
-        self.vault.commit()
+        """Make all that was decided durable: surrogates first, then the records that name them.
+
+        As durable as the settings say; where that is less than on disk, `settle` is to follow.
+        """
+        self.vault.commit(durable=self._durable)
         return self.journal.commit()
+
+    def settle(self) -> None:
+        """Sync surrogates to disk that were committed without, once decisions have gone out.
+
+        What they stand for is so lost with a machine in the first milliseconds alone, where
+        decisions may be lost for as long as its operating system holds them.
+        """
+        self.vault.sync()
 
     @property
     def newest_snapshot(self) -> Written | None:
@@ -277,6 +303,7 @@ class LocalLane:
         """Commit, write a snapshot, and let go of the folders."""
         try:
             self.commit()
+            self.settle()
             if keep_state:
                 self._writer.finish()
         finally:
@@ -324,6 +351,22 @@ def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -
             f"countries {countries.VERSION}": countries.digest(),
         },
     )
+
+
+def _check_is_no_copy(last: JournalHeader) -> None:
+    """A journal that lies in a topic is not gone on with in a folder that it was collected into.
+
+    Raises:
+        JournalError: This is such a copy.
+    """
+    topics = [name for name in last.sources if name.startswith(FROM_TOPIC)]
+    if topics:
+        raise JournalError(
+            f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
+            " it: what was added here would be missing there. Decide over Kafka, with"
+            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
+            " they are sent to their topic once more"
+        )
 
 
 def _check_schemas(last: JournalHeader, definition: Definition) -> None:

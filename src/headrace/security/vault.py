@@ -39,13 +39,12 @@ from headrace.core.slot_kernels import TOP, slots_begin
 from headrace.security import vault_kernels as kernels
 from headrace.security.random_bytes import stretch
 from headrace.security.sealing import Sealer, library, opened
+from headrace.security.stored_pages import walk, without
 from headrace.security.vault_store import VaultStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from headrace.core.columns import Int64s
     from headrace.security.keys import MasterKey
@@ -71,6 +70,9 @@ class Vault:
     def __init__(self, store: VaultPlace, random: Callable[[int], bytes]) -> None:
         self._store = store
         self._random = random
+        #: Held while the files are written; whoever takes both takes it first.
+        self._writing = RLock()
+        #: Held while what is in memory is read or changed.
         self._lock = RLock()
         self._sealer = Sealer(library())
         self._index_key = store.index_key
@@ -253,17 +255,31 @@ class Vault:
         owners[rows] = self._entries[entries * kernels.ENTRY + kernels.OWNER].astype(np.int64)
         return owners
 
-    def commit(self) -> None:
-        """Make every surrogate and seal given out so far durable: written, and synced to disk."""
-        with self._lock:
-            word, key = self._in_tail
-            last_word, last_key = int(self._state[kernels.WORDS]), int(self._state[kernels.KEYS])
-            size = 8 * (last_word - word)
-            if self._new_domains or not self._store.fits_tail(size):
-                self._write_pages()
-            elif size or self._store.unwritten:
-                self._store.append(8 * word, *self._laid_out(word, last_word, key, last_key))
-                self._in_tail = last_word, last_key
+    def commit(self, *, durable: bool = True) -> None:
+        """Write every surrogate and seal given out so far; others may be drawn meanwhile.
+
+        Args:
+            durable: Whether they are synced to disk too; `sync` does it later where they are not.
+        """
+        with self._writing:
+            with self._lock:
+                word, key = self._in_tail
+                last_word = int(self._state[kernels.WORDS])
+                last_key = int(self._state[kernels.KEYS])
+                size = 8 * (last_word - word)
+                if self._new_domains or not self._store.fits_tail(size):
+                    self._write_pages()
+                    return
+                if not size and not self._store.unwritten:
+                    return
+                part = self._store.part(8 * word, *self._laid_out(word, last_word, key, last_key))
+            self._store.append(part, durable=durable)
+            self._in_tail = last_word, last_key
+
+    def sync(self) -> None:
+        """Sync to disk what was written without."""
+        with self._writing:
+            self._store.sync()
 
     def _laid_out(self, word: int, last_word: int, key: int, last_key: int) -> tuple[bytes, bytes]:
         """Keys and entries between two places of what waits."""
@@ -295,14 +311,14 @@ class Vault:
             NotFound: If no surrogate of this vault reads so.
             SecurityError: If what is stored was changed.
         """
-        with self._lock:
+        with self._writing, self._lock:
             entry = self._found(surrogate)
             self._write_pages()
             page, owner = (
                 int(self._entries[entry * kernels.ENTRY + word])
                 for word in (kernels.PAGE, kernels.OWNER)
             )
-            for stored in _walk(self._store.page(page)[1]):
+            for stored in walk(self._store.page(page)[1]):
                 if stored.surrogate == surrogate:
                     key = self._keys[owner * kernels.KEY : (owner + 1) * kernels.KEY]
                     nonce = base64.urlsafe_b64decode(surrogate)
@@ -381,13 +397,13 @@ class Vault:
             NotFound: If no surrogate of this vault reads so.
             SecurityError: If it stands for a value of someone else's; the message names whose.
         """
-        with self._lock:
+        with self._writing, self._lock:
             owned = self._owned(surrogate)
             self._write_pages()
             entries = self._entries.reshape(-1, kernels.ENTRY)
             names = {self._surrogate(int(one)) for one in owned}
             pages = [
-                (page, *_without(names, *self._store.page(page)))
+                (page, *without(names, *self._store.page(page)))
                 for page in sorted(set(entries[owned, kernels.PAGE].tolist()))
             ]
             self._store.erase(pages, sorted(names))
@@ -435,54 +451,16 @@ class Vault:
 
     def purge(self, now_ns: int) -> int:
         """Remove sealed bytes whose retention has passed; how many they were."""
-        with self._lock:
+        with self._writing, self._lock:
             self._write_pages()
             return self._store.purge(now_ns)
 
     def close(self) -> None:
         """Let go of the files, and overwrite the keys in memory. What was not committed is lost."""
-        with self._lock:
+        with self._writing, self._lock:
             self._keys[: int(self._state[kernels.ENTRIES]) * kernels.KEY] = 0
             self._randoms[:] = 0
             self._store.close()
-
-
-class _Stored:
-    """An entry on a page: its words as bytes."""
-
-    __slots__ = ("raw", "sealed", "subject", "surrogate")
-
-    def __init__(self, raw: bytes, length: int) -> None:
-        self.raw = raw
-        self.surrogate = raw[16:32].decode()
-        self.subject = raw[32:48].decode()
-        self.sealed = raw[8 * kernels.HEAD :][: length + kernels.TAG]
-
-
-def _walk(page: bytes) -> list[_Stored]:
-    """The entries of a page, in order."""
-    found = []
-    at = 0
-    words: NDArray[np.uint64] = np.frombuffer(page, dtype=np.uint64)
-    while at < len(words):
-        length = int(words[at + kernels.STORED_SHAPE] >> np.uint64(32))
-        size = kernels.HEAD + (length + kernels.TAG + 7) // 8
-        found.append(_Stored(page[8 * at : 8 * (at + size)], length))
-        at += size
-    return found
-
-
-def _without(names: set[str], keys: bytes, entries: bytes) -> tuple[bytes, bytes]:
-    """Keys and entries of a page, but for those of the named surrogates."""
-    kept_keys, kept = [], []
-    at = 0
-    for stored in _walk(entries):
-        size = kernels.KEY if stored.subject == stored.surrogate else 0
-        if stored.surrogate not in names:
-            kept.append(stored.raw)
-            kept_keys.append(keys[at : at + size])
-        at += size
-    return b"".join(kept_keys), b"".join(kept)
 
 
 def _halves(key: bytes) -> tuple[int, int]:

@@ -247,6 +247,13 @@ class Transactions:
         said = error.args[0]
         if said.code() in codes.FENCED or self._producer_is_fenced(said):
             return self._fenced()
+        if said.code() in codes.TOO_LARGE:
+            return JournalError(
+                f"a message of lane {self._lane} is larger than Kafka at {self._cluster.servers}"
+                f" takes ({said.str()}). What was committed before is safe. Write"
+                " ?message.max.bytes=N after the source's address, no more than the topics'"
+                " max.message.bytes, or raise that of the topics, and run again"
+            )
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"
