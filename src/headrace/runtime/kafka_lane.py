@@ -19,11 +19,8 @@ from headrace.runtime.local_lane import (
     FROM_TOPIC,
     Kept,
     LocalLane,
-    dedupe_key,
     key_mark,
-    master_key,
     now_ns,
-    signing_key,
 )
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
@@ -56,6 +53,7 @@ class KafkaLane:
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
         say: Told what a user should know while it goes on.
+        asked: Whether to stop, while it is being opened.
 
     Raises:
         DataError: A topic does not fit.
@@ -71,8 +69,9 @@ class KafkaLane:
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
+        asked: Callable[[], bool],
     ) -> None:
-        self._stage = stage
+        self._stage, self._asked = stage, asked
         self.id = LaneId(stage.case.name, number)
         self._holder, self._say = holder, say
         self._partitions = stage.partitions_of(number)
@@ -168,21 +167,21 @@ class KafkaLane:
     def _kept(self, header: JournalHeader) -> Kept:
         """Take the lane over from whoever had it, and open its vault and journal."""
         cluster = self._stage.cluster
-        self._transactions = Transactions(cluster, self.id, self._holder, self._say)
-        home = self._stage.home
+        self._transactions = Transactions(cluster, self.id, self._holder, self._say, self._asked)
+        keys = self._stage.keys
         with ExitStack() as opening:
             opening.callback(self._transactions.close)
             self._opened = TopicJournal(
                 JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
                 self._transactions,
                 header,
-                signing_key(home),
-                key_mark(dedupe_key(home)),
+                keys.signing,
+                key_mark(keys.dedupe),
             )
             self._vault_topic = VaultTopic(cluster, self.id.use_case, self.id.number)
             records = self._vault_topic.records()
             self._vault_log = VaultLog(
-                self._vault_topic.place, records, master_key(home), secrets.token_bytes
+                self._vault_topic.place, records, keys.master, secrets.token_bytes
             )
             vault = Vault.kept_in(self._vault_log)
             vault.purge(now_ns())
