@@ -130,11 +130,15 @@ def _over_kafka(
     stage: Callable[[str, int, int], None],
 ) -> KafkaRun:
     """Open a run over topics; the client of Kafka is loaded here, and nowhere else."""
-    from headrace.adapters.kafka.address import client_settings  # noqa: PLC0415 - an extra
+    from headrace.adapters.kafka.address import (  # noqa: PLC0415 - an extra
+        client_settings,
+        registry_settings,
+    )
     from headrace.runtime.kafka_run import KafkaRun, Topics  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
-    topics = Topics.named(*named, client, case.plan.on)
+    registry = registry_settings(config) if config is not None else {}
+    topics = Topics.named(*named, client, case.plan.on, registry)
     return KafkaRun(case, home, topics, settings, stage, aside.print)
 
 

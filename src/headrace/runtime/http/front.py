@@ -32,6 +32,7 @@ from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
 from headrace.runtime.local_lane import LOG, now_ns, signing_key
 from headrace.runtime.logs import LogFormat, logged
+from headrace.runtime.run import undisturbed
 from headrace.security.api_keys import ApiKeys
 
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
@@ -105,7 +106,7 @@ def main() -> None:
     )
     status = 0
     try:
-        with logged(setting.log):
+        with logged(setting.log), undisturbed():
             serve(AccessLog(app) if setting.access_log else app, setting.address, app.stop)
             app.tell_rest()
     except HeadraceError as error:
