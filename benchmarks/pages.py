@@ -55,6 +55,8 @@ def filled(page: str, name: str, printed: str) -> str:
     >>> print(filled(page, "speed", "2 cores\n\n### Fast; 3 runs\n\n| a |\n|---|\n| 1 |\n"), end="")
     <!-- measured: speed, Fast -->
     <BLANKLINE>
+    *Fast; 3 runs*
+    <BLANKLINE>
     | a |
     |---|
     | 1 |
@@ -80,7 +82,12 @@ def sections(printed: str) -> dict[str, str]:
 
 
 def _section(parts: dict[str, str], begins: str) -> str:
-    found = [text for title, text in parts.items() if title.startswith(begins)]
+    found = [
+        # a heading says what the table holds for, which belongs to it
+        text if title == MACHINE else f"*{title}*{text}"
+        for title, text in parts.items()
+        if title.startswith(begins)
+    ]
     if len(found) != 1:
         raise LookupError(
             f"a page asks for a section that begins with {begins!r}; printed were {list(parts)}"
