@@ -34,13 +34,14 @@ def write(name: str, printed: str, folder: Path = PAGES) -> list[Path]:
     Raises:
         LookupError: A page asks for a section that was not printed.
     """
-    written = []
+    made = {}
     for page in sorted(folder.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if asked(text, name):
-            page.write_text(filled(text, name, printed), encoding="utf-8")
-            written.append(page)
-    return written
+            made[page] = filled(text, name, printed)
+    for page, text in made.items():
+        page.write_text(text, encoding="utf-8")
+    return list(made)
 
 
 def asked(page: str, name: str) -> bool:
