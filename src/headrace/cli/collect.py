@@ -89,12 +89,14 @@ def _from_topic(
     address = KafkaAddress.of(f"{servers.rstrip('/')}/{topic}", frozenset())
     client = client_settings(config) if config is not None else {}
     cluster = Cluster(address.servers, client, aside.print)
-    for lane in range(cluster.needed(topic)):
-        name, folder = lane_name(use_case, lane), home.journal(use_case, lane)
-        with progress(f"collecting {name}") as done:
+    lanes = cluster.needed(topic)
+    for lane in range(lanes):
+        shown = use_case if lanes == 1 else lane_name(use_case, lane)
+        folder = home.journal(use_case, lane)
+        with progress(f"collecting {shown}") as done:
             found = collect_journal(JournalTopic(cluster, topic, lane), folder, keys, done)
         console.print(
-            f"{name}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
+            f"{shown}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
             f" {folder} holds {found.next_seq:,}"
         )
 
