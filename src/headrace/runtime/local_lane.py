@@ -354,9 +354,9 @@ def _check_is_no_copy(last: JournalHeader) -> None:
     if topics:
         raise JournalError(
             f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
-            " it: what was added here would be missing there. Decide over Kafka, with"
-            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
-            " they are sent to their topic once more"
+            " it: what was added here would be missing there. Go on over Kafka: headrace run with"
+            " --source kafka://HOST:PORT/TOPIC, headrace quarantine retry with"
+            " --from kafka://HOST:PORT"
         )
 
 

@@ -151,7 +151,8 @@ class Transactions:
                 self._producer.begin_transaction()
                 for item in outgoing:
                     self._produce(item)
-                self._again(send_offsets)
+                if positions:
+                    self._again(send_offsets)
                 self._again(commit)
             except KafkaException as error:
                 self._undo(error)
