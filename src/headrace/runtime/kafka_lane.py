@@ -6,17 +6,16 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.messages import Messages, Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
-from headrace.adapters.kafka.transactions import LaneId, Transactions
+from headrace.adapters.kafka.transactions import LaneId
 from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
+from headrace.runtime.lane_hold import LaneHold
 from headrace.runtime.local import bind_head, lacking
-from headrace.runtime.local_lane import Kept, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import LocalLane, now_ns
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
-from headrace.runtime.topic_journal import TopicJournal, VaultMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,10 +23,8 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.header import JournalHeader
     from headrace.runtime.kafka_stage import KafkaStage
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
@@ -40,7 +37,6 @@ class KafkaLane:
         stage: Whose lane it is.
         number: Of the lane.
         holder: In whose name offsets are committed.
-        vault: Where personal data goes; it is not closed with the lane.
         meters: What is counted.
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
@@ -56,7 +52,6 @@ class KafkaLane:
         stage: KafkaStage,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
@@ -64,7 +59,8 @@ class KafkaLane:
     ) -> None:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
-        self._holder, self._vault, self._say = holder, vault, say
+        self._say = say
+        self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say)
         self._partitions = stage.partitions_of(number)
         names = {place: f"kafka:{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -75,7 +71,7 @@ class KafkaLane:
                 stage.settings.lane,
                 progress,
                 say=say,
-                kept=self._kept,
+                kept=self._hold.kept,
                 lane=number,
             )
             opening.callback(self.local.close, keep_state=False)
@@ -98,10 +94,10 @@ class KafkaLane:
             )
             came = MessagesAsTheyCame()
             self._attach(came)
-            assembly = Assembly(stage.case.plan, vault)
+            assembly = Assembly(stage.case.plan, self.local.vault)
             self._intake = TopicIntake(assembly, self._sources, self._messages, came, self._say)
             self._run = Run(self.local, (), meters, now_ns, self._worth)
-            self._transactions.stopped = self._run.stopped
+            self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
     def stop(self) -> None:
@@ -155,24 +151,6 @@ class KafkaLane:
         for word in words:
             self._say(f"lane {self.id}: {word}")
 
-    def _kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over from whoever had it, and open its journal."""
-        cluster = self._stage.cluster
-        self._transactions = Transactions(cluster, self.id, self._holder, self._say)
-        personal = any(field.pii for stream in header.streams for field in stream.schema.fields)
-        try:
-            self._opened = TopicJournal(
-                JournalTopic(cluster, journal_topic(header.use_case), self.id.number),
-                self._transactions,
-                header,
-                signing_key(self._stage.home),
-                VaultMark(self._vault.mark, personal),
-            )
-        except BaseException:
-            self._transactions.close()
-            raise
-        return Kept(self._opened, self._vault, shares_vault=True)
-
     def _starts(self) -> dict[Partition, int | None]:
         """Where each partition goes on.
 
@@ -214,7 +192,7 @@ class KafkaLane:
                     found += topic.outgoing(batch, self.local.header)
                 found += quarantine.outgoing(batch, self.local.header)
                 came.release(batch, numbers)
-            return found
+            return found + self._hold.vault_records()
 
         # of what every lane reads there is no one place to go on from
         own = {
@@ -222,4 +200,4 @@ class KafkaLane:
             for place, source in self._sources.items()
             if self._stage.single or not self._partitions[place].whole
         }
-        self._opened.attach(self._messages, own, left)
+        self._hold.journal.attach(self._messages, own, left)

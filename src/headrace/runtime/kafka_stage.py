@@ -10,6 +10,8 @@ from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import quarantine_topic
 from headrace.adapters.kafka.topic_form import forms_of
+from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
+from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
@@ -178,6 +180,7 @@ class KafkaStage:
         like = self.reads[0].name
         self.cluster.ensure(journal_topic(self.case.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
+        self.cluster.ensure(vault_topic(self.case.name), self.lanes, VAULT_SETTINGS, like)
 
     def _most_bytes(self, address: KafkaAddress) -> int | None:
         """How large a message of decisions may be; None for one decision in each."""

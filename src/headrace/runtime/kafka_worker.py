@@ -13,7 +13,6 @@ from headrace.adapters.kafka.journal_topic import journal_topic
 from headrace.adapters.kafka.membership import Alone, Membership
 from headrace.runtime.kafka_stage import KafkaStage
 from headrace.runtime.lane_thread import LaneThread
-from headrace.runtime.local_lane import open_vault
 from headrace.runtime.meters import Meters, WorkerMeters
 from headrace.runtime.run import stopping, undisturbed
 
@@ -68,7 +67,6 @@ class KafkaWorker:
         self._say = say
         self._threads: dict[int, LaneThread] = {}
         self._stop = threading.Event()
-        self._vault = open_vault(home)
         self._holder: Holder
         self._idle_since = time.monotonic()
 
@@ -88,7 +86,6 @@ class KafkaWorker:
             HeadraceError: A lane cannot go on; the others were closed in good order.
         """
         with ExitStack() as going:
-            going.callback(self._vault.close)
             going.enter_context(install_timer("numba:compile", self.meters.compiled))
             going.enter_context(stopping(self.stop))
             going.enter_context(undisturbed())
@@ -177,9 +174,7 @@ class KafkaWorker:
     def _take(self, lanes: Sequence[int]) -> None:
         """Open lanes, each beside the others."""
         for lane in lanes:
-            self._threads[lane] = LaneThread(
-                self.stage, lane, self._holder, self._vault, self.meters, self._say
-            )
+            self._threads[lane] = LaneThread(self.stage, lane, self._holder, self.meters, self._say)
         self.lanes.show(self._threads.values())
 
     def _give_up(self, lanes: Sequence[int]) -> None:

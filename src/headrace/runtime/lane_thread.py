@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.runtime.kafka_stage import KafkaStage
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 class _GivenUp(Exception):
@@ -31,7 +30,6 @@ class LaneThread:
         stage: Whose lane it is.
         number: Of the lane.
         holder: In whose name offsets are committed.
-        vault: Where personal data goes.
         meters: What is counted.
         say: Told what a user should know.
 
@@ -46,7 +44,6 @@ class LaneThread:
         stage: KafkaStage,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         say: Callable[[str], None],
     ) -> None:
@@ -57,7 +54,7 @@ class LaneThread:
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
         self._open = partial(
-            KafkaLane, stage, number, holder, vault, meters, progress=self._replayed, say=say
+            KafkaLane, stage, number, holder, meters, progress=self._replayed, say=say
         )
         self._thread = threading.Thread(target=self._work, name=f"lane {number}")
         self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
@@ -106,11 +107,12 @@ def signing_key(home: Home) -> SigningKey:
 
 def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home.keys / "master.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
-    return Vault.open(home.vault, master)
+    return Vault.open(home.vault, master_key(home))
+
+
+def master_key(home: Home) -> LocalMasterKey:
+    """The key that a home's vault is sealed under; made when it is first needed."""
+    return LocalMasterKey.load_or_create(home.keys / "master.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,10 @@ class Kept:
     Attributes:
         journal: Of the lane.
         vault: Where its personal data goes.
-        shares_vault: Whether others use the vault too, and it is not closed with the lane.
     """
 
     journal: LaneJournal
     vault: Vault
-    shares_vault: bool = False
 
 
 class LocalLane:
@@ -168,13 +168,13 @@ class LocalLane:
         self.folder = home.journal(definition.name, lane)
         self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
-        self._kept = self._at_home(home, bare) if kept is None else kept(bare)
-        self.journal, self.vault = self._kept.journal, self._kept.vault
+        where = self._at_home(home, bare) if kept is None else kept(bare)
+        self.journal, self.vault = where.journal, where.vault
         try:
             self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
         except BaseException:
             self.journal.abandon()
-            self._close_vault()
+            self.vault.close()
             raise
 
     def _at_home(self, home: Home, header: JournalHeader) -> Kept:
@@ -212,7 +212,7 @@ class LocalLane:
         snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
-        new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
+        new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(
             new_lane,
             self.journal,
@@ -309,7 +309,7 @@ class LocalLane:
         finally:
             self._writer.abandon()
             self.journal.close()
-            self._close_vault()
+            self.vault.close()
 
     def __enter__(self) -> Self:
         return self
@@ -325,10 +325,6 @@ class LocalLane:
         else:
             self._writer.abandon()
             self.journal.abandon()
-            self._close_vault()
-
-    def _close_vault(self) -> None:
-        if not self._kept.shares_vault:
             self.vault.close()
 
 
@@ -390,7 +386,7 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
             )
 
 
-def _dedupe_key(home: Home) -> tuple[int, int]:
+def dedupe_key(home: Home) -> tuple[int, int]:
     """The secret key of the hashes of ids, made when it is first needed."""
     path = home.keys / "dedupe.key"
     if not path.exists():
@@ -399,6 +395,12 @@ def _dedupe_key(home: Home) -> tuple[int, int]:
         path.write_bytes(secrets.token_bytes(16))
     key = path.read_bytes()
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+
+
+def key_mark(key: tuple[int, int]) -> str:
+    """What tells a key of the hashes of ids from others; it says nothing of what it is."""
+    halves = b"".join(half.to_bytes(8, "little") for half in key)
+    return hashlib.sha256(b"headrace/dedupe-key/mark/v1\0" + halves).hexdigest()
 
 
 def now_ns() -> int:

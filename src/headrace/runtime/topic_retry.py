@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.decision_topic import DecisionTopic
-from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
+from headrace.adapters.kafka.journal_topic import journal_topic
 from headrace.adapters.kafka.membership import Alone
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
-from headrace.adapters.kafka.transactions import Transactions
-from headrace.runtime.local_lane import Kept, LocalLane, open_vault, signing_key
+from headrace.runtime.lane_hold import LaneHold
+from headrace.runtime.local_lane import LocalLane
 from headrace.runtime.quarantine import SOURCE
-from headrace.runtime.topic_journal import TopicJournal, VaultMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.kafka.transactions import LaneId, Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.header import JournalHeader
     from headrace.pipeline.lane import Definition
     from headrace.runtime.home import Home
 
@@ -45,7 +43,7 @@ def taken_over(
 
     Args:
         definition: What decides.
-        home: That has the vault, the keys, and a copy of the journal up to now.
+        home: That has the keys, and a copy of the journal up to now.
         cluster: Where the journal is.
         lane: Which.
         sinks: Topics that decisions go to.
@@ -57,9 +55,9 @@ def taken_over(
         JournalError: The journal is not to be gone on with.
     """
     counts = {topic: cluster.needed(topic) for topic in [journal_topic(lane.use_case), *sinks]}
-    journal = _Journal(home, cluster, lane, say)
+    hold = LaneHold(cluster, lane, Alone(cluster, f"headrace.{lane.use_case}"), home, say)
     local = LocalLane(
-        definition, home, [SOURCE], None, progress, say=say, kept=journal.kept, lane=lane.number
+        definition, home, [SOURCE], None, progress, say=say, kept=hold.kept, lane=lane.number
     )
     with local:
         came_from = [lane.number] * len(local.header.sources)
@@ -78,38 +76,7 @@ def taken_over(
                 for topic in decisions:
                     found += topic.outgoing(batch, local.header)
                 found += quarantine.outgoing(batch, local.header)
-            return found
+            return found + hold.vault_records()
 
-        journal.opened.attach(None, {}, left)
+        hold.journal.attach(None, {}, left)
         yield local
-
-
-class _Journal:
-    """Opens the journal of a lane, and holds it."""
-
-    opened: TopicJournal
-
-    def __init__(
-        self, home: Home, cluster: Cluster, lane: LaneId, say: Callable[[str], None]
-    ) -> None:
-        self._home, self._cluster, self._lane, self._say = home, cluster, lane, say
-
-    def kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over, and open its journal and the home's vault."""
-        vault = open_vault(self._home)
-        holder = Alone(self._cluster, f"headrace.{header.use_case}")
-        transactions = Transactions(self._cluster, self._lane, holder, self._say)
-        personal = any(field.pii for stream in header.streams for field in stream.schema.fields)
-        try:
-            self.opened = TopicJournal(
-                JournalTopic(self._cluster, journal_topic(header.use_case), self._lane.number),
-                transactions,
-                header,
-                signing_key(self._home),
-                VaultMark(vault.mark, personal),
-            )
-        except BaseException:
-            transactions.close()
-            vault.close()
-            raise
-        return Kept(self.opened, vault)

@@ -23,7 +23,6 @@ enough of it for pages.
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Int64s
     from headrace.security.keys import MasterKey
+    from headrace.security.vault_place import VaultPlace
 
 _MOST_ENTRIES = 2**29
 _MOST_SLOTS = 2**30
@@ -68,7 +68,7 @@ class Vault:
     One process holds a vault; its threads may share it. Nothing is durable before `commit`.
     """
 
-    def __init__(self, store: VaultStore, random: Callable[[int], bytes]) -> None:
+    def __init__(self, store: VaultPlace, random: Callable[[int], bytes]) -> None:
         self._store = store
         self._random = random
         #: Held while the files are written; whoever takes both takes it first.
@@ -115,7 +115,12 @@ class Vault:
             SecurityError: If another process holds the vault, the master key is another than the
                 one it was begun with, or it was changed from outside.
         """
-        vault = Vault(VaultStore(folder, master, random), random)
+        return Vault.kept_in(VaultStore(folder, master, random), random)
+
+    @staticmethod
+    def kept_in(place: VaultPlace, random: Callable[[int], bytes] = secrets.token_bytes) -> Vault:
+        """Open the vault that is kept in a place."""
+        vault = Vault(place, random)
         try:
             vault._load()
         except BaseException:
@@ -148,11 +153,6 @@ class Vault:
     def __len__(self) -> int:
         """How many values the vault has a surrogate for."""
         return int(self._name_parts[2 : 3 * 256 : 3].sum())
-
-    @property
-    def mark(self) -> str:
-        """What tells this vault from others, in hexadecimal; it says nothing of what is in it."""
-        return hashlib.sha256(b"headrace/vault/mark/v1\0" + self._index_key).hexdigest()
 
     def surrogates(self, domain: str, text: Text, subject: Text | None = None) -> Text:
         """The surrogate of each row's value; a missing row stays missing.

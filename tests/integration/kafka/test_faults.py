@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import Broker, make_topic
 from tests.integration.kafka.certificates import Certificates, made
-from tests.integration.kafka.test_killed import Feeder, check, until_decided
+from tests.integration.kafka.feeder import Feeder, check, until_decided
 from tests.integration.kafka.topic_stage import COMMAND, Stage, payment
 
 pytestmark = pytest.mark.slow
