@@ -13,7 +13,7 @@ from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
 from headrace.runtime.lane_hold import LaneHold
 from headrace.runtime.local import bind_head, lacking
-from headrace.runtime.local_lane import LocalLane, now_ns
+from headrace.runtime.local_lane import FROM_TOPIC, LocalLane, now_ns
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
 
@@ -62,7 +62,7 @@ class KafkaLane:
         self._say = say
         self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say)
         self._partitions = stage.partitions_of(number)
-        names = {place: f"kafka:{place}" for place in self._partitions}
+        names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
             self.local = LocalLane(
                 stage.definition,
@@ -82,12 +82,12 @@ class KafkaLane:
                     names[place],
                     topic.stream,
                     topic.id,
-                    topic.form,
+                    stage.forms[topic.name],
                 )
                 for place, topic in self._partitions.items()
             }
             self.local.read_as(
-                {source.name: source.form.recorded for source in self._sources.values()}
+                {names[place]: source.form.recorded for place, source in self._sources.items()}
             )
             self._messages = Messages(
                 stage.cluster, stage.group, self._starts(), now_ns, until_end=stage.until_end
@@ -95,7 +95,7 @@ class KafkaLane:
             came = MessagesAsTheyCame()
             self._attach(came)
             assembly = Assembly(stage.case.plan, self.local.vault)
-            self._intake = TopicIntake(assembly, self._sources, self._messages, came, self._say)
+            self._intake = TopicIntake(assembly, self._sources, self._messages, came, say)
             self._run = Run(self.local, (), meters, now_ns, self._worth)
             self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()

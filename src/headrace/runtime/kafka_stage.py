@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.address import KafkaAddress
-    from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
     from headrace.runtime.kafka_topics import Topics
@@ -37,7 +36,6 @@ class ReadTopic:
         id: What tells it from another of the same name.
         partitions: How many it has.
         whole: Whether every lane reads all of it, as it does the rows of a table.
-        form: Of its messages.
     """
 
     name: str
@@ -45,7 +43,6 @@ class ReadTopic:
     id: str
     partitions: int
     whole: bool
-    form: TopicForm
 
     def of(self, lane: int) -> list[Partition]:
         """The partitions that a lane reads."""
@@ -72,6 +69,7 @@ class KafkaStage:
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is decided.
         group: Name of the consumer group.
+        forms: Of the messages of each topic that is read.
         definition: What decides.
 
     Raises:
@@ -101,6 +99,7 @@ class KafkaStage:
         self.single = topics.setting("single") is not None
         self.group = topics.setting("group") or f"headrace.{case.name}"
         self.cluster = topics.cluster(say)
+        self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()
         self.lanes = 1 if self.single else self._common_count()
         self._sinks = [
@@ -140,7 +139,6 @@ class KafkaStage:
 
     def _read_topics(self) -> list[ReadTopic]:
         tables = {table.name for table in self.case.plan.tables}
-        forms = forms_of([address for _, address in self.topics.sources], self.topics.registry)
         return [
             ReadTopic(
                 address.topic,
@@ -148,7 +146,6 @@ class KafkaStage:
                 self.cluster.topic_id(address.topic),
                 count,
                 self.single or stream in tables,
-                forms[address.topic],
             )
             for stream, address in self.topics.sources
             for count in [self.cluster.needed(address.topic)]

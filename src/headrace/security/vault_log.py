@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from headrace.security.keys import MasterKey
+    from headrace.security.vault_store import Unwritten
 
 _VERSION = b"headrace/vault-log/v1 "
 _INDEX_KEY = 16
@@ -205,9 +206,16 @@ class VaultLog:
         """How many were sealed since the last `add`."""
         return len(self._refused)
 
-    def append(self, at: int, keys: bytes, entries: bytes) -> None:
+    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
         """Not asked for: see `fits_tail`."""
         raise NotImplementedError
+
+    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
+        """Not asked for either."""
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Records are durable with the transaction that they are sent in."""
 
     def cut_tail(self) -> None:
         """There is none."""

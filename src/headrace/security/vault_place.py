@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from headrace.security.vault_store import Unwritten
+
 
 class VaultPlace(Protocol):
     """Keeps pages of keys and entries, refused bytes, and the names of what was erased."""
@@ -37,8 +39,14 @@ class VaultPlace(Protocol):
     def unwritten(self) -> int:
         """How many were sealed since the last `add` or `append`."""
 
-    def append(self, at: int, keys: bytes, entries: bytes) -> None:
-        """Keep keys and entries that `add` gets again as pages, and refused bytes."""
+    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
+        """Keys and entries that `add` gets again as pages, and refused bytes, to be appended."""
+
+    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
+        """Keep what `part` laid out."""
+
+    def sync(self) -> None:
+        """Make durable what was appended without."""
 
     def cut_tail(self) -> None:
         """Remove what was appended, once `add` has made pages of it."""

@@ -71,9 +71,9 @@ class Stage:
         name: Of the use case; topics begin with it.
         partitions: Of the topic of payments.
         personal: Whether cards are personal data.
-        client: Settings that clients need, such as those of security.
         grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
         protocol: Of the group.
+        client: Settings that clients need, such as those of security.
     """
 
     servers: str
@@ -81,9 +81,9 @@ class Stage:
     name: str
     partitions: int = 1
     personal: bool = False
-    client: Mapping[str, str] = field(default_factory=dict)
     grouped: bool = False
     protocol: str = "classic"
+    client: Mapping[str, str] = field(default_factory=dict)
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,18 +183,17 @@ class Stage:
 
     def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
         """Headers and contents of all committed messages of a topic."""
-        return [(_headers(message), message.value()) for message in self.committed(topic)]
+        return [
+            (_headers(message), message.value())
+            for message in committed(self.servers, topic, self.client)
+        ]
 
     def by_partition(self, topic: str) -> dict[int, list[bytes]]:
         """Contents of all committed messages of a topic, for each partition."""
         found: dict[int, list[bytes]] = {}
-        for message in self.committed(topic):
+        for message in committed(self.servers, topic, self.client):
             found.setdefault(message.partition() or 0, []).append(message.value() or b"")
         return found
-
-    def committed(self, topic: str) -> list[Message]:
-        """All committed messages of a topic."""
-        return committed(self.servers, topic, self.client)
 
     def decisions(self) -> list[dict[str, Any]]:
         """What the sink has."""
