@@ -13,6 +13,7 @@ BENCHMARKS = (
     "state",
     "scorer",
     "journal",
+    "lookups",
     "throughput",
     "online",
     "kafka",

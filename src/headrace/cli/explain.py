@@ -10,9 +10,9 @@ from rich.table import Table
 
 from headrace.cli.terminal import console
 from headrace.runtime.audit import explain as explain_decision
-from headrace.runtime.audit import find_decision
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Journals
 
 if TYPE_CHECKING:
     from headrace.runtime.audit import Explanation
@@ -31,7 +31,7 @@ def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    found = find_decision(place.folder / "journal", decision)
+    found = Journals(place).decision(decision)
     explanation = explain_decision(found, Definitions(place.definitions))
     if json:
         console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())

@@ -8,8 +8,9 @@ from pathlib import Path
 from headrace.cli.terminal import console
 from headrace.journal.proof import prove as make_proof
 from headrace.journal.proof import write_proof
-from headrace.runtime.audit import find_decision, newest
+from headrace.runtime.audit import newest
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Journals
 from headrace.runtime.local_lane import signing_key
 
 
@@ -38,9 +39,11 @@ def prove(
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    found = find_decision(place.folder / "journal", decision)
+    found = Journals(place).decision(decision)
     witnessed = newest(checkpoint, found.use_case) if checkpoint else None
-    proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
+    proof = make_proof(
+        found.folder, found.seq, signing_key(place).public, witnessed, index=found.index
+    )
     path = out or Path(f"{found.use_case}-{found.seq}.proof.json")
     write_proof(path, proof)
     script = files("headrace.journal") / "verify_proof.py"

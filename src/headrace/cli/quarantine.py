@@ -15,8 +15,8 @@ from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
-from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
+from headrace.runtime.journals import use_cases
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LocalLane
 from headrace.runtime.models import model_of

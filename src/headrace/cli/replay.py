@@ -8,8 +8,8 @@ from pathlib import Path
 from headrace.cli.terminal import console, progress
 from headrace.core.errors import DataError, NotFound, VerificationFailed
 from headrace.journal.reader import find
-from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
+from headrace.runtime.journals import use_cases
 from headrace.runtime.replaying import recorded_definitions, seq_at
 from headrace.runtime.replaying import replay as replay_journal
 

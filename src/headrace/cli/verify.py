@@ -11,8 +11,9 @@ from headrace.cli.terminal import console, progress
 from headrace.core.errors import NotFound, VerificationFailed
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify as verify_journal
-from headrace.runtime.audit import newest, use_cases
+from headrace.runtime.audit import newest
 from headrace.runtime.home import Home
+from headrace.runtime.journals import use_cases
 from headrace.runtime.local_lane import signing_key
 
 

@@ -2,6 +2,7 @@
 
 <home>/
 journal/<use case>/       segments of the lane's journal, and a lock
+index/<use case>/         where decisions are in the journal: derived, made anew when it is missing
 snapshots/<use case>/     states, each named by the sequence number it stands before
 models/                   artefacts, and which one each use case runs
 vault/                    surrogates and what they stand for, encrypted
@@ -47,6 +48,10 @@ class Home:
     def journal(self, use_case: str) -> Path:
         """The folder of a use case's journal."""
         return self.folder / "journal" / use_case
+
+    def index(self, use_case: str) -> Path:
+        """The folder of the index of a use case's journal."""
+        return self.folder / "index" / use_case
 
     def snapshots(self, use_case: str) -> Path:
         """The folder of a use case's snapshots."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,11 +15,13 @@ from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
 from headrace.journal.batch import JournalBatch, Position
 from headrace.journal.header import JournalHeader
+from headrace.journal.index import JournalIndex
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
 from headrace.runtime.definitions import Definitions
+from headrace.runtime.journals import dedupe_key, index_folder
 from headrace.runtime.recovery import Opening
 from headrace.runtime.snapshot_pace import Pace
 from headrace.runtime.snapshot_writer import SnapshotWriter
@@ -116,6 +117,7 @@ class LocalLane:
     Attributes:
         snapshots: The folder of its snapshots.
         folder: Of the home's journal.
+        index: Of that journal.
 
     Args:
         definition: What decides.
@@ -146,10 +148,17 @@ class LocalLane:
         self.settings = settings or LaneSettings()
         self._pace = pace = self.settings.pace()
         self.folder = home.journal(definition.name)
+        self.index = JournalIndex(self.folder, index_folder(home, definition.name))
         self.vault = open_vault(home)
         bare = header_of(definition, ())
         self.journal: LaneJournal = (
-            Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
+            Journal.open(
+                self.folder,
+                bare,
+                signing_key(home),
+                durability=self.settings.durability,
+                index=index_folder(home, definition.name),
+            )
             if journal is None
             else journal(bare, self.vault)
         )
@@ -163,7 +172,7 @@ class LocalLane:
         snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
-        new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
+        new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(
             new_lane,
             self.journal,
@@ -299,17 +308,6 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
                 " fields than the use case has now; give the use case another name, or another"
                 " home (--home), and run its history through it"
             )
-
-
-def _dedupe_key(home: Home) -> tuple[int, int]:
-    """The secret key of the hashes of ids, made when it is first needed."""
-    path = home.keys / "dedupe.key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(16))
-    key = path.read_bytes()
-    return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
 
 
 def now_ns() -> int:

@@ -8,7 +8,7 @@ import duckdb
 
 from headrace.core.errors import DataError, NotFound
 from headrace.journal.tables import tables
-from headrace.runtime.audit import use_cases
+from headrace.runtime.journals import use_cases
 
 if TYPE_CHECKING:
     from headrace.runtime.home import Home

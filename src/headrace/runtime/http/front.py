@@ -29,6 +29,7 @@ from headrace.runtime.http.app import App, Limits
 from headrace.runtime.http.link import LaneLink
 from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
+from headrace.runtime.journals import Journals
 from headrace.runtime.local_lane import now_ns, signing_key
 from headrace.runtime.logs import LogFormat, logged
 from headrace.security.api_keys import ApiKeys
@@ -97,7 +98,7 @@ def main() -> None:
         hello,
         # without a lane there is nothing to answer: others may have the port
         LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM)),
-        Records(home, Definitions(home.definitions), signing_key(home).public),
+        Records(Journals(home), Definitions(home.definitions), signing_key(home).public),
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),
         now_ns,

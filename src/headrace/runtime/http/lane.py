@@ -21,7 +21,6 @@ from headrace.events.json_object import wrong_fields
 from headrace.events.reasons import LONGEST_EVENT, Reason
 from headrace.events.schema import Role
 from headrace.journal.batch import InputKind, Position
-from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter, receipts
 from headrace.runtime.http.meters import Laps
 from headrace.runtime.http.metrics import Metrics
@@ -273,7 +272,7 @@ class ServedLane:
         known = self._recent.get(seq) or self._older.get(seq)
         if known is not None:
             return known
-        stored, _ = find(self._local.folder, seq)
+        stored = self._local.index.find(seq).stored
         batch = stored.batch()
         features = self._local.definition.plan.features
         if stored.header.definition == self._local.header.definition:
