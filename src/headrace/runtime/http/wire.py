@@ -61,12 +61,15 @@ class Answered(msgspec.Struct, tag="d", array_like=True):
     Attributes:
         number: Of the request.
         first_seq: Sequence number of its first event; they are one after the other.
-        answers: For each the JSON of its decision or receipt, or a problem.
+        body: For each the JSON of its decision or receipt, with commas between; None where one has
+            a problem instead.
+        apart: Then the answers one by one.
     """
 
     number: int
     first_seq: int
-    answers: list[bytes | Problem]
+    body: bytes | None
+    apart: list[bytes | Problem] = []
 
 
 class FellBack(msgspec.Struct, tag="f", array_like=True):
