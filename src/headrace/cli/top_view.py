@@ -127,7 +127,7 @@ class TopView:
         self._read_at = read_at
         self._lost = ""
         self._rates.append(self._interval.rate("headrace_decisions_total"))
-        self._latencies.append(self._interval.quantile(0.99, _REQUEST))
+        self._latencies.append(self._took(0.99))
 
     def lost(self, why: str) -> None:
         """The service did not answer; what was read last stays in view."""
@@ -181,10 +181,15 @@ class TopView:
     def _latency(self) -> RenderableType:
         shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
         table = Table.grid(padding=(0, 3))
-        told = [duration(self._interval.quantile(share, _REQUEST)) for share in shares.values()]
+        told = [duration(self._took(share)) for share in shares.values()]
         table.add_row(*(Text(name, "dim") for name in shares))
         table.add_row(*(Text(text, "bold magenta") for text in told))
         return Group(table, Text(line(self._latencies), "magenta"))
+
+    def _took(self, share: float) -> float:
+        """A quantile of the seconds that requests for decisions took."""
+        case = self._interval.now.facts("headrace_info").get("use_case")
+        return self._interval.quantile(share, _REQUEST, route=f"/v1/{case}/decisions")
 
     def _outcomes(self) -> RenderableType:
         counts = self._interval.grown("headrace_decisions_total", "outcome")

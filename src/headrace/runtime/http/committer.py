@@ -152,7 +152,7 @@ class Committer:
         laps.end("answer")
         self._local.settle()
         self._meters.journal_bytes += commit.size
-        self._meters.decided(batch, header, [ask.arrived_ns for ask in made.asks], laps)
+        self._meters.decided(batch, header, laps)
 
     def _answers(
         self, asks: Sequence[Asked], decided: Decided, known: Answers

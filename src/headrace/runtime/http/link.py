@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.runtime.http.problems import Problem
+from headrace.runtime.http.request_times import RequestTimes
 from headrace.runtime.http.wire import (
     Answered,
     Asked,
@@ -41,11 +42,13 @@ class FrontCounts:
         waiting_limit: Events that may wait; beyond it requests get 429.
         rejected: Requests that were answered by a problem, by HTTP status.
         fallbacks: Events that were answered by the fallback outcome.
+        times: How long requests took.
     """
 
     waiting_limit: int
     rejected: dict[int, int] = field(default_factory=dict)
     fallbacks: int = 0
+    times: RequestTimes = field(default_factory=RequestTimes)
 
 
 class LaneLink:
@@ -111,8 +114,17 @@ class LaneLink:
         number = self._number = self._number + 1
         measured: asyncio.Future[Measured | Problem] = asyncio.get_running_loop().create_future()
         self._measured[number] = measured
-        rejected, fallbacks = dict(counts.rejected), counts.fallbacks
-        self._say(Measure(number, accept, self.waiting, counts.waiting_limit, rejected, fallbacks))
+        self._say(
+            Measure(
+                number,
+                accept,
+                self.waiting,
+                counts.waiting_limit,
+                dict(counts.rejected),
+                counts.fallbacks,
+                counts.times.told(),
+            )
+        )
         return await measured
 
     def _say(self, message: FromFront) -> None:

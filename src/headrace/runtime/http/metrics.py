@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headrace import __version__
 from headrace.adapters.prometheus import Buckets, Exposition, counter, gauge, histogram, info
 from headrace.definitions.describe import group_name
+from headrace.runtime.http.request_times import REQUEST_BOUNDS
 from headrace.runtime.http.wire import Measure, Measured
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Metrics:
         self._streams = streams
         self._meters = meters
         self._fallback = fallback
-        self._asked = Measure(0, "", 0, 0, {}, 0)
+        self._asked = Measure(0, "", 0, 0, {}, 0, [])
         self._failed = False
         self._exposition = Exposition(self.gather)
         self._opened = time.time()
@@ -127,9 +128,12 @@ class Metrics:
         meters = self._meters
         yield histogram(
             "headrace_request_duration_seconds",
-            "From a request's arrival until its answer was handed to the server.",
-            (),
-            {(): _buckets(meters.requests)},
+            "From when a request was read until its answer was handed to the server.",
+            ("route", "status"),
+            {
+                (route, status): Buckets(REQUEST_BOUNDS, tuple(counts), total_ns / 1e9)
+                for route, status, counts, total_ns in self._asked.times
+            },
         )
         yield histogram(
             "headrace_stage_duration_seconds",

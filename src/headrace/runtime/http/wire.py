@@ -96,6 +96,7 @@ class Measure(msgspec.Struct, tag="m", array_like=True):
         waiting_limit: Events that may wait; beyond it requests get 429.
         rejected: Requests that were answered by a problem, by HTTP status.
         fallbacks: Events that were answered by the fallback outcome.
+        times: How long requests took; see `RequestTimes.told`.
     """
 
     number: int
@@ -104,6 +105,7 @@ class Measure(msgspec.Struct, tag="m", array_like=True):
     waiting_limit: int
     rejected: dict[int, int]
     fallbacks: int
+    times: list[tuple[str, str, list[int], int]]
 
 
 class Measured(msgspec.Struct, tag="p", array_like=True):
