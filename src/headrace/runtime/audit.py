@@ -16,6 +16,7 @@ from headrace.journal.checkpoint import read_checkpoints
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
+from headrace.runtime.local_lane import lane_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,19 +27,58 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
     from headrace.policy.policy import Policy
     from headrace.runtime.definitions import Definitions
+    from headrace.runtime.home import Home
     from headrace.runtime.journals import Place
 
 
-def newest(witness: Path, use_case: str) -> Checkpoint:
-    """The newest checkpoint of a witness file that binds the journal of a use case.
+def newest(witness: Path, lane: str) -> Checkpoint:
+    """The newest checkpoint of a witness file that binds the journal of a lane.
 
     Raises:
         NotFound: None of them does.
     """
     for checkpoint in reversed(read_checkpoints(witness)):
-        if any(lane.lane.startswith(f"{use_case}/") for lane in checkpoint.lanes):
+        if checkpoint.lane(lane) is not None:
             return checkpoint
-    raise NotFound(f"no checkpoint in {witness} binds a journal of {use_case!r}")
+    raise NotFound(f"no checkpoint in {witness} binds the journal of lane {lane}")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJournalFolder:
+    """The journal of one lane in a home.
+
+    Attributes:
+        name: Of the lane.
+        shown: How people call it: by the use case alone, where that has one lane.
+        folder: Where it is.
+        use_case: Whose it is.
+    """
+
+    name: str
+    shown: str
+    folder: Path
+    use_case: str
+
+
+def journals_of(home: Home, use_case: str | None) -> list[LaneJournalFolder]:
+    """The journals of a use case's lanes, or all that a home has.
+
+    Raises:
+        NotFound: There is none.
+    """
+    cases = [use_case] if use_case else home.use_cases()
+    if not cases:
+        raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
+    found: list[LaneJournalFolder] = []
+    for case in cases:
+        lanes = home.lanes(case)
+        if not lanes:
+            raise NotFound(f"no journal of {case!r} in {home.folder}")
+        for lane in lanes:
+            name = lane_name(case, lane)
+            shown = case if lanes == [0] else name
+            found.append(LaneJournalFolder(name, shown, home.journal(case, lane), case))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from headrace.runtime.audit import explain, newest
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
 from headrace.runtime.journals import Place
-from headrace.runtime.local_lane import signing_key
+from headrace.runtime.local_lane import lane_name, signing_key
 from headrace.runtime.models import model_of
 from headrace.runtime.replaying import Replayed, replay
 
@@ -289,10 +289,10 @@ def gather_evidence(
     home = place.home
     chosen = telling_decision(judged)
     journal = home.journal(case.name)
-    found = Place(journal, case.name, int(judged.seq[chosen]))
+    found = Place(journal, case.name, 0, int(judged.seq[chosen]))
     explanation = explain(found, Definitions(home.definitions))
     key = signing_key(home).public
-    checkpoint = newest(place.witness, case.name)
+    checkpoint = newest(place.witness, lane_name(case.name))
     write_proof(place.proof, prove(journal, found.seq, key, checkpoint))
     shutil.copyfile(VERIFIER, place.verifier)
     key.write(place.public_key)

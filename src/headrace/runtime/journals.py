@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from headrace.journal.reader import Found
     from headrace.runtime.home import Home
 
-#: On one machine a use case has one lane, number 0.
-_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/0/(?P<seq>\d{1,18})")
-
-
-def use_cases(journals: Path) -> list[str]:
-    """The use cases that have a journal in a home."""
-    return sorted(path.name for path in journals.glob("*") if path.is_dir())
+_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/(?P<lane>\d{1,9})/(?P<seq>\d{1,18})")
 
 
 def dedupe_key(home: Home) -> tuple[int, int]:
@@ -38,9 +32,9 @@ def dedupe_key(home: Home) -> tuple[int, int]:
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
 
 
-def index_folder(home: Home, use_case: str) -> IndexFolder:
-    """Where the index of a use case's journal is kept."""
-    return IndexFolder(home.index(use_case), dedupe_key(home))
+def index_folder(home: Home, use_case: str, lane: int = 0) -> IndexFolder:
+    """Where the index of a lane's journal is kept."""
+    return IndexFolder(home.index(use_case, lane), dedupe_key(home))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +44,14 @@ class Place:
     Attributes:
         folder: The journal.
         use_case: Whose.
+        lane: Which of its lanes.
         seq: The number of its input.
         index: Of the journal; without one it is read up to there.
     """
 
     folder: Path
     use_case: str
+    lane: int
     seq: int
     index: JournalIndex | None = None
 
@@ -71,24 +67,21 @@ class Place:
 class Journals:
     """The journals of a home, each with its index; they may be asked from several threads.
 
-    Attributes:
-        folder: Where they are.
-
     Args:
         home: Whose.
     """
 
     def __init__(self, home: Home) -> None:
-        self.folder = home.folder / "journal"
         self._home = home
-        self._indexes: dict[str, JournalIndex] = {}
+        self._indexes: dict[tuple[str, int], JournalIndex] = {}
 
-    def index(self, use_case: str) -> JournalIndex:
-        """The index of a use case's journal."""
-        if use_case not in self._indexes:
-            folder = index_folder(self._home, use_case)
-            self._indexes[use_case] = JournalIndex(self.folder / use_case, folder)
-        return self._indexes[use_case]
+    def index(self, use_case: str, lane: int) -> JournalIndex:
+        """The index of a lane's journal."""
+        key = (use_case, lane)
+        if key not in self._indexes:
+            folder = index_folder(self._home, use_case, lane)
+            self._indexes[key] = JournalIndex(self._home.journal(use_case, lane), folder)
+        return self._indexes[key]
 
     def decision(self, name: str) -> Place:
         """The place of a decision, by its own id or by the id of its event.
@@ -97,17 +90,21 @@ class Journals:
             NotFound: No journal of the home has it.
         """
         found = _DECISION_ID.fullmatch(name)
-        cases = use_cases(self.folder)
-        if found and found["case"] in cases:
-            return self._place(found["case"], int(found["seq"]))
-        for case in cases:
-            seq = self.index(case).seq_of(name)
-            if seq is not None:
-                return self._place(case, seq)
+        if found:
+            case, number = found["case"], int(found["lane"])
+            if self._home.journal(case, number).is_dir():
+                return self._place(case, number, int(found["seq"]))
+        known = self._home.use_cases()
+        for case in known:
+            for number in self._home.lanes(case):
+                seq = self.index(case, number).seq_of(name)
+                if seq is not None:
+                    return self._place(case, number, seq)
         raise NotFound(
             f"no decision {name!r}: expected an id such as card-fraud/0/123, or the id of an event"
-            f" in one of the journals of {self.folder} ({', '.join(cases) or 'there is none'})"
+            f" in one of the journals of {self._home.journals}"
+            f" ({', '.join(known) or 'there is none'})"
         )
 
-    def _place(self, case: str, seq: int) -> Place:
-        return Place(self.folder / case, case, seq, self.index(case))
+    def _place(self, case: str, lane: int, seq: int) -> Place:
+        return Place(self._home.journal(case, lane), case, lane, seq, self.index(case, lane))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -46,15 +46,17 @@ LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
+#: What the names of sources begin with whose lane has its journal in a topic.
+FROM_TOPIC = "kafka:"
 
 
-def lane_name(use_case: str) -> str:
-    """Name of the one lane of a use case on one machine; a decision is `<lane>/<its input>`.
+def lane_name(use_case: str, lane: int = 0) -> str:
+    """Name of a lane of a use case, which has one on one machine; a decision is `<lane>/<input>`.
 
     >>> lane_name("card-fraud")
     'card-fraud/0'
     """
-    return f"{use_case}/0"
+    return f"{use_case}/{lane}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class LocalLane:
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
         journal: Opens the journal under a header, where it is not that of the home.
+        lane: Its number.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -143,22 +146,24 @@ class LocalLane:
         *,
         say: Callable[[str], None] | None = None,
         journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
+        lane: int = 0,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
         self._pace = pace = self.settings.pace()
-        self.folder = home.journal(definition.name)
-        self.index = JournalIndex(self.folder, index_folder(home, definition.name))
+        self.folder = home.journal(definition.name, lane)
+        kept = index_folder(home, definition.name, lane)
+        self.index = JournalIndex(self.folder, kept)
         self.vault = open_vault(home)
         self._durable = self.settings.durability == "fsync"
-        bare = header_of(definition, ())
+        bare = header_of(definition, (), lane)
         self.journal: LaneJournal = (
             Journal.open(
                 self.folder,
                 bare,
                 signing_key(home),
                 durability=self.settings.durability,
-                index=index_folder(home, definition.name),
+                index=kept,
             )
             if journal is None
             else journal(bare, self.vault)
@@ -166,11 +171,15 @@ class LocalLane:
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
+            if journal is None:
+                _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh)
+        self.header = replace(
+            header_of(definition, known + fresh, lane), forms=last.forms if last else {}
+        )
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
@@ -190,6 +199,14 @@ class LocalLane:
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
+
+    def read_as(self, forms: Mapping[str, str]) -> None:
+        """Record in what form the events of sources come, by name; see `JournalHeader.forms`."""
+        found = {**self.header.forms, **forms}
+        self.header = replace(
+            self.header, forms={name: form for name, form in found.items() if form != "json"}
+        )
+        self.journal.describe(self.header)
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
@@ -281,7 +298,7 @@ class LocalLane:
             self.vault.close()
 
 
-def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader:
+def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -> JournalHeader:
     """What a lane's journal says its numbers stand for."""
     reasons = [""] * (max(Reason) + 1)
     for reason in Reason:
@@ -290,7 +307,7 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
     return JournalHeader.of_plan(
         definition.plan,
         use_case=definition.name,
-        lane=lane_name(definition.name),
+        lane=lane_name(definition.name, lane),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,
@@ -304,6 +321,22 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
             f"countries {countries.VERSION}": countries.digest(),
         },
     )
+
+
+def _check_is_no_copy(last: JournalHeader) -> None:
+    """A journal that lies in a topic is not gone on with in a folder that it was collected into.
+
+    Raises:
+        JournalError: This is such a copy.
+    """
+    topics = [name for name in last.sources if name.startswith(FROM_TOPIC)]
+    if topics:
+        raise JournalError(
+            f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
+            " it: what was added here would be missing there. Decide over Kafka, with"
+            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
+            " they are sent to their topic once more"
+        )
 
 
 def _check_schemas(last: JournalHeader, definition: Definition) -> None:

@@ -72,7 +72,8 @@ class JournalTopic:
 
     def outgoing(self, message: JournalMessage) -> Outgoing:
         """The parts of a message, to be sent in one transaction."""
-        size = self._cluster.message_bytes - _AROUND_BYTES
+        most = self._cluster.message_bytes
+        size = max(most - _AROUND_BYTES, most // 2)
         content = message.content
         parts = [content[at : at + size] for at in range(0, len(content), size)]
         told = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,6 @@ from headrace.runtime.audit import feature_value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from headrace.core.columns import Int64s
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
@@ -28,20 +28,20 @@ class Answers:
         data: The answers, each with a comma behind it.
         ends: Where each ends, behind its comma.
 
-    >>> answers = Answers.of_columns(np.array([7, 8, 10]), [[b"{}", b"[]", b"1"]])
+    >>> answers = Answers.of_columns([7, 8, 10], [[b"{}", b"[]", b"1"]])
     >>> answers.get(8), answers.between(7, 9), answers.between(8, 10), answers.get(9)
     (b'[]', b'{},[]', None, None)
     """
 
     __slots__ = ("_data", "_dense", "_ends", "_first", "_seqs")
 
-    def __init__(self, seqs: Int64s, data: bytes, ends: list[int]) -> None:
+    def __init__(self, seqs: list[int], data: bytes, ends: list[int]) -> None:
         self._seqs, self._data, self._ends = seqs, data, ends
-        self._first = int(seqs[0]) if ends else 0
-        self._dense = not ends or int(seqs[-1]) - self._first == len(ends) - 1
+        self._first = seqs[0] if seqs else 0
+        self._dense = not seqs or seqs[-1] - self._first == len(seqs) - 1
 
     @staticmethod
-    def of_columns(seqs: Int64s, columns: Sequence[list[bytes]]) -> Answers:
+    def of_columns(seqs: list[int], columns: Sequence[list[bytes]]) -> Answers:
         """Answers of parts that stand in columns."""
         width = len(columns) + 1
         parts = [b","] * (width * len(seqs))
@@ -60,7 +60,7 @@ class Answers:
 
     def between(self, seq: int, end: int) -> bytes | None:
         """The answers to inputs `seq` to `end`, with commas between; None if one is missing."""
-        low = seq - self._first if self._dense else int(np.searchsorted(self._seqs, seq))
+        low = seq - self._first if self._dense else bisect_left(self._seqs, seq)
         high = low + end - seq
         if low < 0 or high > len(self):
             return None
@@ -68,15 +68,30 @@ class Answers:
             return None
         return self._data[self._ends[low - 1] if low else 0 : self._ends[high - 1] - 1]
 
-    def with_receipts(self, lane: str, batch: JournalBatch) -> Answers:
-        """With what is answered to the accepted inputs that are not decided."""
-        kinds = batch.inputs.kind
-        accepted = (kinds == InputKind.ACCEPTED.value) | (kinds == InputKind.BACKFILL.value)
-        if np.count_nonzero(accepted) == len(self):
-            return self
-        seqs = np.flatnonzero(accepted) + batch.first_seq
-        texts = [self.get(seq) or _json({"accepted": f"{lane}/{seq}"}) for seq in seqs.tolist()]
-        return Answers.of_columns(seqs, [texts])
+    def joined(self, others: Mapping[int, bytes]) -> Answers:
+        """These and others, by their sequence numbers.
+
+        >>> answers = Answers.of_columns([7, 9], [[b"1", b"2"]]).joined({8: b"[]", 10: b"{}"})
+        >>> answers.between(7, 11)
+        b'1,[],2,{}'
+        """
+        seqs: list[int] = []
+        pieces: list[bytes] = []
+        ends: list[int] = []
+        low, before, moved = 0, 0, 0
+        for seq in sorted(others):
+            high = bisect_left(self._seqs, seq, low)
+            seqs += [*self._seqs[low:high], seq]
+            ends += [end + moved for end in self._ends[low:high]]
+            end = self._ends[high - 1] if high else 0
+            pieces += [self._data[before:end], others[seq], b","]
+            moved += len(others[seq]) + 1
+            ends.append(end + moved)
+            low, before = high, end
+        seqs += self._seqs[low:]
+        ends += [end + moved for end in self._ends[low:]]
+        pieces.append(self._data[before:])
+        return Answers(seqs, b"".join(pieces), ends)
 
 
 class DecisionWriter:
@@ -114,16 +129,28 @@ class DecisionWriter:
         reasons = [b"[]"] * count
         for at, told in self._reasons(decisions, batch.categories):
             reasons[at] = told
+        seqs = decisions.seq.tolist()
         columns = [
             [self._begin] * count,
-            [b"%d" % seq for seq in decisions.seq.tolist()],
+            [b"%d" % seq for seq in seqs],
             [self._verdict(which) for which in verdicts],
             [_number(score) for score in decisions.score.tolist()],
             reasons,
             [self._end] * count,
         ]
-        decided = Answers.of_columns(decisions.seq, columns)
-        return decided.with_receipts(self._header.lane, batch)
+        decided = Answers.of_columns(seqs, columns)
+        receipts = self._receipts(batch)
+        return decided.joined(receipts) if receipts else decided
+
+    def _receipts(self, batch: JournalBatch) -> dict[int, bytes]:
+        """What is answered to the accepted inputs that are not decided."""
+        kinds = batch.inputs.kind
+        accepted = (kinds == InputKind.ACCEPTED.value) | (kinds == InputKind.BACKFILL.value)
+        if np.count_nonzero(accepted) == len(batch.decisions):
+            return {}
+        accepted[batch.decisions.seq - batch.first_seq] = False
+        seqs = np.flatnonzero(accepted) + batch.first_seq
+        return {seq: _json({"accepted": f"{self._header.lane}/{seq}"}) for seq in seqs.tolist()}
 
     def fallback(self, outcome: str) -> bytes:
         """The answer to an event whose decision was not ready in time."""

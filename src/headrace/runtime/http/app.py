@@ -208,12 +208,10 @@ class App:
         """Say what became of the events of a request; the status that says it."""
         if isinstance(answered, Problem):
             return self._refuse(exchange, answered)
-        body = answered.body
-        if body is None and single and isinstance(answered.apart[0], Problem):
-            return self._refuse(exchange, answered.apart[0])
-        if body is None:
-            body = b",".join(map(_member, answered.apart))
-        exchange.response_bytes(200, _JSON, body if single else b"[%b]" % body)
+        if single and answered.problem is not None:
+            return self._refuse(exchange, answered.problem)
+        body = answered.body if single else b"[%b]" % answered.body
+        exchange.response_bytes(200, _JSON, body)
         return 200
 
     def _milliseconds(self, scope: Scope) -> int | Problem | None:
@@ -293,10 +291,6 @@ class App:
         if self._ready and self._lane.failed is None:
             return 200, _JSON, b'{"status":"ready"}'
         return 503, _JSON, b'{"status":"not ready"}'
-
-
-def _member(answer: bytes | Problem) -> bytes:
-    return answer.encoded() if isinstance(answer, Problem) else answer
 
 
 def _overloaded(waiting: int) -> Problem:

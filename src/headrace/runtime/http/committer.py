@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from headrace.journal.batch import InputKind
 from headrace.runtime.http.answers import DecisionWriter
 from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.problems import Problem, refused_fields
+from headrace.runtime.http.recent_answers import RecentAnswers
 from headrace.runtime.http.wire import Answered, Stopped, frame
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from headrace.runtime.local_lane import LocalLane, Stepped
 
 _LOG = logging.getLogger("headrace.service")
-
-#: At least so many of the last answers are kept at hand, for requests that come again.
-RECENT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Round:
 
 
 class Committer:
-    """Commits rounds in their order, and answers them; in any thread, but never in two at once.
+    """Commits rounds in their order, and answers them.
 
     Args:
         local: The lane.
@@ -102,8 +99,7 @@ class Committer:
         self._channel = channel
         plan = local.definition.plan
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
-        self._recent: deque[Answers] = deque()
-        self._kept = 0
+        self._recent = RecentAnswers()
         self.failed: Problem | None = None
         self.fallback = self._writer.fallback(fallback) if fallback else None
 
@@ -147,7 +143,7 @@ class Committer:
         laps.end("commit")
         batch, header = decided.stepped.batch, self._local.header
         known = self._writer.written(batch)
-        self._remember(known)
+        self._recent.add(batch.first_seq, known)
         self.say([*self._answers(made.asks, decided, known)])
         laps.end("answer")
         self._local.settle()
@@ -158,24 +154,25 @@ class Committer:
         self, asks: Sequence[Asked], decided: Decided, known: Answers
     ) -> Iterator[Answered]:
         """The answers to each request."""
-        first = decided.stepped.batch.first_seq
+        batch = decided.stepped.batch
+        problems: dict[int, Problem] = {}
+        if len(known) < len(batch):
+            others: dict[int, bytes] = {}
+            for seq in range(batch.first_seq, batch.next_seq):
+                if known.get(seq) is None:
+                    answer = self._otherwise(decided, seq)
+                    if isinstance(answer, Problem):
+                        problems[seq] = answer
+                        answer = answer.encoded()
+                    others[seq] = answer
+            known = known.joined(others)
+        first = batch.first_seq
         for ask in asks:
-            end = first + ask.count
-            body = known.between(first, end)
-            apart: list[bytes | Problem] = []
-            if body is None:
-                apart = [
-                    known.get(seq) or self._otherwise(decided, seq) for seq in range(first, end)
-                ]
-            yield Answered(ask.number, first, body, apart)
-            first = end
-
-    def _remember(self, answers: Answers) -> None:
-        """Keep answers at hand; the oldest go when there are too many."""
-        self._recent.append(answers)
-        self._kept += len(answers)
-        while self._kept - len(self._recent[0]) >= RECENT:
-            self._kept -= len(self._recent.popleft())
+            body = known.between(first, first + ask.count)
+            invariant(body is not None, "every input has an answer")
+            problem = problems.get(first) if ask.count == 1 else None
+            yield Answered(ask.number, first, body or b"", problem)
+            first += ask.count
 
     def _otherwise(self, decided: Decided, seq: int) -> bytes | Problem:
         """What is answered to an event that was no new one, or was refused."""
@@ -213,9 +210,8 @@ class Committer:
 
     def _earlier(self, seq: int) -> bytes:
         """The answer that an earlier event got, by its sequence number."""
-        for answers in reversed(self._recent):
-            if (answer := answers.get(seq)) is not None:
-                return answer
+        if (recent := self._recent.get(seq)) is not None:
+            return recent
         stored = self._local.index.find(seq).stored
         batch = stored.batch()
         if (
