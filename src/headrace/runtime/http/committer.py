@@ -95,7 +95,7 @@ class Committer:
         self._local = local
         self._schemas, self._names = schemas, list(schemas)
         self._meters = meters
-        self._metrics = Metrics(local, self._names, meters, fallback)
+        self._metrics = Metrics(local, meters, fallback)
         self._channel = channel
         plan = local.definition.plan
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
