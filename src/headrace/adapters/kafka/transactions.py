@@ -189,8 +189,8 @@ class Transactions:
             return JournalError(
                 f"a message of lane {self._lane} is larger than Kafka at {self._cluster.servers}"
                 f" takes ({said.str()}). What was committed before is safe. Write"
-                " ?message.max.bytes=N after the source's address, no more than the topics' max.message.bytes, or raise"
-                " that of the topics, and run again"
+                " ?message.max.bytes=N after the source's address, no more than the topics'"
+                " max.message.bytes, or raise that of the topics, and run again"
             )
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
