@@ -22,6 +22,7 @@ from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.traces import traces_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,21 @@ class Lasting:
     checkpoint: Path | None = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How others watch the run.
+
+    Attributes:
+        metrics: Give metrics for Prometheus here meanwhile, to whoever asks: HOST:PORT.
+        traces: Send traces by OTLP over HTTP to this collector, as in http://localhost:4318; the
+            standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) say so too.
+    """
+
+    metrics: str | None = None
+    traces: str | None = None
+
+
 def run(
     case: str,
     /,
@@ -64,7 +80,7 @@ def run(
     kafka_config: Path | None = None,
     model: str | None = None,
     lasting: Lasting | None = None,
-    metrics: str | None = None,
+    watched: Watched | None = None,
     home: Path | None = None,
 ) -> None:
     """Decide the events of files, stdin or topics; each decision is signed into the journal.
@@ -87,15 +103,14 @@ def run(
         A TOML file with settings of the Kafka client (librdkafka), such as those of security.
     model
         The id of a trained model, in place of the current one.
-    metrics
-        Give metrics for Prometheus here meanwhile, to whoever asks: HOST:PORT.
     home
         The folder of journal, models, vault and keys.
     """
     for path in sink:
         if sink.count(path) > 1:
             raise DataError(f"--sink {path} is named twice; expected a file for each")
-    watching = _watching(metrics)
+    watched = watched or Watched()
+    watching = _watching(watched.metrics)
     place = Home.at(home)
     use_case = load_case(case)
     aside.print(
@@ -108,6 +123,7 @@ def run(
         lane=LaneSettings(durability=lasting.durability, recover_within=lasting.recover_within),
         model=model,
         checkpoint=lasting.checkpoint,
+        traces=traces_wanted(watched.traces),
     )
     opened: LocalRun | KafkaRun
     with stages() as stage:

@@ -93,10 +93,14 @@ class Stepped:
     Attributes:
         batch: The inputs and their decisions.
         state: The lane's state just after it, where a snapshot is due.
+        begun_ns: When `step` began with it, nanoseconds since 1970.
+        spent_ns: How long that took.
     """
 
     batch: JournalBatch
     state: FrozenLane | None
+    begun_ns: int = 0
+    spent_ns: int = 0
 
 
 def signing_key(home: Home) -> SigningKey:
@@ -218,10 +222,11 @@ class LocalLane:
 
     def step(self, inputs: Inputs) -> Stepped:
         """Put inputs through `step`; nothing of them is recorded before `record`."""
-        begun = time.perf_counter()
+        begun_ns, begun = now_ns(), time.perf_counter_ns()
         batch = step(self.lane, inputs)
-        self._pace.worked(len(inputs), time.perf_counter() - begun)
-        return Stepped(batch, self._writer.after_batch())
+        spent_ns = time.perf_counter_ns() - begun
+        self._pace.worked(len(inputs), spent_ns / SECOND_NS)
+        return Stepped(batch, self._writer.after_batch(), begun_ns, spent_ns)
 
     def record(self, stepped: Sequence[Stepped]) -> Commit:
         """Hash what was decided into the chain and make it durable, in the order of `step`.

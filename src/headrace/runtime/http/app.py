@@ -31,6 +31,7 @@ from headrace.security.api_keys import Role
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.runtime.http.link import LaneLink
     from headrace.runtime.http.records import Records
     from headrace.runtime.http.wire import Hello
@@ -50,6 +51,7 @@ class Scope(Protocol):
 
     method: str
     path: str
+    scheme: str
 
     @property
     def headers(self) -> Any:
@@ -95,6 +97,7 @@ class App:
         keys: Who may ask for what; everybody may while there is none.
         limits: See `Limits`.
         clock: Nanoseconds since 1970.
+        tracing: Makes spans of requests, where that is asked for.
     """
 
     def __init__(
@@ -105,12 +108,15 @@ class App:
         keys: ApiKeys,
         limits: Limits,
         clock: Callable[[], int],
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self._lane = lane
         self._records = records
         self._keys = keys
         self._limits = limits
         self._clock = clock
+        self._tracing = tracing
         self._counts = FrontCounts(limits.waiting)
         self._refuse = Refusals(self._counts.rejected)
         self._ready = True
@@ -147,13 +153,28 @@ class App:
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request, and count how long it took."""
+        if self._tracing is None:
+            await self._served(scope, exchange, b"")
+            return
+        headers, status = scope.headers, 0
+        span = self._tracing.request(
+            scope.method, scope.scheme, headers.get("traceparent"), headers.get("tracestate")
+        )
+        try:
+            status = await self._served(scope, exchange, span.context)
+        finally:
+            span.end(self.route(scope.path), status)
+
+    async def _served(self, scope: Scope, exchange: Exchange, trace: bytes) -> int:
+        """Answer one request; the status it was answered with."""
         begun, path = perf_counter_ns(), scope.path
         rank = self._posts.get(path)
         if rank is not None and scope.method == "POST":
-            route, status = path, await self._post(rank, scope, exchange)
+            route, status = path, await self._post(rank, scope, exchange, trace)
         else:
             route, status = self.route(path), await self._other(scope, exchange)
         self._counts.times.add(route, status, perf_counter_ns() - begun)
+        return status
 
     async def _other(self, scope: Scope, exchange: Exchange) -> int:
         """Answer a request that brings no events; the status it was answered with."""
@@ -184,7 +205,7 @@ class App:
             return Problem(401, "send an API key: Authorization: Bearer KEY")
         return None if may else Problem(403, f"this API key has not the role {role.value!r}")
 
-    async def _post(self, rank: int, scope: Scope, exchange: Exchange) -> int:
+    async def _post(self, rank: int, scope: Scope, exchange: Exchange, trace: bytes) -> int:
         denied = self._denied(scope, Role.DECIDE if rank == self._on else Role.FEED)
         if denied is not None:
             return self._refuse(exchange, denied)
@@ -199,7 +220,7 @@ class App:
         milliseconds = self._milliseconds(scope)
         if isinstance(milliseconds, Problem):
             return self._refuse(exchange, milliseconds)
-        answered = await self._lane.ask(rank, events, self._clock(), milliseconds)
+        answered = await self._lane.ask(rank, events, self._clock(), milliseconds, trace)
         if answered is None:
             answered = self._too_late(rank, events.count, milliseconds)
         return self._answer(exchange, answered, single=events.single)

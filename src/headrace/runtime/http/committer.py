@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.events.schema import Schema
+    from headrace.journal.batch import JournalBatch
     from headrace.runtime.http.answers import Answers
     from headrace.runtime.http.meters import Laps, ServiceMeters
     from headrace.runtime.http.wire import Asked, FromLane, Measure
@@ -78,6 +80,7 @@ class Committer:
         meters: What is counted.
         channel: The socket to the front.
         fallback: The outcome that requests get whose decision is not ready in time.
+        tracing: Makes spans of batches, where that is asked for.
 
     Attributes:
         failed: Why nothing is decided any more; None while all is well.
@@ -91,12 +94,14 @@ class Committer:
         meters: ServiceMeters,
         channel: socket.socket,
         fallback: str | None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._local = local
         self._schemas, self._names = schemas, list(schemas)
         self._meters = meters
         self._metrics = Metrics(local, meters, fallback)
         self._channel = channel
+        self._tracing = tracing
         plan = local.definition.plan
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
         self._recent = RecentAnswers()
@@ -149,6 +154,22 @@ class Committer:
         self._local.settle()
         self._meters.journal_bytes += commit.size
         self._meters.decided(batch, header, laps)
+        if self._tracing is not None:
+            self._trace(self._tracing, made.asks, batch, laps)
+
+    def _trace(
+        self, tracing: Tracing, asks: Sequence[Asked], batch: JournalBatch, laps: Laps
+    ) -> None:
+        """Tell of a batch if one of its requests is sampled."""
+        if requests := [ask.trace for ask in asks if ask.trace]:
+            facts: dict[str, int | str] = {
+                "headrace.lane": self._local.header.lane,
+                "headrace.first_seq": batch.first_seq,
+                "headrace.events": len(batch),
+                "headrace.decisions": len(batch.decisions),
+                "headrace.requests": len(asks),
+            }
+            tracing.batch(laps.begun_ns, laps.stretches(), requests, facts)
 
     def _answers(
         self, asks: Sequence[Asked], decided: Decided, known: Answers

@@ -34,6 +34,7 @@ from headrace.runtime.journals import Journals
 from headrace.runtime.local_lane import LOG, now_ns, signing_key
 from headrace.runtime.logs import LogFormat, logged
 from headrace.runtime.run import undisturbed
+from headrace.runtime.traces import tracing
 from headrace.security.api_keys import ApiKeys
 
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
@@ -53,6 +54,7 @@ class Setting(msgspec.Struct):
         deadline_ms: Likewise.
         log: How the log is written.
         access_log: Whether every request is logged too.
+        traces: Where traces go; see `traces_wanted`.
     """
 
     home: str
@@ -65,6 +67,7 @@ class Setting(msgspec.Struct):
     deadline_ms: int | None = None
     log: LogFormat = "text"
     access_log: bool = False
+    traces: str | None = None
 
     @property
     def address(self) -> Address:
@@ -96,6 +99,7 @@ def main() -> None:
     (hello,) = _HELLO.decode(held[1])
     assert isinstance(hello, Hello)
     home = Home(Path(setting.home))
+    traces = tracing(setting.traces, hello.use_case, "front")
     app = App(
         hello,
         # without a lane there is nothing to answer: others may have the port
@@ -104,6 +108,7 @@ def main() -> None:
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),
         SteadyClock(now_ns, LOG.warning),
+        tracing=traces,
     )
     status = 0
     try:
@@ -114,6 +119,8 @@ def main() -> None:
         sys.stderr.write(f"headrace: {error}\n")
         sys.stderr.flush()
         status = 1
+    if traces is not None:
+        traces.close()
     # the server's threads may still call into Python, and abort when they find it taken down
     os._exit(status)
 

@@ -85,7 +85,12 @@ class LaneLink:
         loop.add_reader(self._channel, self._hear)
 
     async def ask(
-        self, rank: int, events: Events, arrived_ns: int, deadline_ms: int | None
+        self,
+        rank: int,
+        events: Events,
+        arrived_ns: int,
+        deadline_ms: int | None,
+        trace: bytes = b"",
     ) -> Answered | Problem | None:
         """What becomes of events; None when the deadline comes before it is known.
 
@@ -98,7 +103,7 @@ class LaneLink:
         answered: asyncio.Future[Answered | Problem | None] = loop.create_future()
         self._asked[number] = (answered, events.count, deadline_ms)
         self.waiting += events.count
-        self._say(Asked(number, rank, events.count, arrived_ns, events.lines))
+        self._say(Asked(number, rank, events.count, arrived_ns, events.lines, trace))
         if deadline_ms is None:
             return await answered
         timer = loop.call_later(deadline_ms / 1e3, _set, answered, None)

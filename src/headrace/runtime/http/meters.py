@@ -45,6 +45,14 @@ class Laps:
         self.spent[stage] = now - self._last
         self._last = now
 
+    def stretches(self) -> list[tuple[str, int, int]]:
+        """Name, begin and end of each stage, nanoseconds since 1970."""
+        told, at = [], self.begun_ns
+        for stage, spent in self.spent.items():
+            told.append((stage, at, at + spent))
+            at += spent
+        return told
+
 
 class ServiceMeters(Meters):
     """Counts of a service's lane.

@@ -46,6 +46,7 @@ class Asked(msgspec.Struct, tag="a", array_like=True):
         count: How many events there are.
         arrived_ns: When the request was read, nanoseconds since 1970.
         lines: The events as JSON lines, each ended by a line feed and none of them blank.
+        trace: Of the request's span, where it is traced and sampled.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Asked(msgspec.Struct, tag="a", array_like=True):
     count: int
     arrived_ns: int
     lines: bytes
+    trace: bytes = b""
 
 
 class Answered(msgspec.Struct, tag="d", array_like=True):
