@@ -27,6 +27,7 @@ BENCHMARKS = (
     "state",
     "scorer",
     "journal",
+    "lookups",
     "streams",
     "attack",
     "inflight",
