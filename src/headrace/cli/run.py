@@ -49,11 +49,13 @@ class Lasting:
         recover_within: How long it may take to go on after a crash, as in 30s or 5m: the state is
             kept as often as that asks for.
         checkpoint: The witness file that the journal's head is written to at the end.
+        snapshots: Where workers over Kafka share their snapshots: s3://BUCKET/PREFIX, or a folder.
     """
 
     durability: Literal["fsync", "os", "async"] = "fsync"
     recover_within: str = "30s"
     checkpoint: Path | None = None
+    snapshots: str | None = None
 
 
 @Parameter(name="*")
@@ -124,9 +126,16 @@ def run(
         model=model,
         checkpoint=lasting.checkpoint,
         traces=traces_wanted(watched.traces),
+        snapshots=lasting.snapshots,
     )
+    over_kafka = any(KAFKA in name for name in (*source, *sink))
+    if lasting.snapshots is not None and not over_kafka:
+        raise DataError(
+            f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
+            " one machine keeps them in its home. Leave the setting out"
+        )
     with stages() as stage:
-        if any(KAFKA in name for name in (*source, *sink)):
+        if over_kafka:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
             worker = None

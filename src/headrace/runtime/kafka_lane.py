@@ -62,7 +62,9 @@ class KafkaLane:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
         self._say = say
-        self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say, asked)
+        self._hold = LaneHold(
+            stage.cluster, self.id, holder, stage.home, say, asked, snapshots=stage.snapshots
+        )
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace.adapters.file_store import file_store
 from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
@@ -71,6 +72,7 @@ class KafkaStage:
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is decided.
         group: Name of the consumer group.
+        snapshots: Where snapshots are shared; None where they are not.
         forms: Of the messages of each topic that is read.
         definition: What decides.
 
@@ -100,6 +102,7 @@ class KafkaStage:
         self.until_end = until == "end"
         self.single = topics.setting("single") is not None
         self.group = topics.setting("group") or f"headrace.{case.name}"
+        self.snapshots = None if settings.snapshots is None else file_store(settings.snapshots)
         self.cluster = topics.cluster(say)
         self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()

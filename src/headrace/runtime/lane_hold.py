@@ -17,13 +17,17 @@ from headrace.runtime.local_lane import (
     now_ns,
     signing_key,
 )
+from headrace.runtime.shared_snapshots import SharedSnapshots
+from headrace.runtime.snapshots import Snapshots
 from headrace.runtime.topic_journal import TopicJournal
 from headrace.security.vault import Vault
 from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from headrace.adapters.file_store import FileStore
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.transactions import LaneId, Outgoing
@@ -41,6 +45,7 @@ class LaneHold:
         home: That has the keys.
         say: Told what a user should know while it goes on.
         stopped: Whether to give up where the cluster cannot be reached.
+        snapshots: Where snapshots are shared; None where they are not.
         opens_values: Whether values of the vault will be asked for, which then stays in memory.
 
     Attributes:
@@ -61,8 +66,9 @@ class LaneHold:
         stopped: Callable[[], bool] = lambda: False,
         *,
         opens_values: bool = False,
+        snapshots: FileStore | None = None,
     ) -> None:
-        self._opens_values = opens_values
+        self._opens_values, self._store = opens_values, snapshots
         self._cluster, self._lane, self._holder = cluster, lane, holder
         self._home, self._say, self._stopped = home, say, stopped
 
@@ -96,7 +102,14 @@ class LaneHold:
             vault = Vault.kept_in(self._vault_log)
             vault.purge(now_ns())
             opening.pop_all()
-        return Kept(self.journal, vault)
+        return Kept(self.journal, vault, self._snapshots)
+
+    def _snapshots(self, folder: Path, definition: str) -> Snapshots:
+        if self._store is None:
+            return Snapshots(folder, definition)
+        return SharedSnapshots(
+            folder, definition, self._store, f"snapshots/{self._lane}", self._say
+        )
 
     def vault_records(self) -> list[Outgoing]:
         """What the vault took in since this was last asked for, to be committed with it."""

@@ -51,6 +51,7 @@ class RunSettings:
         checkpoint: The witness file; None for the home's own.
         batch_rows: Rows of a batch of history.
         traces: Where traces go; see `traces_wanted`.
+        snapshots: Where workers over Kafka share theirs: s3://BUCKET/PREFIX, or a folder.
     """
 
     lane: LaneSettings = field(default_factory=LaneSettings)
@@ -58,6 +59,7 @@ class RunSettings:
     checkpoint: Path | None = None
     batch_rows: int = BATCH_ROWS
     traces: str | None = None
+    snapshots: str | None = None
 
 
 def definition_in_force(

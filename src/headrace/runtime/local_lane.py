@@ -127,10 +127,12 @@ class Kept:
     Attributes:
         journal: Of the lane.
         vault: Where its personal data goes.
+        snapshots: Keeps its snapshots, for a folder of the home and a definition.
     """
 
     journal: LaneJournal
     vault: Vault
+    snapshots: Callable[[Path, str], Snapshots] = Snapshots
 
 
 class LocalLane:
@@ -179,6 +181,8 @@ class LocalLane:
         where = self._at_home(home, bare) if kept is None else kept(bare)
         self.journal, self.vault = where.journal, where.vault
         try:
+            states = home.snapshots(definition.name, lane)
+            self._snapshots = where.snapshots(states, definition.plan.digest())
             self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
         except BaseException:
             self.journal.abandon()
@@ -223,7 +227,7 @@ class LocalLane:
             header_of(definition, known + fresh, lane), forms=last.forms if last else {}
         )
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
+        snapshots = self._snapshots
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
