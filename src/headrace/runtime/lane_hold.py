@@ -40,6 +40,8 @@ class LaneHold:
         holder: In whose name offsets are committed.
         home: That has the keys.
         say: Told what a user should know while it goes on.
+        opens_bytes: Whether bytes that the vault keeps will be asked for; else they need not stay
+            in memory.
 
     Attributes:
         transactions: Of the lane, once it is taken over.
@@ -56,7 +58,10 @@ class LaneHold:
         holder: Holder,
         home: Home,
         say: Callable[[str], None],
+        *,
+        opens_bytes: bool = False,
     ) -> None:
+        self._opens_bytes = opens_bytes
         self._cluster, self._lane, self._holder = cluster, lane, holder
         self._home, self._say = home, say
 
@@ -81,7 +86,11 @@ class LaneHold:
             self._vault_topic = VaultTopic(cluster, lane.use_case, lane.number)
             records = self._vault_topic.records()
             self._vault_log = VaultLog(
-                self._vault_topic.place, records, master_key(home), secrets.token_bytes
+                self._vault_topic.place,
+                records,
+                master_key(home),
+                secrets.token_bytes,
+                keep=self._opens_bytes,
             )
             vault = Vault.kept_in(self._vault_log)
             vault.purge(now_ns())

@@ -55,7 +55,8 @@ def taken_over(
         JournalError: The journal is not to be gone on with.
     """
     counts = {topic: cluster.needed(topic) for topic in [journal_topic(lane.use_case), *sinks]}
-    hold = LaneHold(cluster, lane, Alone(cluster, f"headrace.{lane.use_case}"), home, say)
+    holder = Alone(cluster, f"headrace.{lane.use_case}")
+    hold = LaneHold(cluster, lane, holder, home, say, opens_bytes=True)
     local = LocalLane(
         definition, home, [SOURCE], None, progress, say=say, kept=hold.kept, lane=lane.number
     )
