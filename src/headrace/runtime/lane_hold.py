@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.transactions import Transactions
 from headrace.adapters.kafka.vault_topic import VaultTopic
+from headrace.runtime.journals import dedupe_key
 from headrace.runtime.local_lane import (
     Kept,
-    dedupe_key,
     key_mark,
     master_key,
     now_ns,

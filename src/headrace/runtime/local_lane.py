@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +16,13 @@ from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
 from headrace.journal.batch import JournalBatch, Position
 from headrace.journal.header import JournalHeader
+from headrace.journal.index import JournalIndex
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
 from headrace.runtime.definitions import Definitions
+from headrace.runtime.journals import dedupe_key, index_folder
 from headrace.runtime.recovery import Opening
 from headrace.runtime.snapshot_pace import Pace
 from headrace.runtime.snapshot_writer import SnapshotWriter
@@ -94,10 +95,14 @@ class Stepped:
     Attributes:
         batch: The inputs and their decisions.
         state: The lane's state just after it, where a snapshot is due.
+        begun_ns: When `step` began with it, nanoseconds since 1970.
+        spent_ns: How long that took.
     """
 
     batch: JournalBatch
     state: FrozenLane | None
+    begun_ns: int = 0
+    spent_ns: int = 0
 
 
 def signing_key(home: Home) -> SigningKey:
@@ -134,6 +139,7 @@ class LocalLane:
     Attributes:
         snapshots: The folder of its snapshots.
         folder: Of the home's journal.
+        index: Of that journal.
 
     Args:
         definition: What decides.
@@ -166,6 +172,8 @@ class LocalLane:
         self.settings = settings or LaneSettings()
         self._pace = self.settings.pace()
         self.folder = home.journal(definition.name, lane)
+        self._index = index_folder(home, definition.name, lane)
+        self.index = JournalIndex(self.folder, self._index)
         self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
         where = self._at_home(home, bare) if kept is None else kept(bare)
@@ -181,8 +189,14 @@ class LocalLane:
         """Journal and vault in the home."""
         vault = open_vault(home)
         try:
-            key, durability = signing_key(home), self.settings.durability
-            return Kept(Journal.open(self.folder, header, key, durability=durability), vault)
+            journal = Journal.open(
+                self.folder,
+                header,
+                signing_key(home),
+                durability=self.settings.durability,
+                index=self._index,
+            )
+            return Kept(journal, vault)
         except BaseException:
             vault.close()
             raise
@@ -248,10 +262,11 @@ class LocalLane:
 
     def step(self, inputs: Inputs) -> Stepped:
         """Put inputs through `step`; nothing of them is recorded before `record`."""
-        begun = time.perf_counter()
+        begun_ns, begun = now_ns(), time.perf_counter_ns()
         batch = step(self.lane, inputs)
-        self._pace.worked(len(inputs), time.perf_counter() - begun)
-        return Stepped(batch, self._writer.after_batch())
+        spent_ns = time.perf_counter_ns() - begun
+        self._pace.worked(len(inputs), spent_ns / SECOND_NS)
+        return Stepped(batch, self._writer.after_batch(), begun_ns, spent_ns)
 
     def record(self, stepped: Sequence[Stepped]) -> Commit:
         """Hash what was decided into the chain and make it durable, in the order of `step`.
@@ -384,17 +399,6 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
                 " fields than the use case has now; give the use case another name, or another"
                 " home (--home), and run its history through it"
             )
-
-
-def dedupe_key(home: Home) -> tuple[int, int]:
-    """The secret key of the hashes of ids, made when it is first needed."""
-    path = home.keys / "dedupe.key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(16))
-    key = path.read_bytes()
-    return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
 
 
 def key_mark(key: tuple[int, int]) -> str:
