@@ -41,6 +41,7 @@ class KafkaLane:
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
         say: Told what a user should know while it goes on.
+        asked: Whether to stop, while it is being opened.
 
     Raises:
         DataError: A topic does not fit.
@@ -56,11 +57,12 @@ class KafkaLane:
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
+        asked: Callable[[], bool],
     ) -> None:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
         self._say = say
-        self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say)
+        self._hold = LaneHold(stage.cluster, self.id, holder, stage.keys, say, asked)
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:

@@ -54,7 +54,14 @@ class LaneThread:
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
         self._open = partial(
-            KafkaLane, stage, number, holder, meters, progress=self._replayed, say=say
+            KafkaLane,
+            stage,
+            number,
+            holder,
+            meters,
+            progress=self._replayed,
+            say=say,
+            asked=self._asked.is_set,
         )
         self._thread = threading.Thread(target=self._work, name=f"lane {number}")
         self._thread.start()
