@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.pipeline.use_case import UseCase
-    from headrace.runtime.kafka_run import KafkaRun
+    from headrace.runtime.kafka_worker import KafkaWorker
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.run import Sink
 
@@ -125,13 +125,18 @@ def run(
         checkpoint=lasting.checkpoint,
         traces=traces_wanted(watched.traces),
     )
-    opened: LocalRun | KafkaRun
     with stages() as stage:
         if any(KAFKA in name for name in (*source, *sink)):
-            opened = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
+            worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
+            worker = None
             makers = [partial(_sink, name) for name in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
+    if worker is not None:
+        with watching(worker), LiveView(use_case.name, worker.meters, lanes=worker.lanes):
+            worker.go()
+        LiveView.summary(console, use_case.name, worker.meters, worker.journal)
+        return
     _say_what_was_found(opened)
     with watching(opened), LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
@@ -143,18 +148,26 @@ def run(
 
 def _watching(
     address: str | None,
-) -> Callable[[LocalRun | KafkaRun], AbstractContextManager[None]]:
+) -> Callable[[LocalRun | KafkaWorker], AbstractContextManager[None]]:
     """What gives the metrics of a run at an address, if one was named."""
     if address is None:
         return lambda _opened: nullcontext()
     try:
-        from headrace.runtime.run_metrics import RunMetrics, host_and_port  # noqa: PLC0415 - an extra
+        from headrace.runtime import run_metrics, worker_metrics  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise DataError(
             "--metrics needs the extra `serve`; install it: pip install 'headrace[serve]'"
         ) from error
-    host, port = host_and_port(address)
-    return lambda opened: RunMetrics(opened.local, opened.meters).served(host, port)
+    host, port = run_metrics.host_and_port(address)
+
+    def watching(opened: LocalRun | KafkaWorker) -> AbstractContextManager[None]:
+        if isinstance(opened, LocalRun):
+            gather = run_metrics.RunMetrics(opened.local, opened.meters).gather
+        else:
+            gather = worker_metrics.WorkerMetrics(opened).gather
+        return run_metrics.served(gather, host, port)
+
+    return watching
 
 
 def _over_kafka(
@@ -164,21 +177,22 @@ def _over_kafka(
     config: Path | None,
     settings: RunSettings,
     stage: Callable[[str, int, int], None],
-) -> KafkaRun:
-    """Open a run over topics; the client of Kafka is loaded here, and nowhere else."""
+) -> KafkaWorker:
+    """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
     from headrace.adapters.kafka.address import (  # noqa: PLC0415 - an extra
         client_settings,
         registry_settings,
     )
-    from headrace.runtime.kafka_run import KafkaRun, Topics  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
     registry = registry_settings(config) if config is not None else {}
     topics = Topics.named(*named, client, case.plan.on, registry)
-    return KafkaRun(case, home, topics, settings, stage, aside.print)
+    return KafkaWorker(case, home, topics, settings, stage, aside.print)
 
 
-def _say_what_was_found(opened: LocalRun | KafkaRun) -> None:
+def _say_what_was_found(opened: LocalRun) -> None:
     """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from headrace.journal.batch import InputKind, JournalBatch
 from headrace.runtime.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from headrace.core.columns import Int64s
 
@@ -78,6 +78,64 @@ class RecentCommits:
         return [Sample(*row) for row in self.rows().tolist()]
 
 
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """How a lane of a worker is at one moment.
+
+    Attributes:
+        lane: Its number.
+        state: opening, replaying, deciding, ended, fenced or failed.
+        next_seq: The input that its journal goes on with.
+        behind: Messages in its partitions that it has not decided.
+    """
+
+    lane: int
+    state: str
+    next_seq: int
+    behind: int
+
+
+class Shown(Protocol):
+    """What can say how a lane is."""
+
+    def standing(self) -> LaneStanding:
+        """How the lane is now."""
+
+
+class WorkerMeters:
+    """The lanes of a worker, and how they come and go: kept by one thread, read by any.
+
+    Args:
+        of: How many lanes the use case has, over all workers.
+
+    Attributes:
+        rebalances: How often the group has given lanes anew.
+        lost: Lanes that were another's before the worker heard of it.
+        fenced: Lanes whose transactions the cluster refused since another worker had them.
+        fenced_now: Those of them that the worker has not opened again.
+    """
+
+    def __init__(self, of: int) -> None:
+        self.of = of
+        self.rebalances = self.lost = self.fenced = 0
+        self.fenced_now: frozenset[int] = frozenset()
+        self._shown: tuple[Shown, ...] = ()
+
+    def show(self, lanes: Iterable[Shown]) -> None:
+        """These are the lanes from now on."""
+        self._shown = tuple(lanes)
+        self.fenced_now = frozenset()
+
+    def was_fenced(self, lane: int) -> None:
+        """Count a lane that was fenced."""
+        self.fenced += 1
+        self.fenced_now |= {lane}
+
+    def standings(self) -> list[LaneStanding]:
+        """How the lanes are now, by number."""
+        return sorted((shown.standing() for shown in self._shown), key=lambda one: one.lane)
+
+
 @dataclass(slots=True)
 class Meters:
     """Counts of a run, kept by the thread that commits and read by whoever shows them.
@@ -85,7 +143,7 @@ class Meters:
     Every input is in exactly one of `accepted`, `duplicates` and `quarantined`. Kernels are
     compiled before a run begins; where one was not, events waited for it, and `compiling_seconds`
     says how long. `durable` has, for each commit, the seconds from reading its oldest input until
-    it was durable, and `commits` how many inputs it had.
+    it was durable, `committing` those since the commit began, and `commits` how many inputs it had.
     """
 
     received: int = 0
@@ -98,6 +156,7 @@ class Meters:
     journal_bytes: int = 0
     compiling_seconds: float = 0.0
     durable: Histogram = field(default_factory=lambda: Histogram(DURABLE_BOUNDS))
+    committing: Histogram = field(default_factory=lambda: Histogram(DURABLE_BOUNDS))
     commits: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS))
     _events: Int64s = field(default_factory=lambda: np.zeros(_RANKS * len(_KINDS), np.int64))
     _commits: RecentCommits = field(default_factory=RecentCommits)
@@ -152,14 +211,15 @@ class Meters:
             if kind is not InputKind.CONTROL
         }
 
-    def committed(self, sample: Sample, size: int) -> None:
-        """Add one commit of `size` bytes."""
+    def committed(self, sample: Sample, size: int, took_ns: int) -> None:
+        """Add one commit of `size` bytes that took so long."""
         with self._lock:
             if not self._ended_ns:
                 self._begun_ns = sample.durable_ns - sample.waited_ns
             self._ended_ns = sample.durable_ns
             self._commits.append(sample)
             self.durable.add_one(max(0, sample.waited_ns) / 1e9)
+            self.committing.add_one(max(0, took_ns) / 1e9)
             self.commits.add_one(sample.inputs)
             self.journal_bytes += size
 
