@@ -120,7 +120,12 @@ def batch(random: np.random.Generator, first_seq: int, rows: int) -> JournalBatc
         original_seq=np.full(rows, -1),
         read_ns=np.full(rows, time.time_ns()),
     )
-    return JournalBatch(first_seq, inputs, {"payments": Batch(events, rows)}, decisions)
+    return JournalBatch(
+        first_seq,
+        inputs,
+        {"payments": Batch({name: events[name] for name in SCHEMA.names}, rows)},
+        decisions,
+    )
 
 
 def timed(work: Callable[[], object], rows: int) -> float:

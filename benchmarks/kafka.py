@@ -36,6 +36,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
     options.add_argument("--partitions", type=int, default=1)
     options.add_argument("--profile", action="store_true")
     options.add_argument("--worker", nargs=3, metavar=("HOME", "SERVERS", "REPORT"))
@@ -47,7 +48,7 @@ def main() -> int:
     if "HEADRACE_KAFKA_BROKER" not in os.environ:
         print(NO_KAFKA)
         return 0
-    work = prepared(given.folder / "times-1")
+    work = prepared(given.folder / "times-1", events=given.events)
     surroundings()
     broker = Broker(given.folder / "kafka")
     shutil.rmtree(broker.folder, ignore_errors=True)

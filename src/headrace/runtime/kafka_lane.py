@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.messages import Messages, Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
-from headrace.adapters.kafka.transactions import LaneId, Transactions
-from headrace.adapters.kafka.vault_topic import VaultTopic
+from headrace.adapters.kafka.transactions import LaneId
 from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
-from headrace.runtime.journals import dedupe_key
+from headrace.runtime.lane_hold import LaneHold
 from headrace.runtime.local import bind_head, lacking
-from headrace.runtime.local_lane import (
-    FROM_TOPIC,
-    Kept,
-    LocalLane,
-    key_mark,
-    master_key,
-    now_ns,
-    signing_key,
-)
+from headrace.runtime.local_lane import FROM_TOPIC, LocalLane, now_ns
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
-from headrace.runtime.topic_journal import TopicJournal
-from headrace.security.vault import Vault
-from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +23,6 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.header import JournalHeader
     from headrace.runtime.kafka_stage import KafkaStage
     from headrace.runtime.meters import Meters
 
@@ -74,7 +59,8 @@ class KafkaLane:
     ) -> None:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
-        self._holder, self._say = holder, say
+        self._say = say
+        self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say)
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -85,7 +71,7 @@ class KafkaLane:
                 stage.settings.lane,
                 progress,
                 say=say,
-                kept=self._kept,
+                kept=self._hold.kept,
                 lane=number,
             )
             opening.callback(self.local.close, keep_state=False)
@@ -111,7 +97,7 @@ class KafkaLane:
             assembly = Assembly(stage.case.plan, self.local.vault)
             self._intake = TopicIntake(assembly, self._sources, self._messages, came, say)
             self._run = Run(self.local, (), meters, now_ns, self._worth, tracing=stage.tracing)
-            self._transactions.stopped = self._run.stopped
+            self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
     def stop(self) -> None:
@@ -169,30 +155,6 @@ class KafkaLane:
         for word in words:
             self._say(f"lane {self.id}: {word}")
 
-    def _kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over from whoever had it, and open its vault and journal."""
-        cluster = self._stage.cluster
-        self._transactions = Transactions(cluster, self.id, self._holder, self._say)
-        home = self._stage.home
-        with ExitStack() as opening:
-            opening.callback(self._transactions.close)
-            self._opened = TopicJournal(
-                JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
-                self._transactions,
-                header,
-                signing_key(home),
-                key_mark(dedupe_key(home)),
-            )
-            self._vault_topic = VaultTopic(cluster, self.id.use_case, self.id.number)
-            records = self._vault_topic.records()
-            self._vault_log = VaultLog(
-                self._vault_topic.place, records, master_key(home), secrets.token_bytes
-            )
-            vault = Vault.kept_in(self._vault_log)
-            vault.purge(now_ns())
-            opening.pop_all()
-        return Kept(self._opened, vault)
-
     def _starts(self) -> dict[Partition, int | None]:
         """Where each partition goes on.
 
@@ -234,7 +196,7 @@ class KafkaLane:
                     found += topic.outgoing(batch, self.local.header)
                 found += quarantine.outgoing(batch, self.local.header)
                 came.release(batch, numbers)
-            return found + self._vault_topic.outgoing(self._vault_log.taken())
+            return found + self._hold.vault_records()
 
         # of what every lane reads there is no one place to go on from
         own = {
@@ -242,4 +204,4 @@ class KafkaLane:
             for place, source in self._sources.items()
             if self._stage.single or not self._partitions[place].whole
         }
-        self._opened.attach(self._messages, own, left)
+        self._hold.journal.attach(self._messages, own, left)

@@ -172,10 +172,11 @@ class LocalLane:
         self.settings = settings or LaneSettings()
         self._pace = self.settings.pace()
         self.folder = home.journal(definition.name, lane)
-        self.index = JournalIndex(self.folder, index_folder(home, definition.name, lane))
+        self._index = index_folder(home, definition.name, lane)
+        self.index = JournalIndex(self.folder, self._index)
         self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
-        where = self._at_home(home, bare, lane) if kept is None else kept(bare)
+        where = self._at_home(home, bare) if kept is None else kept(bare)
         self.journal, self.vault = where.journal, where.vault
         try:
             self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
@@ -184,13 +185,17 @@ class LocalLane:
             self.vault.close()
             raise
 
-    def _at_home(self, home: Home, header: JournalHeader, lane: int) -> Kept:
+    def _at_home(self, home: Home, header: JournalHeader) -> Kept:
         """Journal and vault in the home."""
         vault = open_vault(home)
         try:
-            key, durability = signing_key(home), self.settings.durability
-            index = index_folder(home, self.definition.name, lane)
-            journal = Journal.open(self.folder, header, key, durability=durability, index=index)
+            journal = Journal.open(
+                self.folder,
+                header,
+                signing_key(home),
+                durability=self.settings.durability,
+                index=self._index,
+            )
             return Kept(journal, vault)
         except BaseException:
             vault.close()
@@ -373,9 +378,9 @@ def _check_is_no_copy(last: JournalHeader) -> None:
     if topics:
         raise JournalError(
             f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
-            " it: what was added here would be missing there. Decide over Kafka, with"
-            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
-            " they are sent to their topic once more"
+            " it: what was added here would be missing there. Go on over Kafka: headrace run with"
+            " --source kafka://HOST:PORT/TOPIC, headrace quarantine retry with"
+            " --from kafka://HOST:PORT"
         )
 
 
