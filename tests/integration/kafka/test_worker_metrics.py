@@ -97,8 +97,12 @@ def test_a_worker_tells_how_its_lanes_stand(servers: str, tmp_path: Path) -> Non
         }
         assert sum(told.by("headrace_journal_next_seq", "lane").values()) == 601
         assert told.value("headrace_rebalances_total") >= 1
-        assert told.value("headrace_lanes_fenced_total") == 0
-        assert told.value("headrace_lanes_lost_total") == 0
+        # a slow machine may lose lanes to nobody, and take them again
+        words = " ".join((tmp_path / "worker.log").read_text().split())
+        lost = told.value("headrace_lanes_lost_total")
+        assert (lost > 0) == ("was given to another worker" in words)
+        assert told.by("headrace_lanes_fenced_total", "lane") == {}
+        assert told.value("headrace_lanes_fenced_total") <= lost
         commits = told.value("headrace_commit_duration_seconds_count")
         assert commits == told.value("headrace_durable_duration_seconds_count") >= 3
         assert told.value("headrace_commit_duration_seconds_sum") > 0
