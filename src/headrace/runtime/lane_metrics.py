@@ -102,6 +102,7 @@ class StateMetrics:
     def __init__(self) -> None:
         self._opened = time.time()
         self._looked = float("-inf")
+        self._lanes = 0
         self._memory: list[Metric] = []
 
     def gather(self, lanes: Sequence[LocalLane]) -> Iterator[Metric]:
@@ -120,9 +121,9 @@ class StateMetrics:
             {(): max([0.0, *ages])},
         )
         # it takes a look at all of the state
-        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+        if time.monotonic() - self._looked >= _LOOK_SECONDS or len(lanes) != self._lanes:
             self._memory = list(_memory(lanes)) if lanes else []
-            self._looked = time.monotonic()
+            self._looked, self._lanes = time.monotonic(), len(lanes)
         yield from self._memory
 
     def _snapshot_time(self, local: LocalLane) -> float:
