@@ -16,7 +16,8 @@ from headrace.core.errors import DataError
 from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import master_key, signing_key
+from headrace.runtime.local_lane import header_of, master_key, signing_key
+from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,6 +92,8 @@ class KafkaStage:
         forms: Of the messages of each topic that is read.
         definition: What decides.
         keys: Of the home; made where they are not there.
+        header: Of the lanes' journals, less what each has of its own.
+        tracing: Makes spans of commits, where that is asked for.
 
     Raises:
         NotFound: A topic is not there.
@@ -127,6 +130,8 @@ class KafkaStage:
             for address in topics.sinks
         ]
         self.definition = definition_in_force(case, home, settings.model, progress)
+        self.header = header_of(self.definition, (), 0)
+        self.tracing = tracing(settings.traces, case.name, "run")
         self._make_topics()
         # once, before lanes ask for them side by side
         self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
