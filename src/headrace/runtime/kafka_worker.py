@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
+    from headrace.runtime.kafka_lane import KafkaLane
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
 
@@ -76,6 +77,11 @@ class KafkaWorker:
         """Where the journal is, for people."""
         return f"topic {journal_topic(self.stage.case.name)} of {self.stage.cluster.servers}"
 
+    def open_lanes(self) -> list[KafkaLane]:
+        """The lanes that are open now; from any thread."""
+        lanes = [thread.open_lane for thread in list(self._threads.values())]
+        return [lane for lane in lanes if lane is not None]
+
     def stop(self) -> None:
         """End in good order: what was read is decided and committed."""
         self._stop.set()
@@ -94,6 +100,8 @@ class KafkaWorker:
                 self._alone()
             else:
                 self._in_group()
+        if self.stage.tracing is not None:
+            self.stage.tracing.close()
         self._raise()
 
     def _alone(self) -> None:
