@@ -41,6 +41,7 @@ class KafkaLane:
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
         say: Told what a user should know while it goes on.
+        asked: Whether to stop, while it is being opened.
 
     Raises:
         DataError: A topic does not fit.
@@ -56,11 +57,12 @@ class KafkaLane:
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
+        asked: Callable[[], bool],
     ) -> None:
         self._stage = stage
         self.id = LaneId(stage.case.name, number)
         self._say = say
-        self._hold = LaneHold(stage.cluster, self.id, holder, stage.home, say)
+        self._hold = LaneHold(stage.cluster, self.id, holder, stage.keys, say, asked)
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -96,7 +98,7 @@ class KafkaLane:
             self._attach(came)
             assembly = Assembly(stage.case.plan, self.local.vault)
             self._intake = TopicIntake(assembly, self._sources, self._messages, came, say)
-            self._run = Run(self.local, (), meters, now_ns, self._worth)
+            self._run = Run(self.local, (), meters, now_ns, self._worth, tracing=stage.tracing)
             self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
@@ -127,10 +129,14 @@ class KafkaLane:
 
     def behind(self) -> int:
         """How many messages lie in its partitions that it has not decided, as far as is known."""
-        return sum(
-            max(0, end - self.local.position(self._sources[place].name).ordinal)
+        return sum(self.behind_by().values())
+
+    def behind_by(self) -> dict[Partition, int]:
+        """The same for each partition."""
+        return {
+            place: max(0, end - self.local.position(self._sources[place].name).ordinal)
             for place, end in list(self._messages.ends.items())
-        )
+        }
 
     @staticmethod
     def _worth(inputs: int) -> bool:

@@ -13,17 +13,22 @@ from headrace.adapters.kafka.topic_form import forms_of
 from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
 from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
+from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
+from headrace.runtime.local_lane import header_of, master_key, signing_key
+from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.address import KafkaAddress
+    from headrace.journal.keys import SigningKey
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
+    from headrace.security.keys import LocalMasterKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,21 @@ class ReadTopic:
         return [Partition(self.name, number) for number in numbers]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """The keys of a home, which every worker has the same of.
+
+    Attributes:
+        signing: Signs the heads of journals.
+        master: Vaults are sealed under it.
+        dedupe: Of the hashes of ids.
+    """
+
+    signing: SigningKey
+    master: LocalMasterKey
+    dedupe: tuple[int, int]
+
+
 class KafkaStage:
     """A use case, its topics, and its lanes.
 
@@ -71,6 +91,9 @@ class KafkaStage:
         group: Name of the consumer group.
         forms: Of the messages of each topic that is read.
         definition: What decides.
+        keys: Of the home; made where they are not there.
+        header: Of the lanes' journals, less what each has of its own.
+        tracing: Makes spans of commits, where that is asked for.
 
     Raises:
         NotFound: A topic is not there.
@@ -107,7 +130,11 @@ class KafkaStage:
             for address in topics.sinks
         ]
         self.definition = definition_in_force(case, home, settings.model, progress)
+        self.header = header_of(self.definition, (), 0)
+        self.tracing = tracing(settings.traces, case.name, "run")
         self._make_topics()
+        # once, before lanes ask for them side by side
+        self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
 
     @property
     def leader(self) -> str:

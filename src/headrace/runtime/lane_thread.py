@@ -54,7 +54,14 @@ class LaneThread:
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
         self._open = partial(
-            KafkaLane, stage, number, holder, meters, progress=self._replayed, say=say
+            KafkaLane,
+            stage,
+            number,
+            holder,
+            meters,
+            progress=self._replayed,
+            say=say,
+            asked=self._asked.is_set,
         )
         self._thread = threading.Thread(target=self._work, name=f"lane {number}")
         self._thread.start()
@@ -76,6 +83,11 @@ class LaneThread:
             return LaneStanding(self.number, self._state, 0, 0)
         behind = lane.behind() if self.running else 0
         return LaneStanding(self.number, self._state, lane.next_seq, behind)
+
+    @property
+    def open_lane(self) -> KafkaLane | None:
+        """The lane while it is open."""
+        return self._lane if self.running else None
 
     def stop(self) -> None:
         """End it in good order: what was taken is committed, a snapshot is made."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from headrace.adapters.kafka.cluster import Cluster, Message
 
-#: What a message has around its content, at most.
-_AROUND_BYTES = 16_384
 #: Kept for good: it is the record of every decision.
 SETTINGS = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
@@ -69,8 +67,7 @@ class JournalTopic:
 
     def outgoing(self, message: JournalMessage) -> Outgoing:
         """The parts of a message, to be sent in one transaction."""
-        most = self._cluster.message_bytes
-        size = max(most - _AROUND_BYTES, most // 2)
+        size = self._cluster.part_bytes
         content = message.content
         parts = [content[at : at + size] for at in range(0, len(content), size)]
         told = {
