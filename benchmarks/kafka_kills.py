@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.broker import NO_KAFKA, Broker
@@ -62,7 +61,7 @@ def main() -> int:
     ]
     table("Workers killed under load", rows)
     report = given.folder / "report.json"
-    report.write_text(json.dumps({**asdict(found), "protocol": given.protocol}, indent=2) + "\n")
+    report.write_text(json.dumps({**vars(found), "protocol": given.protocol}, indent=2) + "\n")
     print(f"saved {report}")
     return 0
 

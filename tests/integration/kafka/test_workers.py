@@ -33,7 +33,7 @@ def broker(tmp_path: Path) -> Any:
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_workers_are_killed_under_load(broker: Broker, tmp_path: Path, protocol: str) -> None:
     found = killed_at_random(stage_on(broker, tmp_path, protocol), SECONDS, rate=800, seed=7)
-    assert sum(found.kills.values()) > 2
+    assert sum(found.kills.values()) > 1
     assert found.decided > 0
 
 
