@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _REQUEST = "headrace_request_duration_seconds"
 _STAGE = "headrace_stage_duration_seconds"
-_STAGES = ("parse", "step", "commit", "answer")
+_STAGES = ("parse", "step", "wait", "commit", "answer")
 #: Readings that a line of bars shows.
 _HISTORY = 44
 _BAR = 12

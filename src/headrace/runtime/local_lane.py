@@ -147,6 +147,7 @@ class LocalLane:
         self._pace = pace = self.settings.pace()
         self.folder = home.journal(definition.name)
         self.vault = open_vault(home)
+        self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, ())
         self.journal: LaneJournal = (
             Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
@@ -215,16 +216,27 @@ class LocalLane:
         self.journal.append(batch)
         return batch
 
-    def control(self, record: Mapping[str, object]) -> None:
-        """Append a control record; `commit` makes it last."""
+    def control(self, record: Mapping[str, object]) -> Stepped:
+        """A control record after what was stepped; `record` makes it last."""
         batch = JournalBatch.of_control(self.lane.next_seq, record, now_ns())
-        self.journal.append(batch)
         self.lane.next_seq = batch.next_seq
+        return Stepped(batch, None)
 
     def commit(self) -> Commit:
-        """Make all that was decided durable: surrogates first, then the records that name them."""
-        self.vault.commit()
+        """Make all that was decided durable: surrogates first, then the records that name them.
+
+        As durable as the settings say; where that is less than on disk, `settle` is to follow.
+        """
+        self.vault.commit(durable=self._durable)
         return self.journal.commit()
+
+    def settle(self) -> None:
+        """Sync surrogates to disk that were committed without, once decisions have gone out.
+
+        What they stand for is so lost with a machine in the first milliseconds alone, where
+        decisions may be lost for as long as its operating system holds them.
+        """
+        self.vault.sync()
 
     @property
     def newest_snapshot(self) -> Written | None:
@@ -235,6 +247,7 @@ class LocalLane:
         """Commit, write a snapshot, and let go of the folders."""
         try:
             self.commit()
+            self.settle()
             if keep_state:
                 self._writer.finish()
         finally:

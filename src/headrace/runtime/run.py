@@ -115,6 +115,7 @@ class Run:
         )
         for sink in self._sinks:
             sink.write(batches)
+        self._local.settle()
 
 
 @contextmanager

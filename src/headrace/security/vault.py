@@ -71,6 +71,9 @@ class Vault:
     def __init__(self, store: VaultStore, random: Callable[[int], bytes]) -> None:
         self._store = store
         self._random = random
+        #: Held while the files are written; whoever takes both takes it first.
+        self._writing = RLock()
+        #: Held while what is in memory is read or changed.
         self._lock = RLock()
         self._sealer = Sealer(library())
         self._index_key = store.index_key
@@ -253,17 +256,31 @@ class Vault:
         owners[rows] = self._entries[entries * kernels.ENTRY + kernels.OWNER].astype(np.int64)
         return owners
 
-    def commit(self) -> None:
-        """Make every surrogate and seal given out so far durable: written, and synced to disk."""
-        with self._lock:
-            word, key = self._in_tail
-            last_word, last_key = int(self._state[kernels.WORDS]), int(self._state[kernels.KEYS])
-            size = 8 * (last_word - word)
-            if self._new_domains or not self._store.fits_tail(size):
-                self._write_pages()
-            elif size or self._store.unwritten:
-                self._store.append(8 * word, *self._laid_out(word, last_word, key, last_key))
-                self._in_tail = last_word, last_key
+    def commit(self, *, durable: bool = True) -> None:
+        """Write every surrogate and seal given out so far; others may be drawn meanwhile.
+
+        Args:
+            durable: Whether they are synced to disk too; `sync` does it later where they are not.
+        """
+        with self._writing:
+            with self._lock:
+                word, key = self._in_tail
+                last_word = int(self._state[kernels.WORDS])
+                last_key = int(self._state[kernels.KEYS])
+                size = 8 * (last_word - word)
+                if self._new_domains or not self._store.fits_tail(size):
+                    self._write_pages()
+                    return
+                if not size and not self._store.unwritten:
+                    return
+                part = self._store.part(8 * word, *self._laid_out(word, last_word, key, last_key))
+            self._store.append(part, durable=durable)
+            self._in_tail = last_word, last_key
+
+    def sync(self) -> None:
+        """Sync to disk what was written without."""
+        with self._writing:
+            self._store.sync()
 
     def _laid_out(self, word: int, last_word: int, key: int, last_key: int) -> tuple[bytes, bytes]:
         """Keys and entries between two places of what waits."""
@@ -295,7 +312,7 @@ class Vault:
             NotFound: If no surrogate of this vault reads so.
             SecurityError: If what is stored was changed.
         """
-        with self._lock:
+        with self._writing, self._lock:
             entry = self._found(surrogate)
             self._write_pages()
             page, owner = (
@@ -381,7 +398,7 @@ class Vault:
             NotFound: If no surrogate of this vault reads so.
             SecurityError: If it stands for a value of someone else's; the message names whose.
         """
-        with self._lock:
+        with self._writing, self._lock:
             owned = self._owned(surrogate)
             self._write_pages()
             entries = self._entries.reshape(-1, kernels.ENTRY)
@@ -435,13 +452,13 @@ class Vault:
 
     def purge(self, now_ns: int) -> int:
         """Remove sealed bytes whose retention has passed; how many they were."""
-        with self._lock:
+        with self._writing, self._lock:
             self._write_pages()
             return self._store.purge(now_ns)
 
     def close(self) -> None:
         """Let go of the files, and overwrite the keys in memory. What was not committed is lost."""
-        with self._lock:
+        with self._writing, self._lock:
             self._keys[: int(self._state[kernels.ENTRIES]) * kernels.KEY] = 0
             self._randoms[:] = 0
             self._store.close()

@@ -20,7 +20,7 @@ import os
 import sqlite3
 import struct
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -58,6 +58,18 @@ CREATE TABLE IF NOT EXISTS sealed (
     reference TEXT PRIMARY KEY, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
     expires_ns INTEGER NOT NULL, reason TEXT NOT NULL, content BLOB NOT NULL);
 """
+
+
+class Unwritten(NamedTuple):
+    """A part that is sealed and not written yet.
+
+    Attributes:
+        part: For the tail.
+        refused: How many of the refused bytes that wait for `add` are in the tail with it.
+    """
+
+    part: Part
+    refused: int
 
 
 class VaultStore:
@@ -257,27 +269,46 @@ class VaultStore:
         if pages:
             self._next_page = pages[-1][0] + 1
 
-    def append(self, at: int, keys: bytes, entries: bytes) -> None:
-        """Write keys and entries that `add` gets again as pages, and refused bytes, synced.
+    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
+        """Keys and entries that `add` gets again as pages, and refused bytes, for `append`.
 
         Args:
             at: How many bytes of entries were appended before, since `add` last wrote pages.
             keys: Of those entries that are subjects.
             entries: Of later pages, in order.
-
-        Raises:
-            SecurityError: They could not be written. This can be tried again.
         """
         page, counter = self._next_page, self._take_nonces(1)
         rest = refused.encoded(self._unwritten())
         plain = b"".join((_LENGTHS.pack(len(keys), len(entries)), keys, entries, rest))
         sealed = self._seal(counter, plain, _part_context(page, at))
-        part = Part(page, at, self._epoch, counter, sealed)
+        return Unwritten(Part(page, at, self._epoch, counter, sealed), len(self._refused))
+
+    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
+        """Write a part; more may be sealed meanwhile, but no pages added.
+
+        Args:
+            unwritten: As `part` gave it.
+            durable: Whether it is synced to disk too.
+
+        Raises:
+            SecurityError: It could not be written. This can be tried again.
+        """
         try:
-            self._tail.append(part)
+            self._tail.append(unwritten.part, durable=durable)
         except OSError as error:
             raise _not_written(error) from error
-        self._refused_in_tail = len(self._refused)
+        self._refused_in_tail = unwritten.refused
+
+    def sync(self) -> None:
+        """Sync to disk what was appended without.
+
+        Raises:
+            SecurityError: It could not be done.
+        """
+        try:
+            self._tail.sync()
+        except OSError as error:
+            raise _not_written(error) from error
 
     def _opened_part(self, part: Part) -> tuple[bytes, bytes, list[Refused]]:
         """Keys, entries and refused bytes of a part of the tail."""

@@ -78,6 +78,8 @@ class VaultTail:
             raise
         #: Whether the file on disk may differ from what was last known to be good.
         self._unsure = False
+        #: Whether parts were written that may not be on the disk yet.
+        self._unsynced = False
 
     @property
     def size(self) -> int:
@@ -104,8 +106,8 @@ class VaultTail:
             yield part
             at = end
 
-    def append(self, part: Part) -> None:
-        """Write a part, and sync it to disk.
+    def append(self, part: Part, *, durable: bool = True) -> None:
+        """Write a part, and sync it to disk unless that is for `sync` to do.
 
         Raises:
             OSError: It could not be written. The tail can be used further.
@@ -117,9 +119,21 @@ class VaultTail:
         left = memoryview(encoded)
         while left:
             left = left[os.write(self._file, left) :]
-        os.fsync(self._file)
+        if durable:
+            os.fsync(self._file)
+        self._unsynced = not durable
         self._size += len(encoded)
         self._unsure = False
+
+    def sync(self) -> None:
+        """Sync what was written without.
+
+        Raises:
+            OSError: It could not be done.
+        """
+        if self._unsynced:
+            os.fsync(self._file)
+            self._unsynced = False
 
     def cut(self, size: int = 0) -> None:
         """Leave so many bytes, and sync that to disk.
@@ -133,7 +147,7 @@ class VaultTail:
         self._size, self._unsure = size, True
         os.ftruncate(self._file, size)
         os.fsync(self._file)
-        self._unsure = False
+        self._unsure = self._unsynced = False
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,13 +1,13 @@
-"""The lane behind the service: what requests ask is gathered, decided, committed and answered.
+"""The lane behind the service: what requests ask is gathered and decided, batch by batch.
 
 It takes whatever has arrived, at once: a lone request never waits for company, and while a batch is
-under way the next one gathers. Answers go out when the batch is as durable as the lane promises.
+under way the next one gathers. What is decided goes to the committer, which answers: in the same
+thread if nothing else waits, else in another, so that a batch is decided while the one before it is
+synced to disk.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,28 +15,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from headrace.core.errors import JournalError, invariant
+from headrace.core.errors import invariant
 from headrace.events.json_lines import JsonLines
-from headrace.events.json_object import wrong_fields
-from headrace.events.reasons import LONGEST_EVENT, Reason
 from headrace.events.schema import Role
-from headrace.journal.batch import InputKind, Position
-from headrace.journal.reader import find
-from headrace.runtime.http.answers import DecisionWriter, receipts
+from headrace.runtime.http.committer import Committer, Decided, Round
 from headrace.runtime.http.meters import Laps
-from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.openapi import openapi
-from headrace.runtime.http.problems import Problem, refused_fields
-from headrace.runtime.http.wire import (
-    Answered,
-    Asked,
-    FellBack,
-    Frames,
-    FromFront,
-    Hello,
-    Stopped,
-    frame,
-)
+from headrace.runtime.http.wire import Asked, FellBack, Frames, FromFront, Hello, Measure
 from headrace.runtime.intake import Assembly, Part
 
 if TYPE_CHECKING:
@@ -44,13 +29,10 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
-    from headrace.journal.batch import JournalBatch
+    from headrace.journal.batch import Position
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.http.meters import ServiceMeters
-    from headrace.runtime.http.wire import FromLane
-    from headrace.runtime.local_lane import LocalLane
-
-_LOG = logging.getLogger("headrace.service")
+    from headrace.runtime.local_lane import LocalLane, Stepped
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
@@ -58,8 +40,6 @@ _DECODER = msgspec.msgpack.Decoder(list[FromFront])
 _READ = 1 << 20
 #: What a fallback is called in its control record.
 FALLBACK = "fallback"
-#: At least so many of the last answers are kept at hand, for requests that come again.
-RECENT = 32_768
 
 
 def source_name(stream: str) -> str:
@@ -84,7 +64,7 @@ class _Source:
 
 
 class ServedLane:
-    """A lane that answers what the front asks, in the thread that calls `run`.
+    """A lane that decides what the front asks, in the thread that calls `run`.
 
     Args:
         local: The lane.
@@ -101,17 +81,12 @@ class ServedLane:
         fallback: str | None = None,
     ) -> None:
         self._local = local
-        self._meters = meters
         self._channel = channel
         self._fallback = fallback
-        plan = local.definition.plan
-        self._assembly = Assembly(plan, local.vault)
+        self._assembly = Assembly(local.definition.plan, local.vault)
         self._sources = [self._source(name) for name in self._assembly.names]
-        self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
-        self._recent: dict[int, bytes] = {}
-        self._older: dict[int, bytes] = {}
+        self._committer = Committer(local, self._assembly.schemas, meters, channel, fallback)
         self._frames = Frames()
-        self._failed: Problem | None = None
 
     def _source(self, stream: str) -> _Source:
         schema = self._assembly.schemas[stream]
@@ -128,30 +103,14 @@ class ServedLane:
 
     def run(self) -> None:
         """Answer until the front says nothing more."""
-        plan = self._local.definition.plan
-        fallback = self._writer.fallback(self._fallback) if self._fallback else None
+        plan, committer = self._local.definition.plan, self._committer
         name = self._local.definition.name
-        metrics = Metrics(self._local, self._assembly.names, self._meters, self._fallback)
         document = openapi(name, plan.on, self._assembly.schemas)
-        self._say([Hello(name, tuple(self._assembly.names), plan.on, fallback, document)])
+        committer.say(
+            [Hello(name, tuple(self._assembly.names), plan.on, committer.fallback, document)]
+        )
         while (messages := self._heard()) is not None:
-            asks = []
-            for message in messages:
-                if isinstance(message, Asked):
-                    asks.append(message)
-                elif isinstance(message, FellBack):
-                    self._note(message)
-                else:
-                    page = metrics.page(message, failed=self._failed is not None)
-                    self._say([page])
-            if asks:
-                self._say(self._answered(asks))
-            elif any(isinstance(message, FellBack) for message in messages):
-                self._keep_notes()
-
-    def _say(self, messages: list[FromLane]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the front has gone: it is noticed in reading
-            self._channel.sendall(frame(messages))
+            committer.end(self._round(messages))
 
     def _heard(self) -> list[FromFront] | None:
         """All that the front has said by now, at least a part; None when it has ended."""
@@ -171,118 +130,36 @@ class ServedLane:
                 flags = socket.MSG_DONTWAIT  # what has arrived is enough
         return messages
 
-    def _answered(self, asks: Sequence[Asked]) -> list[FromLane]:
-        """The answers to requests, or why there are none."""
-        if self._failed is None:
-            try:
-                return [*self._decided(asks)]
-            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-                self._failed = _stopped(error)
-        return [Stopped(self._failed)]
-
-    def _keep_notes(self) -> None:
-        """Make control records last when no batch does."""
-        try:
-            self._local.commit()
-        except Exception as error:  # noqa: BLE001 - whoever comes next must hear of it
-            self._failed = _stopped(error)
-
-    def _note(self, note: FellBack) -> None:
-        """Record a fallback; it lasts with what is committed next."""
-        if self._failed is None and self._fallback is not None:
-            self._local.control(
-                {
-                    "control": FALLBACK,
-                    "first": note.first_seq,
-                    "events": note.count,
-                    "outcome": self._fallback,
-                    "deadline_ms": note.deadline_ms,
-                }
-            )
-
-    def _decided(self, asks: Sequence[Asked]) -> list[Answered]:
-        """Decide and commit; the answers to each request."""
+    def _round(self, messages: Sequence[FromFront]) -> Round:
+        """Decide what was heard."""
         laps = Laps()
-        inputs, raw = self._inputs(asks)
-        laps.end("parse")
-        first = self._local.lane.next_seq
-        stepped = self._local.step(inputs)
-        laps.end("step")
-        self._meters.journal_bytes += self._local.record([stepped]).size
-        laps.end("commit")
-        batch = stepped.batch
-        header = self._local.header
-        known = self._writer.written(batch) | receipts(header.lane, batch)
-        self._remember(known)
-        kinds = batch.inputs.kind.tolist()
-        made: list[Answered] = []
-        at = 0
-        for ask in asks:
-            answers: list[bytes | Problem] = [
-                known.get(first + row) or self._otherwise(batch, row, kinds[row], raw)
-                for row in range(at, at + ask.count)
-            ]
-            made.append(Answered(ask.number, first + at, answers))
-            at += ask.count
-        laps.end("answer")
-        self._meters.decided(batch, header, [ask.arrived_ns for ask in asks], laps)
+        asks = [message for message in messages if isinstance(message, Asked)]
+        notes = [self._noted(message) for message in messages if isinstance(message, FellBack)]
+        measures = [message for message in messages if isinstance(message, Measure)]
+        made = Round(laps, asks, measures, [note for note in notes if note is not None])
+        if asks and self._committer.failed is None:
+            try:
+                inputs, raw = self._inputs(asks)
+                laps.end("parse")
+                made.decided = Decided(self._local.step(inputs), raw)
+                laps.end("step")
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+                made.failed = error
         return made
 
-    def _remember(self, answers: dict[int, bytes]) -> None:
-        """Keep answers at hand; the older half goes when there are too many."""
-        self._recent |= answers
-        if len(self._recent) > RECENT:
-            self._older, self._recent = self._recent, {}
-
-    def _otherwise(
-        self, batch: JournalBatch, row: int, kind: int, raw: Callable[[int], bytes]
-    ) -> bytes | Problem:
-        """What is answered to an event that was no new one, or was refused."""
-        if kind == InputKind.DUPLICATE:
-            return self._earlier(int(batch.inputs.original_seq[row]))
-        reason = Reason(int(batch.inputs.reason[row]))
-        stream = self._assembly.names[int(batch.inputs.stream[row])]
-        schema = self._assembly.schemas[stream]
-        members = {"quarantined": f"{self._local.header.lane}/{batch.first_seq + row}"}
-        if reason is Reason.ID_CONFLICT:
-            return Problem(
-                409,
-                "an event of this id was accepted before with other content; give a new event a new"
-                " id, or send the same content again for the same decision",
-                members=members,
-            )
-        if batch.inputs.row[row] >= 0:
-            return Problem(
-                422,
-                f"the event is {reason.text}: it was quarantined, and can be retried from there",
-                [{"field": "", "reason": reason.text, "value": "", "expected": ""}],
-                members,
-            )
-        line = np.frombuffer(raw(row), dtype=np.uint8)
-        wrong = wrong_fields(schema, line, LONGEST_EVENT)
-        unreadable = bool(wrong) and not wrong[0].field
-        return Problem(
-            400 if unreadable else 422,
-            f"this is no event of {stream}: it was quarantined; send it again as expected",
-            refused_fields(schema, wrong),
-            members,
+    def _noted(self, note: FellBack) -> Stepped | None:
+        """A fallback as a record of its own."""
+        if self._committer.failed is not None:
+            return None
+        return self._local.control(
+            {
+                "control": FALLBACK,
+                "first": note.first_seq,
+                "events": note.count,
+                "outcome": self._fallback,
+                "deadline_ms": note.deadline_ms,
+            }
         )
-
-    def _earlier(self, seq: int) -> bytes:
-        """The answer that an earlier event got, by its sequence number."""
-        known = self._recent.get(seq) or self._older.get(seq)
-        if known is not None:
-            return known
-        stored, _ = find(self._local.folder, seq)
-        batch = stored.batch()
-        features = self._local.definition.plan.features
-        if stored.header.definition == self._local.header.definition:
-            writer = DecisionWriter(stored.header, features, self._local.settings.durability)
-            if seq in (written := writer.written(batch)):
-                return written[seq]
-        elif seq in batch.decisions.seq.tolist():
-            raise JournalError(f"input {seq} was decided under another definition")
-        return receipts(stored.header.lane, batch)[seq]
 
     def _inputs(self, asks: Sequence[Asked]) -> tuple[Inputs, Callable[[int], bytes]]:
         """What was asked as inputs of the lane in order of arrival, and the bytes of each."""
@@ -314,16 +191,6 @@ class ServedLane:
         read_ns = asks[0].arrived_ns
         inputs = self._assembly.inputs(parts, received, read_ns, positions)
         return inputs, _raw_of(parts)
-
-
-def _stopped(error: Exception) -> Problem:
-    """What is said once nothing can be decided any more."""
-    _LOG.error("nothing is decided any more", exc_info=error)
-    return Problem(
-        503,
-        f"nothing is decided any more: {error}. What was answered before is safe; the service must"
-        " be started again",
-    )
 
 
 def _places(asks: Sequence[Asked]) -> dict[int, Int64s]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
 
 #: What a batch goes through, in this order.
-STAGES = ("parse", "step", "commit", "answer")
+STAGES = ("parse", "step", "wait", "commit", "answer")
 
 #: Seconds from a request's arrival to its answer; fine about the milliseconds that matter.
 REQUEST_BOUNDS = (
