@@ -34,7 +34,6 @@ from headrace.core.errors import (
     DefinitionError,
     InvariantBroken,
     LimitReached,
-    invariant,
 )
 from headrace.core.mapping import reserve
 from headrace.core.siphash import sip128
@@ -240,10 +239,9 @@ class Acceptance:
     def _accepted(self, inputs: Inputs) -> Verdicts:
         """The verdicts on inputs that another lane has accepted."""
         size = len(inputs)
-        invariant(len(inputs.refused) == 0, "what was refused is not handed on to another lane")
         watermark = np.full(size, self._streams[self._decided, kernels.WATERMARK])
         for rank, plan in enumerate(self._plans):
-            chosen = np.flatnonzero(inputs.stream == rank)
+            chosen = np.flatnonzero((inputs.stream == rank) & (inputs.row >= 0))
             if len(chosen) == 0:
                 continue
             times = inputs.batches[plan.name].fixed(plan.event_time).values[inputs.row[chosen]]
@@ -253,9 +251,13 @@ class Acceptance:
             state = self._streams[rank]
             state[kernels.BEGUN] = 1
             state[kernels.WATERMARK] = max(int(state[kernels.WATERMARK]), int(times.max()))
+        # a row of a table that this lane reads itself, and that could not be read
+        verdict = np.where(inputs.row < 0, Verdict.QUARANTINED, Verdict.ACCEPTED).astype(np.uint8)
+        reason = np.zeros(size, dtype=np.uint16)
+        reason[inputs.refused.index] = inputs.refused.reasons
         return Verdicts(
-            np.full(size, Verdict.ACCEPTED, dtype=np.uint8),
-            np.zeros(size, dtype=np.uint16),
+            verdict,
+            reason,
             np.full(size, -1, dtype=np.int64),
             watermark,
             inputs.retried,

@@ -180,9 +180,12 @@ class Joining:
 
     Args:
         stages: Of the use case.
+        begin: The first input of admission that is still to be taken; answers to those before it
+            are let go of.
     """
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, begin: int = 0) -> None:
+        self._begin = begin
         self._plan = stages.admission
         self._rank = [stream.name for stream in self._plan.streams].index(self._plan.on)
         self._given = {
@@ -197,6 +200,9 @@ class Joining:
     def take(self, side: str, answer: Answered) -> None:
         """Hold what a side stage gave."""
         held = self._given[side]
+        fresh = np.flatnonzero(answer.seq >= self._begin)
+        if len(fresh) < len(answer):
+            answer = Answered(answer.seq[fresh], answer.values.take(fresh))
         seq = np.concatenate([held.seq, answer.seq])
         order = np.argsort(seq, kind="stable")
         values = concatenated([held.values, answer.values]).take(order)
@@ -220,6 +226,7 @@ class Joining:
         inputs = inputs_of(batch)
         on = self._plan.on
         if on not in batch.events:
+            self._begin = batch.next_seq
             return inputs
         chosen = _entered(batch, self._rank)
         wanted = batch.first_seq + chosen
@@ -236,6 +243,7 @@ class Joining:
             columns.update(values.take(place).columns)
             rest = np.arange(last, len(held))
             self._given[name] = Answered(held.seq[last:], held.values.take(rest))
+        self._begin = batch.next_seq
         return replace(
             inputs, batches={**inputs.batches, on: Batch(columns, len(batch.events[on]))}
         )

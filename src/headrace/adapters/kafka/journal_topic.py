@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 from headrace.adapters.kafka import codes
 from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
-from headrace.adapters.kafka.transactions import Outgoing
+from headrace.adapters.kafka.parts import Gathering, headers_of, in_parts
 from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
+    from headrace.adapters.kafka.transactions import Outgoing
 
-#: What a message has around its content, at most.
-_AROUND_BYTES = 16_384
 #: How long to wait for what is there before saying that it does not come.
 _SILENT_POLLS = 30
 #: Kept for good: it is the record of every decision.
@@ -72,20 +71,13 @@ class JournalTopic:
 
     def outgoing(self, message: JournalMessage) -> Outgoing:
         """The parts of a message, to be sent in one transaction."""
-        size = self._cluster.message_bytes - _AROUND_BYTES
-        content = message.content
-        parts = [content[at : at + size] for at in range(0, len(content), size)]
         told = {
             "first_seq": message.first_seq,
             "next_seq": message.next_seq,
             "vault": message.vault,
-            "parts": len(parts),
         }
-        headers = [
-            [(name, str(value).encode()) for name, value in {**told, "part": part}.items()]
-            for part in range(len(parts))
-        ]
-        return Outgoing(self.topic, self.lane, parts, headers)
+        most = self._cluster.message_bytes
+        return in_parts(self.topic, self.lane, message.content, told, most)
 
     def last(self) -> JournalMessage | None:
         """The last message that was committed; None where there is none."""
@@ -161,16 +153,11 @@ class _Reading:
 
     def messages(self, offset: int) -> Iterator[JournalMessage]:
         """Whole messages from an offset to where the partition ended when `bounds` was called."""
-        parts: list[Message] = []
+        gathering = Gathering()
         for message in self._raw(offset):
             told = _told(message)
-            if told["part"] != str(len(parts)):
-                # it was entered in the middle of a message
-                parts = []
-                if told["part"] != "0":
-                    continue
-            parts.append(message)
-            if len(parts) == int(told["parts"]):
+            parts = gathering.take(message)
+            if parts:
                 yield JournalMessage(
                     int(parts[0].offset() or 0),
                     int(told["first_seq"]),
@@ -178,7 +165,6 @@ class _Reading:
                     told["vault"],
                     b"".join([part.value() or b"" for part in parts]),
                 )
-                parts = []
 
     def _raw(self, offset: int) -> Iterator[Message]:
         """Messages from an offset to that end, each as it lies there."""
@@ -225,10 +211,7 @@ def _told(message: Message) -> Mapping[str, str]:
     Raises:
         JournalError: They are not there.
     """
-    # the client gives pairs of bytes, whatever its types allow for
-    headers: dict[str, str] = {}
-    for name, value in dict(message.headers() or {}).items():
-        headers[name] = value.decode() if isinstance(value, bytes) else value or ""
+    headers = headers_of(message)
     if not {"first_seq", "next_seq", "part", "parts", "vault"} <= set(headers):
         raise JournalError(
             f"{message.topic()}/{message.partition()}, offset {message.offset()}: this is no"
