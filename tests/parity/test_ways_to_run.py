@@ -207,7 +207,7 @@ def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Arte
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
     assert frame["margin"].to_numpy().tobytes() == margins.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
-    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name)["decisions"]
+    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name / "0")["decisions"]
     read = read.sort_by("payment_id")
     for number, feature in enumerate(cases.card_fraud.plan.features):
         if feature.kind in CATEGORICAL:

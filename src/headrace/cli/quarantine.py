@@ -11,11 +11,12 @@ from cyclopts import App, Parameter
 from rich.table import Table
 from rich.text import Text
 
+from headrace.adapters.kafka.address import registry_settings
+from headrace.adapters.kafka.topic_form import registry as registry_of
 from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
-from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LocalLane
@@ -26,6 +27,7 @@ from headrace.runtime.quarantine import retry as retry_inputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.adapters.schema_registry import SchemaRegistry
     from headrace.runtime.quarantine import QuarantinedInput
 
 #: The columns of csv and json, and which attribute of an item each shows.
@@ -50,6 +52,7 @@ def list_(
     use_case: str | None = None,
     /,
     *,
+    lane: int = 0,
     reason: str | None = None,
     form: Literal["table", "csv", "json"] = "table",
     rows: int = 50,
@@ -61,6 +64,8 @@ def list_(
     ----------
     use_case
         Whose journal; the home's only one when left out.
+    lane
+        Which of its lanes, where it has several.
     reason
         Only those of this reason, such as late.
     form
@@ -74,7 +79,7 @@ def list_(
         raise DataError(f"--rows {rows}: expected 1 or more")
     place = Home.at(home)
     wanted = _reason(reason)
-    found = quarantined(_journal(place, use_case))
+    found = quarantined(_journal(place, use_case, lane))
     chosen = [item for item in found if wanted is None or item.reason == wanted]
     if form != "table":
         _write(chosen, form)
@@ -145,6 +150,7 @@ def show(
     /,
     *,
     use_case: str | None = None,
+    lane: int = 0,
     raw: bool = False,
     home: Path | None = None,
 ) -> None:
@@ -156,13 +162,15 @@ def show(
         Its number, as in the list.
     use_case
         Whose journal; the home's only one when left out.
+    lane
+        Which of its lanes, where it has several.
     raw
         Open its sealed bytes, personal data and all.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    item = _one(quarantined(_journal(place, use_case)), seq)
+    item = _one(quarantined(_journal(place, use_case, lane)), seq)
     lines = [
         f"input {item.seq} of stream {item.stream}: {item.reason}",
         f"  from {item.source}, event {item.position:,}, received {_time(item)}",
@@ -188,9 +196,13 @@ def retry(
     *,
     seq: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     reason: str | None = None,
+    registry: str | None = None,
+    kafka_config: Path | None = None,
     home: Path | None = None,
 ) -> None:
     """Put quarantined events through the use case once more, as backfills.
+
+    They are read in the form that they came in, under the schema of today.
 
     Parameters
     ----------
@@ -200,6 +212,10 @@ def retry(
         Which, by number.
     reason
         All of this reason, such as late.
+    registry
+        The schema registry of events that came in its wire format, http://HOST:PORT.
+    kafka_config
+        A TOML file with settings of a schema registry, as for headrace run.
     home
         The folder of journal, models, vault and keys.
     """
@@ -214,6 +230,7 @@ def retry(
     ]
     if not chosen:
         raise NotFound(f"nothing is in quarantine for reason {wanted!r}")
+    schemas = _registry(registry, kafka_config)
     definition = use_case.definition(model_of(use_case, place))
     with (
         stages() as stage,
@@ -224,7 +241,7 @@ def retry(
             progress=lambda done, most: stage("replaying the journal", done, most),
         ) as local,
     ):
-        made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq))
+        made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq), schemas)
         refused = [item for batch in made for item in quarantined_in(batch, local.header)]
     decided = sum(len(batch.decisions) for batch in made)
     back = sum(int((batch.inputs.kind == InputKind.BACKFILL).sum()) for batch in made)
@@ -238,6 +255,14 @@ def retry(
         why = _wrong(item)
         told = f"  input {item.position}: {item.reason}" + (f"; {why}" if why else "")
         console.print(Text(told), soft_wrap=True)
+
+
+def _registry(url: str | None, config: Path | None) -> SchemaRegistry | None:
+    """The registry that is named, if one is."""
+    told = {} if config is None else registry_settings(config)
+    if url is not None:
+        told = {**told, "url": url}
+    return registry_of(told) if told else None
 
 
 def _reason(text: str | None) -> str | None:
@@ -256,12 +281,15 @@ def _reason(text: str | None) -> str | None:
     return plain
 
 
-def _journal(home: Home, use_case: str | None) -> Path:
-    known = use_cases(home.folder / "journal")
-    if use_case is None and len(known) == 1:
-        return home.journal(known[0])
-    if use_case in known:
-        return home.journal(use_case)
+def _journal(home: Home, use_case: str | None, lane: int = 0) -> Path:
+    known = home.use_cases()
+    named = known[0] if use_case is None and len(known) == 1 else use_case
+    if named in known:
+        lanes = home.lanes(named)
+        if lane not in lanes:
+            there = ", ".join(map(str, lanes))
+            raise NotFound(f"{named} has no lane {lane} here; expected one of {there}")
+        return home.journal(named, lane)
     if not known:
         raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
     raise NotFound(f"{home.folder} has the journals {', '.join(known)}: name one")

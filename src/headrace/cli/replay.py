@@ -6,9 +6,10 @@ import datetime as dt
 from pathlib import Path
 
 from headrace.cli.terminal import console, progress
-from headrace.core.errors import DataError, NotFound, VerificationFailed
+from headrace.core.errors import DataError, VerificationFailed
 from headrace.journal.reader import find
-from headrace.runtime.audit import use_cases
+from headrace.runtime.audit import journals_of
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.replaying import recorded_definitions, seq_at
 from headrace.runtime.replaying import replay as replay_journal
@@ -19,6 +20,7 @@ def replay(
     /,
     *,
     from_: str | None = None,
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Rebuild decisions from the journaled inputs alone, and compare them byte for byte.
@@ -29,30 +31,32 @@ def replay(
         Whose journal; all of the home's when it is left out.
     from_
         Compare from here on: a day (2026-01-31), a time, or the number of an input.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    cases = [use_case] if use_case else use_cases(place.folder / "journal")
-    if not cases:
-        raise NotFound(f"{place.folder} has no journal yet; headrace run makes one")
+    with progress("fetching the journal") as done:
+        records = evidence(place, journal, use_case, done)
     failed = []
-    for case in cases:
-        folder = place.journal(case)
-        if not folder.is_dir():
-            raise NotFound(f"no journal of {case!r} in {place.folder}")
-        begin = 0 if from_ is None else _begin(folder, from_)
+    for lane in journals_of(records, use_case):
+        begin = 0 if from_ is None else _begin(lane.folder, from_)
         if begin:
-            find(folder, begin)
-        with progress(f"replaying {case}") as done:
+            find(lane.folder, begin)
+        with progress(f"replaying {lane.shown}") as done:
             found = replay_journal(
-                folder, recorded_definitions(place, case), from_seq=begin, progress=done
+                lane.folder,
+                recorded_definitions(records, lane.use_case),
+                from_seq=begin,
+                progress=done,
             )
         if found.difference is not None:
-            failed.append(f"{case}: {found.difference}")
+            failed.append(f"{lane.shown}: {found.difference}")
             continue
         console.print(
-            f"{case}: {found.inputs:,} inputs, {found.decisions:,} decisions rebuilt:"
+            f"{lane.shown}: {found.inputs:,} inputs, {found.decisions:,} decisions rebuilt:"
             " [green]the same, byte for byte[/green]"
         )
     if failed:

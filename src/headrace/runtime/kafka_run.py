@@ -15,6 +15,7 @@ from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, JournalTopic, journal_topic
 from headrace.adapters.kafka.messages import Messages, Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
+from headrace.adapters.kafka.topic_form import forms_of
 from headrace.adapters.kafka.transactions import Transactions
 from headrace.core.errors import DataError
 from headrace.runtime.intake import Assembly
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _LANE = 0
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
-_SOURCE_SETTINGS = frozenset({"single", "until", "group"})
+_SOURCE_SETTINGS = frozenset({"single", "until", "group", "format", "registry"})
 _SINK_SETTINGS = frozenset({"messages", "columns"})
 
 
@@ -54,15 +55,21 @@ class Topics:
         sources: The topics that are read, each with the stream of its events.
         sinks: The topics that decisions go to.
         client: Settings of the client, for all of them.
+        registry: Settings of a schema registry, for those that use one.
     """
 
     sources: Sequence[tuple[str, KafkaAddress]]
     sinks: Sequence[KafkaAddress]
     client: Mapping[str, str]
+    registry: Mapping[str, str]
 
     @staticmethod
     def named(
-        sources: Sequence[str], sinks: Sequence[str], client: Mapping[str, str], decided: str
+        sources: Sequence[str],
+        sinks: Sequence[str],
+        client: Mapping[str, str],
+        decided: str,
+        registry: Mapping[str, str] | None = None,
     ) -> Topics:
         """Read the addresses of a command.
 
@@ -80,6 +87,7 @@ class Topics:
             [(name.stream, KafkaAddress.of(name.place, _SOURCE_SETTINGS)) for name in names],
             [KafkaAddress.of(sink, _SINK_SETTINGS) for sink in sinks],
             client,
+            registry or {},
         )
         servers = {address.servers for address in found.addresses}
         if len(servers) > 1:
@@ -145,6 +153,7 @@ class KafkaRun:
         self._topics, self._say = topics, say
         self._cluster = topics.cluster(say)
         partitions = self._partitions()
+        forms = forms_of([address for _, address in topics.sources], topics.registry)
         until = topics.setting("until")
         if until not in (None, "end"):
             raise DataError(f"until={until}: expected until=end, or nothing to go on for good")
@@ -165,9 +174,12 @@ class KafkaRun:
             opening.callback(self.local.close, keep_state=False)
             self.lacking = lacking(case, self.local, [stream for stream, _ in topics.sources])
             self._sources = {
-                name: TopicSource(self.local.source_number(text), text, *partitions[name])
+                name: TopicSource(
+                    self.local.source_number(text), text, *partitions[name], forms[name.topic]
+                )
                 for name, text in names.items()
             }
+            self.local.read_as({text: forms[name.topic].recorded for name, text in names.items()})
             self._numbers = {source.name: source.number for source in self._sources.values()}
             messages = Messages(
                 self._cluster,
@@ -179,7 +191,7 @@ class KafkaRun:
             came = MessagesAsTheyCame()
             self._attach(messages, came)
             assembly = Assembly(case.plan, self.local.vault)
-            self._intake = TopicIntake(assembly, self._sources, messages, came)
+            self._intake = TopicIntake(assembly, self._sources, messages, came, say)
             self._run = Run(self.local, (), self.meters, now_ns, self._worth)
             self._transactions.stopped = self._run.stopped
             opening.pop_all()
@@ -297,7 +309,11 @@ class KafkaRun:
             for address in self._topics.sinks
         ]
         quarantine = QuarantineTopic(
-            quarantine_topic(self.local.header.use_case), _LANE, places, came.find
+            quarantine_topic(self.local.header.use_case),
+            _LANE,
+            places,
+            came.find,
+            self._cluster.message_bytes // 2,
         )
 
         def left(batches: Sequence[JournalBatch]) -> list[Outgoing]:

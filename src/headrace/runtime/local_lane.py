@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -45,15 +45,17 @@ LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
+#: What the names of sources begin with whose lane has its journal in a topic.
+FROM_TOPIC = "kafka:"
 
 
-def lane_name(use_case: str) -> str:
-    """Name of the one lane of a use case on one machine; a decision is `<lane>/<its input>`.
+def lane_name(use_case: str, lane: int = 0) -> str:
+    """Name of a lane of a use case, which has one on one machine; a decision is `<lane>/<input>`.
 
     >>> lane_name("card-fraud")
     'card-fraud/0'
     """
-    return f"{use_case}/0"
+    return f"{use_case}/{lane}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class LocalLane:
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
         journal: Opens the journal under a header, where it is not that of the home.
+        lane: Its number.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -141,14 +144,15 @@ class LocalLane:
         *,
         say: Callable[[str], None] | None = None,
         journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
+        lane: int = 0,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
         self._pace = pace = self.settings.pace()
-        self.folder = home.journal(definition.name)
+        self.folder = home.journal(definition.name, lane)
         self.vault = open_vault(home)
         self._durable = self.settings.durability == "fsync"
-        bare = header_of(definition, ())
+        bare = header_of(definition, (), lane)
         self.journal: LaneJournal = (
             Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
             if journal is None
@@ -157,11 +161,15 @@ class LocalLane:
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
+            if journal is None:
+                _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh)
+        self.header = replace(
+            header_of(definition, known + fresh, lane), forms=last.forms if last else {}
+        )
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
@@ -181,6 +189,14 @@ class LocalLane:
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
+
+    def read_as(self, forms: Mapping[str, str]) -> None:
+        """Record in what form the events of sources come, by name; see `JournalHeader.forms`."""
+        found = {**self.header.forms, **forms}
+        self.header = replace(
+            self.header, forms={name: form for name, form in found.items() if form != "json"}
+        )
+        self.journal.describe(self.header)
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
@@ -272,7 +288,7 @@ class LocalLane:
             self.vault.close()
 
 
-def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader:
+def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -> JournalHeader:
     """What a lane's journal says its numbers stand for."""
     reasons = [""] * (max(Reason) + 1)
     for reason in Reason:
@@ -281,7 +297,7 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
     return JournalHeader.of_plan(
         definition.plan,
         use_case=definition.name,
-        lane=lane_name(definition.name),
+        lane=lane_name(definition.name, lane),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,
@@ -295,6 +311,22 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
             f"countries {countries.VERSION}": countries.digest(),
         },
     )
+
+
+def _check_is_no_copy(last: JournalHeader) -> None:
+    """A journal that lies in a topic is not gone on with in a folder that it was collected into.
+
+    Raises:
+        JournalError: This is such a copy.
+    """
+    topics = [name for name in last.sources if name.startswith(FROM_TOPIC)]
+    if topics:
+        raise JournalError(
+            f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
+            " it: what was added here would be missing there. Decide over Kafka, with"
+            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
+            " they are sent to their topic once more"
+        )
 
 
 def _check_schemas(last: JournalHeader, definition: Definition) -> None:

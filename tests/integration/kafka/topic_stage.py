@@ -70,6 +70,7 @@ class Stage:
         name: Of the use case; topics begin with it.
         partitions: Of the topic of payments.
         personal: Whether cards are personal data.
+        client: Settings that clients need, such as those of security.
     """
 
     servers: str
@@ -77,14 +78,15 @@ class Stage:
     name: str
     partitions: int = 1
     personal: bool = False
+    client: Mapping[str, str] = field(default_factory=dict)
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
         personal = " = hr.field(pii=True, subject=True)" if self.personal else ""
         (self.folder / "case.py").write_text(CASE.format(name=self.name, personal=personal))
-        make_topic(self.servers, self.source, self.partitions)
-        make_topic(self.servers, self.sink, self.partitions)
+        make_topic(self.servers, self.source, self.partitions, self.client)
+        make_topic(self.servers, self.sink, self.partitions, self.client)
 
     @property
     def source(self) -> str:
@@ -98,11 +100,14 @@ class Stage:
     def quarantine(self) -> str:
         return f"headrace.{self.name}.quarantine"
 
-    def feed(self, payloads: Sequence[bytes | None]) -> None:
+    def feed(self, payloads: Sequence[bytes | None], topic: str = "") -> None:
         """Send messages, one after the other to each partition in turn."""
-        producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
+        producer = Producer(
+            {"bootstrap.servers": self.servers, "enable.idempotence": True, **self.client}
+        )
         for number, payload in enumerate(payloads):
-            producer.produce(self.source, payload, partition=number % self.partitions)
+            partition = 0 if topic else number % self.partitions
+            producer.produce(topic or self.source, payload, partition=partition)
         producer.flush()
 
     def command(
@@ -156,7 +161,7 @@ class Stage:
 
     def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
         """Headers and contents of all committed messages of a topic."""
-        return read_committed(self.servers, topic)
+        return read_committed(self.servers, topic, self.client)
 
     def decisions(self) -> list[dict[str, Any]]:
         """What the sink has."""
@@ -188,7 +193,9 @@ def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
+def read_committed(
+    servers: str, topic: str, client: Mapping[str, str]
+) -> list[tuple[dict[str, bytes], bytes | None]]:
     """Every committed message of a topic, partition by partition as they come."""
     consumer = Consumer(
         {
@@ -198,6 +205,7 @@ def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], byt
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "log_level": 0,
+            **client,
         }
     )
     partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)

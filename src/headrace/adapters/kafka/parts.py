@@ -30,11 +30,11 @@ def in_parts(
         told: Headers that each part has.
         message_bytes: The most bytes of one message, with what is around it.
 
-    >>> sent = in_parts("t", 0, b"abc", {"of": 7}, 16_384 + 2)
+    >>> sent = in_parts("t", 0, b"abc", {"of": 7}, 4)
     >>> sent.values, dict(sent.headers[1])
     ([b'ab', b'c'], {'of': b'7', 'parts': b'2', 'part': b'1'})
     """
-    size = message_bytes - _AROUND_BYTES
+    size = max(message_bytes - _AROUND_BYTES, message_bytes // 2)
     parts = [content[at : at + size] for at in range(0, len(content), size)]
     headers = [
         [

@@ -185,6 +185,13 @@ class Transactions:
                 f"another worker has taken over lane {self._lane} (transactional.id {self._name}),"
                 " so this one stops; nothing of it is lost or doubled. Run one worker for a lane"
             )
+        if said.code() in codes.TOO_LARGE:
+            return JournalError(
+                f"a message of lane {self._lane} is larger than Kafka at {self._cluster.servers}"
+                f" takes ({said.str()}). What was committed before is safe. Write"
+                " ?message.max.bytes=N after the source's address, no more than the topics' max.message.bytes, or raise"
+                " that of the topics, and run again"
+            )
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"
