@@ -75,7 +75,7 @@ def measured(home: Path, source: str, ready: Path) -> dict[str, Any]:
         "go_s": done - opened,
         "decided_s": (last.durable_ns - first.durable_ns + first.waited_ns) / 1e9,
         "processor_s": processor,
-        "journal_bytes": sum(path.stat().st_size for path in home.glob("journal/*/*.segment")),
+        "journal_bytes": sum(path.stat().st_size for path in home.glob("journal/*/*/*.segment")),
         "vault_bytes": sum(path.stat().st_size for path in home.glob("vault/*")),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }

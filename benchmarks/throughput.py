@@ -247,7 +247,7 @@ def since_offered(bench: Bench, commits: list[tuple[int, int]], rate: float) -> 
 
 def decided(home: Path) -> Iterator[tuple[list[str | None], NDArray[np.float64]]]:
     """Ids and features [rows, features] of what is in the journal of a home, batch by batch."""
-    for stored in stored_batches(home / "journal" / "benchmark"):
+    for stored in stored_batches(home / "journal" / "benchmark" / "0"):
         batch = stored.batch()
         rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
         if len(rows):

@@ -80,8 +80,8 @@ def test_the_proof_holds_without_headrace_and_a_changed_one_does_not(made: Path)
 @pytest.mark.slow
 def test_the_journal_verifies_against_the_witness(made: Path) -> None:
     key = PublicKey.read(made / "public-key.pem")
-    checkpoint = newest(made / "witness.jsonl", "card-fraud")
-    report = verify(made / "home" / "journal" / "card-fraud", key, checkpoint)
+    checkpoint = newest(made / "witness.jsonl", "card-fraud/0")
+    report = verify(made / "home" / "journal" / "card-fraud" / "0", key, checkpoint)
     assert report.good
     assert report.checkpoint
     decisions = pyarrow.parquet.read_table(made / "decisions.parquet")

@@ -174,7 +174,7 @@ def test_a_decision_is_explained_in_the_words_of_its_categories(
     folder = home.journal(cases.card_fraud.name)
     read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
     row = next(row for row in read.to_pylist() if None not in row.values())
-    place = Place(folder, cases.card_fraud.name, row.pop("seq"))
+    place = Place(folder, cases.card_fraud.name, 0, row.pop("seq"))
     told = explain(place, Definitions(home.definitions)).features
     assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
 
@@ -207,7 +207,7 @@ def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Arte
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
     assert frame["margin"].to_numpy().tobytes() == margins.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
-    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name)["decisions"]
+    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name / "0")["decisions"]
     read = read.sort_by("payment_id")
     for number, feature in enumerate(cases.card_fraud.plan.features):
         if feature.kind in CATEGORICAL:

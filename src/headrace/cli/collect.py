@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from headrace.cli.terminal import aside, console, progress
 from headrace.journal.keys import PublicKey
 from headrace.runtime.home import Home
-from headrace.runtime.local_lane import signing_key
+from headrace.runtime.local_lane import lane_name, signing_key
 
 
 def collect(
@@ -52,13 +52,14 @@ def collect(
     address = KafkaAddress.of(f"{from_.rstrip('/')}/{topic}", frozenset())
     client = client_settings(kafka_config) if kafka_config is not None else {}
     cluster = Cluster(address.servers, client, aside.print)
-    cluster.needed(topic)
+    lanes = cluster.needed(topic)
     keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
-    with progress(f"collecting {use_case}") as done:
-        found = collect_journal(
-            JournalTopic(cluster, topic, 0), place.journal(use_case), keys, done
+    for lane in range(lanes):
+        shown = use_case if lanes == 1 else lane_name(use_case, lane)
+        folder = place.journal(use_case, lane)
+        with progress(f"collecting {shown}") as done:
+            found = collect_journal(JournalTopic(cluster, topic, lane), folder, keys, done)
+        console.print(
+            f"{shown}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
+            f" {folder} holds {found.next_seq:,}"
         )
-    console.print(
-        f"{use_case}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
-        f" {place.journal(use_case)} holds {found.next_seq:,}"
-    )

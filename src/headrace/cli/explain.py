@@ -31,7 +31,7 @@ def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    found = find_decision(place.folder / "journal", decision)
+    found = find_decision(place, decision)
     explanation = explain_decision(found, Definitions(place.definitions))
     if json:
         console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())

@@ -10,7 +10,7 @@ from headrace.journal.proof import prove as make_proof
 from headrace.journal.proof import write_proof
 from headrace.runtime.audit import find_decision, newest
 from headrace.runtime.home import Home
-from headrace.runtime.local_lane import signing_key
+from headrace.runtime.local_lane import lane_name, signing_key
 
 
 def prove(
@@ -38,10 +38,10 @@ def prove(
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    found = find_decision(place.folder / "journal", decision)
-    witnessed = newest(checkpoint, found.use_case) if checkpoint else None
+    found = find_decision(place, decision)
+    witnessed = newest(checkpoint, lane_name(found.use_case, found.lane)) if checkpoint else None
     proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
-    path = out or Path(f"{found.use_case}-{found.seq}.proof.json")
+    path = out or Path(f"{found.use_case}-{found.lane}-{found.seq}.proof.json")
     write_proof(path, proof)
     script = files("headrace.journal") / "verify_proof.py"
     if verifier is not None:

@@ -15,7 +15,6 @@ from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
-from headrace.runtime.audit import use_cases
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LocalLane
@@ -50,6 +49,7 @@ def list_(
     use_case: str | None = None,
     /,
     *,
+    lane: int = 0,
     reason: str | None = None,
     form: Literal["table", "csv", "json"] = "table",
     rows: int = 50,
@@ -61,6 +61,8 @@ def list_(
     ----------
     use_case
         Whose journal; the home's only one when left out.
+    lane
+        Which of its lanes, where it has several.
     reason
         Only those of this reason, such as late.
     form
@@ -74,7 +76,7 @@ def list_(
         raise DataError(f"--rows {rows}: expected 1 or more")
     place = Home.at(home)
     wanted = _reason(reason)
-    found = quarantined(_journal(place, use_case))
+    found = quarantined(_journal(place, use_case, lane))
     chosen = [item for item in found if wanted is None or item.reason == wanted]
     if form != "table":
         _write(chosen, form)
@@ -145,6 +147,7 @@ def show(
     /,
     *,
     use_case: str | None = None,
+    lane: int = 0,
     raw: bool = False,
     home: Path | None = None,
 ) -> None:
@@ -156,13 +159,15 @@ def show(
         Its number, as in the list.
     use_case
         Whose journal; the home's only one when left out.
+    lane
+        Which of its lanes, where it has several.
     raw
         Open its sealed bytes, personal data and all.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    item = _one(quarantined(_journal(place, use_case)), seq)
+    item = _one(quarantined(_journal(place, use_case, lane)), seq)
     lines = [
         f"input {item.seq} of stream {item.stream}: {item.reason}",
         f"  from {item.source}, event {item.position:,}, received {_time(item)}",
@@ -256,12 +261,15 @@ def _reason(text: str | None) -> str | None:
     return plain
 
 
-def _journal(home: Home, use_case: str | None) -> Path:
-    known = use_cases(home.folder / "journal")
-    if use_case is None and len(known) == 1:
-        return home.journal(known[0])
-    if use_case in known:
-        return home.journal(use_case)
+def _journal(home: Home, use_case: str | None, lane: int = 0) -> Path:
+    known = home.use_cases()
+    named = known[0] if use_case is None and len(known) == 1 else use_case
+    if named in known:
+        lanes = home.lanes(named)
+        if lane not in lanes:
+            there = ", ".join(map(str, lanes))
+            raise NotFound(f"{named} has no lane {lane} here; expected one of {there}")
+        return home.journal(named, lane)
     if not known:
         raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
     raise NotFound(f"{home.folder} has the journals {', '.join(known)}: name one")

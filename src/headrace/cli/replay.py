@@ -6,9 +6,9 @@ import datetime as dt
 from pathlib import Path
 
 from headrace.cli.terminal import console, progress
-from headrace.core.errors import DataError, NotFound, VerificationFailed
+from headrace.core.errors import DataError, VerificationFailed
 from headrace.journal.reader import find
-from headrace.runtime.audit import use_cases
+from headrace.runtime.audit import journals_of
 from headrace.runtime.home import Home
 from headrace.runtime.replaying import recorded_definitions, seq_at
 from headrace.runtime.replaying import replay as replay_journal
@@ -33,26 +33,23 @@ def replay(
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    cases = [use_case] if use_case else use_cases(place.folder / "journal")
-    if not cases:
-        raise NotFound(f"{place.folder} has no journal yet; headrace run makes one")
     failed = []
-    for case in cases:
-        folder = place.journal(case)
-        if not folder.is_dir():
-            raise NotFound(f"no journal of {case!r} in {place.folder}")
-        begin = 0 if from_ is None else _begin(folder, from_)
+    for lane in journals_of(place, use_case):
+        begin = 0 if from_ is None else _begin(lane.folder, from_)
         if begin:
-            find(folder, begin)
-        with progress(f"replaying {case}") as done:
+            find(lane.folder, begin)
+        with progress(f"replaying {lane.shown}") as done:
             found = replay_journal(
-                folder, recorded_definitions(place, case), from_seq=begin, progress=done
+                lane.folder,
+                recorded_definitions(place, lane.use_case),
+                from_seq=begin,
+                progress=done,
             )
         if found.difference is not None:
-            failed.append(f"{case}: {found.difference}")
+            failed.append(f"{lane.shown}: {found.difference}")
             continue
         console.print(
-            f"{case}: {found.inputs:,} inputs, {found.decisions:,} decisions rebuilt:"
+            f"{lane.shown}: {found.inputs:,} inputs, {found.decisions:,} decisions rebuilt:"
             " [green]the same, byte for byte[/green]"
         )
     if failed:

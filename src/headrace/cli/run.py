@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.sinks import LineSink, TableSink
     from headrace.pipeline.use_case import UseCase
-    from headrace.runtime.kafka_run import KafkaRun
+    from headrace.runtime.kafka_worker import KafkaWorker
     from headrace.runtime.local_lane import LocalLane
 
 #: What is in the address of a topic.
@@ -100,13 +100,18 @@ def run(
         model=model,
         checkpoint=checkpoint,
     )
-    opened: LocalRun | KafkaRun
     with stages() as stage:
         if any(KAFKA in name for name in (*source, *sink)):
-            opened = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
+            worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
+            worker = None
             makers = [partial(_sink, Path(path)) for path in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
+    if worker is not None:
+        with LiveView(use_case.name, worker.meters, lanes=worker.lanes):
+            worker.go()
+        LiveView.summary(console, use_case.name, worker.meters, worker.journal)
+        return
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
@@ -120,17 +125,18 @@ def _over_kafka(
     config: Path | None,
     settings: RunSettings,
     stage: Callable[[str, int, int], None],
-) -> KafkaRun:
-    """Open a run over topics; the client of Kafka is loaded here, and nowhere else."""
+) -> KafkaWorker:
+    """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
     from headrace.adapters.kafka.address import client_settings  # noqa: PLC0415 - an extra
-    from headrace.runtime.kafka_run import KafkaRun, Topics  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
     topics = Topics.named(*named, client, case.plan.on)
-    return KafkaRun(case, home, topics, settings, stage, aside.print)
+    return KafkaWorker(case, home, topics, settings, stage, aside.print)
 
 
-def _say_what_was_found(opened: LocalRun | KafkaRun) -> None:
+def _say_what_was_found(opened: LocalRun) -> None:
     """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)

@@ -8,10 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.terminal import console, progress
-from headrace.core.errors import NotFound, VerificationFailed
+from headrace.core.errors import VerificationFailed
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify as verify_journal
-from headrace.runtime.audit import newest, use_cases
+from headrace.runtime.audit import journals_of, newest
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 
@@ -41,24 +41,21 @@ def verify(
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    cases = [use_case] if use_case else use_cases(place.folder / "journal")
-    if not cases:
-        raise NotFound(f"{place.folder} has no journal yet; headrace run makes one")
+    lanes = journals_of(place, use_case)
     keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
     failed = []
-    for case in cases:
-        folder = place.journal(case)
-        if not folder.is_dir():
-            raise NotFound(f"no journal of {case!r} in {place.folder}")
-        witnessed = newest(checkpoint, case) if checkpoint else None
-        with progress(f"verifying {case}") as done:
-            report = verify_journal(folder, keys, witnessed, progress=done)
+    for lane in lanes:
+        witnessed = newest(checkpoint, lane.name) if checkpoint else None
+        with progress(f"verifying {lane.shown}") as done:
+            report = verify_journal(lane.folder, keys, witnessed, progress=done)
         vouched = f"{report.records:,} records, {report.segments} segments"
-        console.print(f"{case}: {vouched}; head {report.head.hex()} at input {report.next_seq:,}")
+        console.print(
+            f"{lane.shown}: {vouched}; head {report.head.hex()} at input {report.next_seq:,}"
+        )
         for tail in report.tails:
             console.print(f"  unvouched, moved aside at a start: {tail}")
         if report.fault is not None:
-            failed.append(f"{case}: {report.fault}")
+            failed.append(f"{lane.shown}: {report.fault}")
         elif report.checkpoint:
             console.print("  [green]good[/green], and the checkpoint agrees")
         else:

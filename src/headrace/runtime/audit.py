@@ -19,6 +19,7 @@ from headrace.journal.reader import find, stored_batches
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
+from headrace.runtime.local_lane import lane_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,26 +30,59 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
     from headrace.policy.policy import Policy
     from headrace.runtime.definitions import Definitions
+    from headrace.runtime.home import Home
 
-#: On one machine a use case has one lane, number 0.
-_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/0/(?P<seq>\d+)")
-
-
-def use_cases(journals: Path) -> list[str]:
-    """The use cases that have a journal in a home."""
-    return sorted(path.name for path in journals.glob("*") if path.is_dir())
+_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/(?P<lane>\d+)/(?P<seq>\d+)")
 
 
-def newest(witness: Path, use_case: str) -> Checkpoint:
-    """The newest checkpoint of a witness file that binds the journal of a use case.
+def newest(witness: Path, lane: str) -> Checkpoint:
+    """The newest checkpoint of a witness file that binds the journal of a lane.
 
     Raises:
         NotFound: None of them does.
     """
     for checkpoint in reversed(read_checkpoints(witness)):
-        if any(lane.lane.startswith(f"{use_case}/") for lane in checkpoint.lanes):
+        if checkpoint.lane(lane) is not None:
             return checkpoint
-    raise NotFound(f"no checkpoint in {witness} binds a journal of {use_case!r}")
+    raise NotFound(f"no checkpoint in {witness} binds the journal of lane {lane}")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJournalFolder:
+    """The journal of one lane in a home.
+
+    Attributes:
+        name: Of the lane.
+        shown: How people call it: by the use case alone, where that has one lane.
+        folder: Where it is.
+        use_case: Whose it is.
+    """
+
+    name: str
+    shown: str
+    folder: Path
+    use_case: str
+
+
+def journals_of(home: Home, use_case: str | None) -> list[LaneJournalFolder]:
+    """The journals of a use case's lanes, or all that a home has.
+
+    Raises:
+        NotFound: There is none.
+    """
+    cases = [use_case] if use_case else home.use_cases()
+    if not cases:
+        raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
+    found: list[LaneJournalFolder] = []
+    for case in cases:
+        lanes = home.lanes(case)
+        if not lanes:
+            raise NotFound(f"no journal of {case!r} in {home.folder}")
+        for lane in lanes:
+            name = lane_name(case, lane)
+            shown = case if lanes == [0] else name
+            found.append(LaneJournalFolder(name, shown, home.journal(case, lane), case))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +91,11 @@ class Place:
 
     folder: Path
     use_case: str
+    lane: int
     seq: int
 
 
-def find_decision(journals: Path, name: str) -> Place:
+def find_decision(home: Home, name: str) -> Place:
     """The place of a decision, by its own id or by the id of its event.
 
     Raises:
@@ -68,16 +103,19 @@ def find_decision(journals: Path, name: str) -> Place:
     """
     found = _DECISION_ID.fullmatch(name)
     if found:
-        place = Place(journals / found["case"], found["case"], int(found["seq"]))
+        case, lane = found["case"], int(found["lane"])
+        place = Place(home.journal(case, lane), case, lane, int(found["seq"]))
         if place.folder.is_dir():
             return place
-    for case in use_cases(journals):
-        seq = _seq_of_event(journals / case, name.encode())
-        if seq is not None:
-            return Place(journals / case, case, seq)
+    known = home.use_cases()
+    for case in known:
+        for lane in home.lanes(case):
+            seq = _seq_of_event(home.journal(case, lane), name.encode())
+            if seq is not None:
+                return Place(home.journal(case, lane), case, lane, seq)
     raise NotFound(
         f"no decision {name!r}: expected an id such as card-fraud/0/123, or the id of an event in"
-        f" one of the journals of {journals} ({', '.join(use_cases(journals)) or 'there is none'})"
+        f" one of the journals of {home.journals} ({', '.join(known) or 'there is none'})"
     )
 
 

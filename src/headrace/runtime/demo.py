@@ -32,7 +32,7 @@ from headrace.journal.verification import verify
 from headrace.runtime.audit import Place, explain, newest
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
-from headrace.runtime.local_lane import signing_key
+from headrace.runtime.local_lane import lane_name, signing_key
 from headrace.runtime.models import model_of
 from headrace.runtime.replaying import Replayed, replay
 
@@ -288,10 +288,10 @@ def gather_evidence(
     home = place.home
     chosen = telling_decision(judged)
     journal = home.journal(case.name)
-    found = Place(journal, case.name, int(judged.seq[chosen]))
+    found = Place(journal, case.name, 0, int(judged.seq[chosen]))
     explanation = explain(found, Definitions(home.definitions))
     key = signing_key(home).public
-    checkpoint = newest(place.witness, case.name)
+    checkpoint = newest(place.witness, lane_name(case.name))
     write_proof(place.proof, prove(journal, found.seq, key, checkpoint))
     shutil.copyfile(VERIFIER, place.verifier)
     key.write(place.public_key)

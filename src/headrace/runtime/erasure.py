@@ -10,7 +10,6 @@ from headrace.journal.batch import JournalBatch
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.journal.journal import Journal
 from headrace.journal.reader import stored_batches
-from headrace.runtime.audit import use_cases
 from headrace.runtime.local_lane import now_ns, signing_key
 
 if TYPE_CHECKING:
@@ -56,8 +55,9 @@ def erase(home: Home, vault: Vault, surrogate: str) -> Erasure:
     """
     with ExitStack() as holding:
         held: list[tuple[str, JournalHeader, Journal]] = []
-        for case in use_cases(home.folder / "journal"):
-            folder = home.journal(case)
+        lanes = [(case, lane) for case in home.use_cases() for lane in home.lanes(case)]
+        for case, lane in lanes:
+            folder = home.journal(case, lane)
             first = next(stored_batches(folder), None)
             if first is None:
                 continue
@@ -72,4 +72,4 @@ def erase(home: Home, vault: Vault, surrogate: str) -> Erasure:
             commit = journal.commit()
             head = LaneHead(header.lane, commit.next_seq, commit.head)
             write_checkpoint(home.witness, make_checkpoint([head], signing_key(home), now_ns()))
-    return Erasure(surrogate, values, tuple(case for case, _, _ in held))
+    return Erasure(surrogate, values, tuple(dict.fromkeys(case for case, _, _ in held)))

@@ -1,12 +1,12 @@
 """The home of a working copy: one folder for journal, snapshots, models, vault and keys.
 
 <home>/
-journal/<use case>/       segments of the lane's journal, and a lock
-snapshots/<use case>/     states, each named by the sequence number it stands before
-models/                   artefacts, and which one each use case runs
-vault/                    surrogates and what they stand for, encrypted
-keys/                     the signing key and the master key, readable by the owner alone
-witness/                  checkpoints, where no other place for them is named
+journal/<use case>/<lane>/      segments of a lane's journal, and a lock
+snapshots/<use case>/<lane>/    states, each named by the sequence number it stands before
+models/                         artefacts, and which one each use case runs
+vault/                          surrogates and what they stand for, encrypted
+keys/                           the signing key and the master key, readable by the owner alone
+witness/                        checkpoints, where no other place for them is named
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Home:
     """The folders of a home; they are made when first written to.
 
     >>> Home(Path("/tmp/x")).journal("card-fraud").as_posix()
-    '/tmp/x/journal/card-fraud'
+    '/tmp/x/journal/card-fraud/0'
     """
 
     folder: Path
@@ -44,13 +44,27 @@ class Home:
             raise DataError(f"the home {home} is a file; name a folder (--home, HEADRACE_HOME)")
         return Home(home)
 
-    def journal(self, use_case: str) -> Path:
-        """The folder of a use case's journal."""
-        return self.folder / "journal" / use_case
+    @property
+    def journals(self) -> Path:
+        """The folder of all journals."""
+        return self.folder / "journal"
 
-    def snapshots(self, use_case: str) -> Path:
-        """The folder of a use case's snapshots."""
-        return self.folder / "snapshots" / use_case
+    def use_cases(self) -> list[str]:
+        """The use cases that have a journal here."""
+        return sorted(path.name for path in self.journals.glob("*") if self.lanes(path.name))
+
+    def lanes(self, use_case: str) -> list[int]:
+        """The lanes of a use case that have a journal here."""
+        folders = (self.journals / use_case).glob("*")
+        return sorted(int(path.name) for path in folders if path.is_dir() and path.name.isdecimal())
+
+    def journal(self, use_case: str, lane: int = 0) -> Path:
+        """The folder of a lane's journal; on one machine a use case has one lane, number 0."""
+        return self.journals / use_case / str(lane)
+
+    def snapshots(self, use_case: str, lane: int = 0) -> Path:
+        """The folder of a lane's snapshots."""
+        return self.folder / "snapshots" / use_case / str(lane)
 
     @property
     def definitions(self) -> Path:

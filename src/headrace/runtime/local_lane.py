@@ -30,6 +30,7 @@ from headrace.security.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from headrace.journal.journal import Commit
@@ -47,13 +48,13 @@ LOG = logging.getLogger("headrace")
 EXPLAINING = "explaining"
 
 
-def lane_name(use_case: str) -> str:
-    """Name of the one lane of a use case on one machine; a decision is `<lane>/<its input>`.
+def lane_name(use_case: str, lane: int = 0) -> str:
+    """Name of a lane of a use case, which has one on one machine; a decision is `<lane>/<input>`.
 
     >>> lane_name("card-fraud")
     'card-fraud/0'
     """
-    return f"{use_case}/0"
+    return f"{use_case}/{lane}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,21 @@ def open_vault(home: Home) -> Vault:
     return Vault.open(home.vault, master)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a lane is kept: both are open.
+
+    Attributes:
+        journal: Of the lane.
+        vault: Where its personal data goes.
+        shares_vault: Whether others use the vault too, and it is not closed with the lane.
+    """
+
+    journal: LaneJournal
+    vault: Vault
+    shares_vault: bool = False
+
+
 class LocalLane:
     """Opens a lane, brings it to where its journal ends, and drives it.
 
@@ -125,7 +141,8 @@ class LocalLane:
         progress: Called with (inputs replayed, inputs to replay) while it recovers.
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
-        journal: Opens the journal under a header, where it is not that of the home.
+        kept: Opens journal and vault, under a header, where they are not those of the home.
+        lane: Its number.
 
     Raises:
         JournalError: Another process writes the journal, or it belongs to other schemas.
@@ -140,28 +157,53 @@ class LocalLane:
         progress: Callable[[int, int], None] = lambda _done, _all: None,
         *,
         say: Callable[[str], None] | None = None,
-        journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
+        kept: Callable[[JournalHeader], Kept] | None = None,
+        lane: int = 0,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
-        self._pace = pace = self.settings.pace()
-        self.folder = home.journal(definition.name)
-        self.vault = open_vault(home)
+        self._pace = self.settings.pace()
         self._durable = self.settings.durability == "fsync"
-        bare = header_of(definition, ())
-        self.journal: LaneJournal = (
-            Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
-            if journal is None
-            else journal(bare, self.vault)
-        )
+        self.folder = home.journal(definition.name, lane)
+        bare = header_of(definition, (), lane)
+        self._kept = self._at_home(home, bare) if kept is None else kept(bare)
+        self.journal, self.vault = self._kept.journal, self._kept.vault
+        try:
+            self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
+        except BaseException:
+            self.journal.abandon()
+            self._close_vault()
+            raise
+
+    def _at_home(self, home: Home, header: JournalHeader) -> Kept:
+        """Journal and vault in the home."""
+        vault = open_vault(home)
+        try:
+            key, durability = signing_key(home), self.settings.durability
+            return Kept(Journal.open(self.folder, header, key, durability=durability), vault)
+        except BaseException:
+            vault.close()
+            raise
+
+    def _open(
+        self,
+        home: Home,
+        sources: Sequence[str],
+        lane: int,
+        progress: Callable[[int, int], None],
+        say: Callable[[str], None] | None,
+        folder: Path | None,
+    ) -> None:
+        """Bring the lane to where its journal ends."""
+        definition, pace = self.definition, self._pace
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh)
+        self.header = header_of(definition, known + fresh, lane)
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name), definition.plan.digest())
+        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
@@ -171,7 +213,7 @@ class LocalLane:
             snapshots,
             progress,
             Definitions(home.definitions),
-            self.folder if journal is None else None,
+            folder,
             changed=last is not None and last.definition != self.header.definition,
             words=words,
         ).recovered()
@@ -253,7 +295,7 @@ class LocalLane:
         finally:
             self._writer.abandon()
             self.journal.close()
-            self.vault.close()
+            self._close_vault()
 
     def __enter__(self) -> Self:
         return self
@@ -269,10 +311,14 @@ class LocalLane:
         else:
             self._writer.abandon()
             self.journal.abandon()
+            self._close_vault()
+
+    def _close_vault(self) -> None:
+        if not self._kept.shares_vault:
             self.vault.close()
 
 
-def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader:
+def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -> JournalHeader:
     """What a lane's journal says its numbers stand for."""
     reasons = [""] * (max(Reason) + 1)
     for reason in Reason:
@@ -281,7 +327,7 @@ def header_of(definition: Definition, sources: tuple[str, ...]) -> JournalHeader
     return JournalHeader.of_plan(
         definition.plan,
         use_case=definition.name,
-        lane=lane_name(definition.name),
+        lane=lane_name(definition.name, lane),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,

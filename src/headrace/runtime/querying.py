@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
 from headrace.core.errors import DataError, NotFound
 from headrace.journal.tables import tables
-from headrace.runtime.audit import use_cases
 
 if TYPE_CHECKING:
     from headrace.runtime.home import Home
@@ -21,7 +21,7 @@ def query(home: Home, sql: str, use_case: str | None = None) -> Any:
         NotFound: There is no journal, or there are several and none was named.
         DataError: DuckDB does not take the SQL; the message is its own.
     """
-    known = use_cases(home.folder / "journal")
+    known = home.use_cases()
     if use_case is None and len(known) != 1:
         if not known:
             raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
@@ -32,8 +32,10 @@ def query(home: Home, sql: str, use_case: str | None = None) -> Any:
     if case not in known:
         raise NotFound(f"no journal of {case!r}; there are: {', '.join(known) or 'none'}")
     with duckdb.connect(":memory:") as connection:
-        for name, table in tables(home.journal(case)).items():
-            connection.register(name, table)
+        lanes = [tables(home.journal(case, lane)) for lane in home.lanes(case)]
+        for name in lanes[0]:
+            whole = pa.concat_tables([lane[name] for lane in lanes], promote_options="default")
+            connection.register(name, whole)
         connection.execute("SET enable_external_access = false")
         try:
             if len(connection.extract_statements(sql)) > 1:

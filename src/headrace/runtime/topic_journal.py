@@ -159,8 +159,8 @@ class TopicJournal:
         """Say what is committed beside the journal.
 
         Args:
-            messages: Whose offsets are kept; closed with the journal.
-            partitions: That it reads, by the names of the sources.
+            messages: That batches are made of; closed with the journal.
+            partitions: Whose offsets are kept, by the names of the sources.
             left: What batches leave behind in other topics.
         """
         self._messages, self._partitions, self._left = messages, partitions, left
@@ -194,12 +194,12 @@ class TopicJournal:
             self._partitions[name]: position.ordinal
             for batch in batches
             for name, position in batch.positions.items()
+            if name in self._partitions
         }
         try:
             self._transactions.commit(
                 [*self._left(batches), self._topic.outgoing(message)],
                 offsets,
-                self._messages.group,
                 lambda: self._is_there(group),
             )
         except BaseException as error:

@@ -92,7 +92,7 @@ def test_a_disk_that_takes_no_more_is_told_once(tmp_path: Path) -> None:
     with ServiceProcess(home, "--log", "json") as running:
         running.decide([payment(n, card=CARDS[0]) for n in range(900)])
         # no file of the service may grow beyond what its journal has now
-        (segment,) = home.glob("journal/served/*.segment")
+        (segment,) = home.glob("journal/served/0/*.segment")
         most = segment.stat().st_size
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (most, most))
         many = [payment(f"more{n}", card=CARDS[1]) for n in range(900)]

@@ -61,7 +61,7 @@ def test_metrics_agree_with_what_was_asked(tmp_path: Path) -> None:
         stages = told.by("headrace_stage_duration_seconds_count", "stage")
         assert stages == dict.fromkeys(("parse", "step", "wait", "commit", "answer"), 10.0)
         assert told.value("headrace_journal_next_seq") == 10
-        written = sum(path.stat().st_size for path in home.glob("journal/served/*.segment"))
+        written = sum(path.stat().st_size for path in home.glob("journal/served/0/*.segment"))
         assert told.value("headrace_journal_bytes_total") == written
         assert told.value("headrace_waiting_events") == 0
         assert told.value("headrace_failed") == 0

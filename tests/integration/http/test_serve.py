@@ -38,7 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 def verified(home: Path) -> int:
     """How many records the journal has, each of them checked."""
     key = SigningKey.load_or_create(home / "keys" / "signing.pem").public
-    return verify(home / "journal" / "served", key).require().records
+    return verify(home / "journal" / "served" / "0", key).require().records
 
 
 def test_one_event_gets_its_decision(service: ServiceProcess) -> None:
@@ -262,7 +262,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     with ServiceProcess(home) as running, Client(running.url, "served") as client:
         for name, decided in list(answered.items())[::7]:
             assert client.decision(name)["id"] == decided.decision_id
-    found = tables(home / "journal" / "served")["decisions"].to_pylist()
+    found = tables(home / "journal" / "served" / "0")["decisions"].to_pylist()
     held = {item["payment_id"]: item["decision_id"] for item in found}
     assert {name: item.decision_id for name, item in answered.items()}.items() <= held.items()
     assert len(held) == len(found)
@@ -322,7 +322,7 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
             decided = [patient.decide(events[n]) for n in fell_back]
         assert {answer.outcome for answer in decided} == {"approve"}
         assert running.decide(payment("x"), headrace_deadline_ms="soon")[0] == 400
-    controls = tables(home / "journal" / "served")["controls"].to_pylist()
+    controls = tables(home / "journal" / "served" / "0")["controls"].to_pylist()
     records = [json.loads(item["record"]) for item in controls]
     assert {item["control"] for item in records} == {"fallback"}
     assert [f"served/0/{item['first']}" for item in records] == [

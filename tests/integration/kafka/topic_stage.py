@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class Stage:
         name: Of the use case; topics begin with it.
         partitions: Of the topic of payments.
         personal: Whether cards are personal data.
+        grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
     """
 
     servers: str
@@ -77,6 +79,7 @@ class Stage:
     name: str
     partitions: int = 1
     personal: bool = False
+    grouped: bool = False
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,11 +111,12 @@ class Stage:
     def command(
         self, *, until: str = "&until=end", sink: str = "", home: Path | None = None
     ) -> list[str]:
+        how = "session.timeout.ms=6000" if self.grouped else "single"
         return [
             *COMMAND,
             "run",
             "case.py",
-            f"--source=kafka://{self.servers}/{self.source}?single{until}",
+            f"--source=kafka://{self.servers}/{self.source}?{how}{until}",
             f"--sink=kafka://{self.servers}/{self.sink}{sink}",
             f"--home={home or self.home}",
         ]
@@ -166,13 +170,15 @@ class Stage:
 def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     """What the journal of a home says of every input."""
     found: list[dict[str, Any]] = []
-    for stored in stored_batches(Home(home).journal(name)):
+    lanes = [Home(home).journal(name, lane) for lane in Home(home).lanes(name)]
+    for stored in chain.from_iterable(stored_batches(lane) for lane in lanes):
         batch, header = stored.batch(), stored.header
         made = {int(seq): at for at, seq in enumerate(batch.decisions.seq)}
         for index in range(len(batch)):
             at = made.get(batch.first_seq + index)
             found.append(
                 {
+                    "lane": header.lane,
                     "seq": batch.first_seq + index,
                     "from": header.sources[int(batch.inputs.source[index])],
                     "position": int(batch.inputs.position[index]),

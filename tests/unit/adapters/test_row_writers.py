@@ -109,7 +109,7 @@ def test_decisions_of_a_journal(stub: RegistryStub, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     home = tmp_path / "home"
     build()(("run", str(tmp_path / "case.py"), f"--source={tmp_path}/in.jsonl", f"--home={home}"))
-    table = tables(home / "journal" / "written")["decisions"]
+    table = tables(home / "journal" / "written" / "0")["decisions"]
     for form in ("avro", "protobuf"):
         assert len(written(stub, form, table)) == 3
     schema: Any = fastavro.parse_schema(json.loads(stub.schemas[1]["schema"]))

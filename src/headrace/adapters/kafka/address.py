@@ -26,6 +26,7 @@ RESERVED = {
     "enable.partition.eof",
     "group.id",
     "isolation.level",
+    "partition.assignment.strategy",
     "transactional.id",
 }
 

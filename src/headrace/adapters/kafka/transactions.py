@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition
 
 #: How long one call to the cluster may take before it is made again.
@@ -52,13 +53,38 @@ class Outgoing:
     headers: Sequence[Sequence[tuple[str, bytes]]] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class LaneId:
+    """A lane of a use case.
+
+    Attributes:
+        use_case: Its name.
+        number: Of the lane.
+
+    >>> lane = LaneId("card-fraud", 3)
+    >>> str(lane), lane.transactional_id
+    ('card-fraud/3', 'headrace.card-fraud.3')
+    """
+
+    use_case: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.use_case}/{self.number}"
+
+    @property
+    def transactional_id(self) -> str:
+        """What its transactions are fenced by."""
+        return f"headrace.{self.use_case}.{self.number}"
+
+
 class Transactions:
     """The transactions of one lane, one after the other.
 
     Args:
         cluster: Where they are made.
-        name: The transactional id.
-        lane: What it is the id of, for messages.
+        lane: Of which.
+        holder: Who holds the lane.
         say: Told when the cluster does not take them, and waits.
 
     Attributes:
@@ -68,13 +94,15 @@ class Transactions:
         JournalError: The cluster does not let us make transactions.
     """
 
-    def __init__(self, cluster: Cluster, name: str, lane: str, say: Callable[[str], None]) -> None:
-        self._cluster = cluster
-        self._name, self._lane = name, lane
+    def __init__(
+        self, cluster: Cluster, lane: LaneId, holder: Holder, say: Callable[[str], None]
+    ) -> None:
+        self._cluster, self._holder = cluster, holder
+        self._lane = lane
         self._say = say
         self.stopped: Callable[[], bool] = lambda: False
         self._producer = cluster.producer(
-            transactional_id=name,
+            transactional_id=lane.transactional_id,
             transaction_timeout_ms=_TRANSACTION_MS,
             compression_type="lz4",
             linger_ms=5,
@@ -92,7 +120,6 @@ class Transactions:
         self,
         outgoing: Sequence[Outgoing],
         offsets: Mapping[Partition, int],
-        group: object,
         is_there: Callable[[], bool],
     ) -> None:
         """Make messages and offsets durable together.
@@ -102,7 +129,6 @@ class Transactions:
         Args:
             outgoing: The messages.
             offsets: For each partition that was read, the offset to go on from.
-            group: That these are kept for, as the consumer describes it.
             is_there: Whether the messages can be read already; asked where the cluster lost track
                 of the transaction while it was being committed.
 
@@ -111,11 +137,16 @@ class Transactions:
             JournalError: The cluster refuses the messages.
         """
         positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
-        send_offsets = partial(
-            self._producer.send_offsets_to_transaction, positions, group, _CALL_SECONDS
-        )
         commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
         while True:
+            if not self._holder.holds(self._lane.number):
+                raise self._fenced()
+            send_offsets = partial(
+                self._producer.send_offsets_to_transaction,
+                positions,
+                self._holder.metadata(),
+                _CALL_SECONDS,
+            )
             try:
                 self._producer.begin_transaction()
                 for item in outgoing:
@@ -169,25 +200,31 @@ class Transactions:
         if said.code() not in codes.UNDOES:
             # the broker refused a message, and would refuse it again
             raise self._error(error) from error
+        if said.code() in codes.MOVED_ON:
+            self._holder.renew()
         self._waits(said)
 
     def _waits(self, said: KafkaError) -> None:
         if self.stopped():
             raise self._error(KafkaException(said))
-        if said.code() != KafkaError.CONCURRENT_TRANSACTIONS:
+        if said.code() not in codes.MOVED_ON | {KafkaError.CONCURRENT_TRANSACTIONS}:
             self._say(f"Kafka does not take the transaction yet ({said.str()}); trying again")
         time.sleep(_PAUSE_SECONDS)
 
     def _error(self, error: KafkaException) -> JournalError:
         said = error.args[0]
         if said.code() in codes.FENCED or self._producer_is_fenced(said):
-            return Fenced(
-                f"another worker has taken over lane {self._lane} (transactional.id {self._name}),"
-                " so this one stops; nothing of it is lost or doubled. Run one worker for a lane"
-            )
+            return self._fenced()
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"
+        )
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            f"another worker has taken over lane {self._lane} (transactional.id"
+            f" {self._lane.transactional_id}), so this one lets go of it; nothing is lost or"
+            " doubled"
         )
 
     @staticmethod

@@ -36,10 +36,10 @@ class Records:
             NotFound: There is none.
             DataError: The input of that id was not decided.
         """
-        place = find_decision(self.home.folder / "journal", name)
+        place = find_decision(self.home, name)
         return explain(place, self.definitions)
 
     def proof(self, name: str) -> dict[str, Any]:
         """The proof of a decision. Raises what `decision` raises."""
-        place = find_decision(self.home.folder / "journal", name)
+        place = find_decision(self.home, name)
         return prove(place.folder, place.seq, self.key)

@@ -1,0 +1,179 @@
+"""A stage over Kafka: what all of its lanes share, whichever worker has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.adapters.kafka.decision_topic import DecisionTopic
+from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
+from headrace.adapters.kafka.messages import Partition
+from headrace.adapters.kafka.quarantine_topic import quarantine_topic
+from headrace.core.errors import DataError
+from headrace.runtime.kafka_topics import chosen
+from headrace.runtime.local import definition_in_force
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headrace.adapters.kafka.address import KafkaAddress
+    from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.home import Home
+    from headrace.runtime.kafka_topics import Topics
+    from headrace.runtime.local import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTopic:
+    """A topic that lanes read.
+
+    Attributes:
+        name: Of the topic.
+        stream: The stream or table that its messages are of.
+        id: What tells it from another of the same name.
+        partitions: How many it has.
+        whole: Whether every lane reads all of it, as it does the rows of a table.
+    """
+
+    name: str
+    stream: str
+    id: str
+    partitions: int
+    whole: bool
+
+    def of(self, lane: int) -> list[Partition]:
+        """The partitions that a lane reads."""
+        numbers = range(self.partitions) if self.whole else [lane]
+        return [Partition(self.name, number) for number in numbers]
+
+
+class KafkaStage:
+    """A use case, its topics, and its lanes.
+
+    A lane is a partition number over all topics of events; the rows of tables go to every lane.
+    Where a source is declared `single` there is one lane, which takes all partitions.
+
+    Args:
+        case: The use case.
+        home: Where keys, vault, models and snapshots are; the journal is in the cluster.
+        topics: What is read and written.
+        settings: See `RunSettings`.
+        progress: Called with (what is done, done, of how many) while kernels are loaded.
+        say: Told what a user should know.
+
+    Attributes:
+        lanes: How many there are.
+        single: Whether one lane takes all partitions, without a group.
+        until_end: Whether to end once all that was there is decided.
+        group: Name of the consumer group.
+        definition: What decides.
+
+    Raises:
+        NotFound: A topic is not there.
+        DataError: The cluster cannot be reached, or its topics do not fit together.
+    """
+
+    def __init__(
+        self,
+        case: UseCase,
+        home: Home,
+        topics: Topics,
+        settings: RunSettings,
+        progress: Callable[[str, int, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.case, self.home, self.topics, self.settings = case, home, topics, settings
+        if settings.lane.durability != "fsync":
+            raise DataError(
+                f"--durability {settings.lane.durability}: over Kafka a decision counts when its"
+                " transaction is committed; leave the setting out"
+            )
+        until = topics.setting("until")
+        if until not in (None, "end"):
+            raise DataError(f"until={until}: expected until=end, or nothing to go on for good")
+        self.until_end = until == "end"
+        self.single = topics.setting("single") is not None
+        self.group = topics.setting("group") or f"headrace.{case.name}"
+        self.cluster = topics.cluster(say)
+        self.reads = self._read_topics()
+        self.lanes = 1 if self.single else self._common_count()
+        self._sinks = [
+            (address, self.cluster.needed(address.topic), self._most_bytes(address))
+            for address in topics.sinks
+        ]
+        self.definition = definition_in_force(case, home, settings.model, progress)
+        self._make_topics()
+
+    @property
+    def leader(self) -> str:
+        """The topic whose partitions stand for the lanes in the group: of the decided stream."""
+        events = [topic for topic in self.reads if not topic.whole]
+        decided = [topic for topic in events if topic.stream == self.case.plan.on]
+        return min(topic.name for topic in decided or events)
+
+    def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
+        """The partitions that a lane reads."""
+        return {place: topic for topic in self.reads for place in topic.of(lane)}
+
+    def decision_topics(self, came_from: Sequence[int]) -> list[DecisionTopic]:
+        """The topics that decisions go to.
+
+        Args:
+            came_from: The partition of each source, by its number in the journal's header.
+        """
+        return [
+            DecisionTopic(
+                address.topic,
+                partitions,
+                came_from,
+                most_bytes,
+                whole=chosen(address, "columns", ("answer", "all")) == "all",
+            )
+            for address, partitions, most_bytes in self._sinks
+        ]
+
+    def _read_topics(self) -> list[ReadTopic]:
+        tables = {table.name for table in self.case.plan.tables}
+        return [
+            ReadTopic(
+                address.topic,
+                stream,
+                self.cluster.topic_id(address.topic),
+                count,
+                self.single or stream in tables,
+            )
+            for stream, address in self.topics.sources
+            for count in [self.cluster.needed(address.topic)]
+        ]
+
+    def _common_count(self) -> int:
+        """How many partitions every topic of events has.
+
+        Raises:
+            DataError: There is no such topic, or their numbers differ.
+        """
+        counts = {topic.name: topic.partitions for topic in self.reads if not topic.whole}
+        if not counts:
+            raise DataError(
+                "the sources are tables alone; name a topic of events, whose partitions are the"
+                " lanes, or declare a source ?single"
+            )
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise DataError(
+                f"topics of events differ in their partitions: {told}. A lane is one partition of"
+                " each, written by the same key: give them equally many, or write ?single after"
+                " one of them, and one lane takes all"
+            )
+        return next(iter(counts.values()))
+
+    def _make_topics(self) -> None:
+        """Make Headrace's own topics where they are not there, a partition for each lane."""
+        like = self.reads[0].name
+        self.cluster.ensure(journal_topic(self.case.name), self.lanes, SETTINGS, like)
+        self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
+
+    def _most_bytes(self, address: KafkaAddress) -> int | None:
+        """How large a message of decisions may be; None for one decision in each."""
+        batch = chosen(address, "messages", ("decision", "batch")) == "batch"
+        return self.cluster.message_bytes // 2 if batch else None
