@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.sinks import LineSink, TableSink
     from headrace.pipeline.use_case import UseCase
-    from headrace.runtime.kafka_worker import KafkaWorker
+    from headrace.runtime.kafka_run import KafkaRun
     from headrace.runtime.local_lane import LocalLane
 
 #: What is in the address of a topic.
@@ -125,15 +125,15 @@ def _over_kafka(
     config: Path | None,
     settings: RunSettings,
     stage: Callable[[str, int, int], None],
-) -> KafkaWorker:
+) -> KafkaRun:
     """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
     from headrace.adapters.kafka.address import client_settings  # noqa: PLC0415 - an extra
+    from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
     from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
-    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
     topics = Topics.named(*named, client, case.plan.on)
-    return KafkaWorker(case, home, topics, settings, stage, aside.print)
+    return KafkaRun(case, home, topics, settings, stage, aside.print)
 
 
 def _say_what_was_found(opened: LocalRun) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
@@ -12,15 +12,24 @@ from headrace.adapters.kafka.quarantine_topic import quarantine_topic
 from headrace.core.errors import DataError
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
+from headrace.runtime.source_lane import SourceLane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.address import KafkaAddress
+    from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.membership import Holder
+    from headrace.adapters.kafka.transactions import Outgoing
+    from headrace.journal.batch import JournalBatch
+    from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
+    from headrace.runtime.kafka_lane import KafkaLane
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
+    from headrace.runtime.meters import Meters
+    from headrace.security.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,61 @@ class ReadTopic:
         return [Partition(self.name, number) for number in numbers]
 
 
+class LaneStage(Protocol):
+    """What lanes of a stage share, and a worker needs of it.
+
+    Attributes:
+        name: What its lanes, journal and transactions are called by.
+        case: The use case.
+        home: Where keys, vault, models and snapshots are.
+        settings: See `RunSettings`.
+        cluster: Where its topics are.
+        group: Name of the consumer group.
+        definition: What its lanes run.
+        lanes: How many there are.
+        single: Whether one lane takes all partitions, without a group.
+        until_end: Whether to end once all that was there is done.
+    """
+
+    case: UseCase
+    home: Home
+    settings: RunSettings
+    cluster: Cluster
+    group: str
+    definition: Definition
+    lanes: int
+    single: bool
+    until_end: bool
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def leader(self) -> str:
+        """The topic whose partitions stand for the lanes in the group."""
+
+    def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
+        """The partitions that a lane reads."""
+
+    def other_sources(self, lane: int) -> Sequence[str]:
+        """Names of sources that its inputs are of, beside those partitions."""
+
+    def open(
+        self,
+        number: int,
+        holder: Holder,
+        vault: Vault,
+        meters: Meters,
+        *,
+        progress: Callable[[int, int], None],
+        say: Callable[[str], None],
+    ) -> KafkaLane:
+        """A lane, taken over from whoever had it; see `KafkaLane`."""
+
+
 class KafkaStage:
-    """A use case, its topics, and its lanes.
+    """The stage that reads the sources of a use case: its topics, and its lanes.
 
     A lane is a partition number over all topics of events; the rows of tables go to every lane.
     Where a source is declared `single` there is one lane, which takes all partitions.
@@ -101,8 +163,38 @@ class KafkaStage:
             (address, self.cluster.needed(address.topic), self._most_bytes(address))
             for address in topics.sinks
         ]
-        self.definition = definition_in_force(case, home, settings.model, progress)
+        self.definition = self._in_force(progress)
         self._make_topics()
+
+    @property
+    def name(self) -> str:
+        """What its lanes are called by: the use case."""
+        return self.case.name
+
+    def other_sources(self, _lane: int) -> Sequence[str]:
+        """It reads sources alone."""
+        return ()
+
+    def handed_on(self, _batch: JournalBatch, _lane: int) -> list[Outgoing]:
+        """What a batch sends to other stages: there are none."""
+        return []
+
+    def open(
+        self,
+        number: int,
+        holder: Holder,
+        vault: Vault,
+        meters: Meters,
+        *,
+        progress: Callable[[int, int], None],
+        say: Callable[[str], None],
+    ) -> KafkaLane:
+        """A lane, taken over from whoever had it."""
+        return SourceLane(self, number, holder, vault, meters, progress=progress, say=say)
+
+    def _in_force(self, progress: Callable[[str, int, int], None]) -> Definition:
+        """What its lanes run."""
+        return definition_in_force(self.case, self.home, self.settings.model, progress)
 
     @property
     def leader(self) -> str:
@@ -170,7 +262,7 @@ class KafkaStage:
     def _make_topics(self) -> None:
         """Make Headrace's own topics where they are not there, a partition for each lane."""
         like = self.reads[0].name
-        self.cluster.ensure(journal_topic(self.case.name), self.lanes, SETTINGS, like)
+        self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
 
     def _most_bytes(self, address: KafkaAddress) -> int | None:

@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.cluster import Fenced
-from headrace.runtime.kafka_lane import KafkaLane
 from headrace.runtime.meters import LaneStanding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.adapters.kafka.membership import Holder
-    from headrace.runtime.kafka_stage import KafkaStage
+    from headrace.runtime.kafka_lane import KafkaLane
+    from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
     from headrace.security.vault import Vault
 
@@ -43,7 +43,7 @@ class LaneThread:
 
     def __init__(
         self,
-        stage: KafkaStage,
+        stage: LaneStage,
         number: int,
         holder: Holder,
         vault: Vault,
@@ -57,9 +57,9 @@ class LaneThread:
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
         self._open = partial(
-            KafkaLane, stage, number, holder, vault, meters, progress=self._replayed, say=say
+            stage.open, number, holder, vault, meters, progress=self._replayed, say=say
         )
-        self._thread = threading.Thread(target=self._work, name=f"lane {number}")
+        self._thread = threading.Thread(target=self._work, name=f"lane {stage.name}/{number}")
         self._thread.start()
 
     @property

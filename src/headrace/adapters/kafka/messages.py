@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -72,6 +72,19 @@ class ArrivedMessages:
     read_ns: int
 
 
+class TopicMessages(Protocol):
+    """Messages of partitions as a lane's journal knows them.
+
+    Attributes:
+        ends: The offset after the last message of each partition, as the client last heard of it.
+    """
+
+    ends: dict[Partition, int]
+
+    def close(self) -> None:
+        """Let go of the partitions."""
+
+
 class Messages:
     """The messages of partitions that this process alone reads.
 
@@ -122,19 +135,6 @@ class Messages:
 
         if until_end:
             self._unended = {name: self._end(name) for name in starts}
-
-    def ends(self) -> Mapping[Partition, int]:
-        """The offset after the last message of each partition, as the client last heard of it."""
-        found: dict[Partition, int] = {}
-        for name in self._names:
-            place = TopicPartition(name.topic, name.number)
-            try:
-                bounds = self._consumer.get_watermark_offsets(place, cached=True)
-            except (KafkaException, RuntimeError):  # it was closed meanwhile
-                return found
-            if bounds is not None and bounds[1] >= 0:
-                found[name] = bounds[1]
-        return found
 
     def _look(self) -> None:
         """Note where the partitions end, once in a while."""
