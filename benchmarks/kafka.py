@@ -147,8 +147,8 @@ def processor_seconds(broker: Broker) -> float:
 def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) -> None:
     """Open, run and close a worker; what it says of itself."""
     from headrace.runtime.home import Home  # noqa: PLC0415 - in the worker alone
+    from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
     from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
-    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
     from headrace.runtime.loading import load_case  # noqa: PLC0415 - the same
     from headrace.runtime.local import RunSettings  # noqa: PLC0415 - the same
 
@@ -164,7 +164,7 @@ def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) ->
     sinks = [] if given.sink.startswith("none") else [f"kafka://{servers}/{given.sink}{batch}"]
     source = f"kafka://{servers}/payments?single&until=end"
     topics = Topics.named([source], sinks, {}, case.plan.on)
-    run = KafkaWorker(case, Home(home), topics, RunSettings())
+    run = KafkaRun(case, Home(home), topics, RunSettings())
     processor = time.process_time()
     run.go()
     meters = run.meters
