@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headrace.adapters.kafka.cluster import Fenced
 from headrace.adapters.kafka.journal_topic import JournalMessage
 from headrace.core.errors import JournalError, SecurityError
 from headrace.journal.chain import Chain
@@ -209,18 +210,23 @@ class TopicJournal:
         return self._committed
 
     def _is_there(self, group: FrameGroup) -> bool:
-        """Whether a group can be read already."""
+        """Whether a group can be read already.
+
+        Raises:
+            Fenced: Another worker has written to the lane since the last commit.
+        """
         last = self._topic.last()
-        if last is None or last.next_seq < group.next_seq:
-            return False
-        reader = GroupReader.at(last.content, self._keys)
-        reader.follow(last.content)
-        if reader.chain.head != group.head:
-            raise JournalError(
-                f"{self._topic.topic}/{self._topic.lane} was written by another worker meanwhile;"
-                " run one worker for a lane"
+        head = Chain(self._keys).head
+        if last is not None:
+            reader = GroupReader.at(last.content, self._keys)
+            reader.follow(last.content)
+            head = reader.chain.head
+        if head not in {group.head, self._committed.head}:
+            raise Fenced(
+                f"another worker has written to {self._topic.topic}/{self._topic.lane} since, so"
+                " this one lets go of the lane; nothing is lost or doubled"
             )
-        return True
+        return head == group.head
 
     def close(self) -> None:
         """Commit what was appended, and let go."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.broker import make_topic  # noqa: E402 - its folder is known now
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition  # noqa: E402 - the same
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition  # noqa: E402 - the same
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
@@ -72,6 +72,7 @@ class Stage:
         partitions: Of the topic of payments.
         personal: Whether cards are personal data.
         grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
+        protocol: Of the group.
     """
 
     servers: str
@@ -80,6 +81,7 @@ class Stage:
     partitions: int = 1
     personal: bool = False
     grouped: bool = False
+    protocol: str = "classic"
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +113,12 @@ class Stage:
     def command(
         self, *, until: str = "&until=end", sink: str = "", home: Path | None = None
     ) -> list[str]:
-        how = "session.timeout.ms=6000" if self.grouped else "single"
+        how = "single"
+        if self.grouped and self.protocol == "classic":
+            # the least that a broker allows for, so that a killed worker's lanes soon move
+            how = "session.timeout.ms=6000"
+        elif self.grouped:
+            how = f"group.protocol={self.protocol}"
         return [
             *COMMAND,
             "run",
@@ -121,14 +128,21 @@ class Stage:
             f"--home={home or self.home}",
         ]
 
-    def started(self, **how: Any) -> "subprocess.Popen[bytes]":
+    def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
         """A worker that goes on until it is stopped."""
         return subprocess.Popen(
-            self.command(until="", **how),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            self.command(until="", **how), cwd=self.folder, stdout=output, stderr=output
         )
+
+    def other_home(self, name: str) -> Path:
+        """The home of another worker: the keys alone are copied, once the first has made them."""
+        home = self.folder / name
+        keys = home / "keys"
+        keys.mkdir(parents=True, mode=0o700)
+        for path in (self.home / "keys").iterdir():
+            (keys / path.name).write_bytes(path.read_bytes())
+            (keys / path.name).chmod(0o600)
+        return home
 
     def run(self, **how: Any) -> "subprocess.CompletedProcess[str]":
         """A worker that ends when it has read what is there."""
@@ -160,7 +174,14 @@ class Stage:
 
     def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
         """Headers and contents of all committed messages of a topic."""
-        return read_committed(self.servers, topic)
+        return [(_headers(message), message.value()) for message in committed(self.servers, topic)]
+
+    def by_partition(self, topic: str) -> dict[int, list[bytes]]:
+        """Contents of all committed messages of a topic, for each partition."""
+        found: dict[int, list[bytes]] = {}
+        for message in committed(self.servers, topic):
+            found.setdefault(message.partition() or 0, []).append(message.value() or b"")
+        return found
 
     def decisions(self) -> list[dict[str, Any]]:
         """What the sink has."""
@@ -194,7 +215,12 @@ def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
+def _headers(message: Message) -> dict[str, bytes]:
+    headers: Mapping[Any, Any] = dict(message.headers() or {})
+    return {str(name): value for name, value in headers.items()}
+
+
+def committed(servers: str, topic: str) -> list[Message]:
     """Every committed message of a topic, partition by partition as they come."""
     consumer = Consumer(
         {
@@ -210,7 +236,7 @@ def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], byt
     places = [TopicPartition(topic, number, 0) for number in range(partitions)]
     ends = [(consumer.get_watermark_offsets(place) or (0, 0))[1] for place in places]
     consumer.assign(places)
-    found: list[tuple[dict[str, bytes], bytes | None]] = []
+    found: list[Message] = []
     ended: set[int | None] = set()
     while len(ended) < partitions:
         message = consumer.poll(20)
@@ -219,8 +245,7 @@ def read_committed(servers: str, topic: str) -> list[tuple[dict[str, bytes], byt
         if error is None and int(message.offset() or 0) >= ends[message.partition() or 0]:
             ended.add(message.partition())  # it was written meanwhile
         elif error is None:
-            headers: Mapping[Any, Any] = dict(message.headers() or {})
-            found.append(({str(name): value for name, value in headers.items()}, message.value()))
+            found.append(message)
         else:
             assert error.code() == KafkaError._PARTITION_EOF, error
             ended.add(message.partition())

@@ -20,6 +20,7 @@ from headrace.adapters.kafka.cluster import (
     KafkaException,
     TopicPartition,
 )
+from headrace.adapters.kafka.patient_calls import NoAnswer, PatientCalls
 from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _CALL_SECONDS = 10.0
 #: The broker undoes a transaction that is open for longer.
 _TRANSACTION_MS = 60_000
 _PAUSE_SECONDS = 0.1
+#: A call that has not returned by then, well after the time it was given, never will.
+_PATIENCE_SECONDS = 2 * _CALL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,17 @@ class Transactions:
         self._lane = lane
         self._say = say
         self.stopped: Callable[[], bool] = lambda: False
-        self._producer = cluster.producer(
-            transactional_id=lane.transactional_id,
+        self._open()
+        try:
+            self._producer.init_transactions(ANSWER_SECONDS)
+        except KafkaException as error:
+            raise self._error(error) from error
+
+    def _open(self) -> None:
+        """A producer, and what makes its calls; whatever had its name before is fenced later."""
+        self._calls = PatientCalls(f"commits of {self._lane}")
+        self._producer = self._cluster.producer(
+            transactional_id=self._lane.transactional_id,
             transaction_timeout_ms=_TRANSACTION_MS,
             compression_type="lz4",
             linger_ms=5,
@@ -111,10 +123,6 @@ class Transactions:
             queue_buffering_max_messages=2_000_000,
             queue_buffering_max_kbytes=1_048_576,
         )
-        try:
-            self._producer.init_transactions(ANSWER_SECONDS)
-        except KafkaException as error:
-            raise self._error(error) from error
 
     def commit(
         self,
@@ -137,7 +145,6 @@ class Transactions:
             JournalError: The cluster refuses the messages.
         """
         positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
-        commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
         while True:
             if not self._holder.holds(self._lane.number):
                 raise self._fenced()
@@ -147,18 +154,39 @@ class Transactions:
                 self._holder.metadata(),
                 _CALL_SECONDS,
             )
+            commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
             try:
                 self._producer.begin_transaction()
                 for item in outgoing:
                     self._produce(item)
-                self._again(send_offsets)
+                self._again(partial(self._calls.made, send_offsets, _PATIENCE_SECONDS))
                 self._again(commit)
+            except NoAnswer:
+                self._replace()
             except KafkaException as error:
                 self._undo(error)
-                if is_there():
-                    return
             else:
                 return
+            if is_there():
+                return
+
+    def _replace(self) -> None:
+        """Go on with another producer, where the client does not answer any more.
+
+        It fences the one before it, which is left behind with the call that does not return: what
+        that one had begun is undone, or completed, before the next transaction begins.
+        """
+        if not self._holder.holds(self._lane.number):
+            raise self._fenced()
+        self._say(
+            f"the client of Kafka gave no answer for {_PATIENCE_SECONDS:.0f} s while it committed a"
+            f" batch of lane {self._lane}; another client takes its place"
+        )
+        self._open()
+        try:
+            self._again(partial(self._producer.init_transactions, ANSWER_SECONDS))
+        except KafkaException as error:
+            raise self._error(error) from error
 
     def _produce(self, item: Outgoing) -> None:
         """Hand messages to the client, which sends them."""
@@ -191,7 +219,8 @@ class Transactions:
     def _undo(self, error: KafkaException) -> None:
         """Undo the transaction, so that it can be made again; raises where it cannot."""
         said = error.args[0]
-        if said.fatal() or said.code() in codes.FENCED or not said.txn_requires_abort():
+        undone = said.txn_requires_abort() or said.code() in codes.MOVED_ON
+        if said.fatal() or said.code() in codes.FENCED or not undone:
             raise self._error(error) from error
         try:
             self._again(partial(self._producer.abort_transaction, _CALL_SECONDS))
@@ -205,9 +234,10 @@ class Transactions:
         self._waits(said)
 
     def _waits(self, said: KafkaError) -> None:
-        if self.stopped():
-            raise self._error(KafkaException(said))
         if said.code() not in codes.MOVED_ON | {KafkaError.CONCURRENT_TRANSACTIONS}:
+            # those pass within moments, and what was taken is to be committed on the way out too
+            if self.stopped():
+                raise self._error(KafkaException(said))
             self._say(f"Kafka does not take the transaction yet ({said.str()}); trying again")
         time.sleep(_PAUSE_SECONDS)
 
@@ -233,5 +263,8 @@ class Transactions:
 
     def close(self) -> None:
         """Let go; what was not committed is not in the cluster."""
+        if self._calls.stuck:
+            return  # the client lets nobody in any more
+        self._calls.end()
         with suppress(KafkaException):  # of one that was fenced: there is nothing to let go of
             self._producer.purge()
