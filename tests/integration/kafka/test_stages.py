@@ -35,7 +35,7 @@ import headrace as hr
 class Payment(hr.Event):
     payment_id: hr.Id
     at: hr.EventTime
-    card: hr.Key = hr.field(pii=True, subject=True)
+    card: hr.Key{personal}
     merchant: hr.Key
     amount: hr.Money("EUR")
 
@@ -99,7 +99,8 @@ class StagedCase(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        (self.folder / "case.py").write_text(CASE.format(name=self.name))
+        personal = " = hr.field(pii=True, subject=True)" if self.personal else ""
+        (self.folder / "case.py").write_text(CASE.format(name=self.name, personal=personal))
         make_topic(self.servers, self.backs, self.partitions)
         self.producer = Producer(
             {"bootstrap.servers": self.servers, "enable.idempotence": True, "log_level": 0}
@@ -224,7 +225,15 @@ def case(servers: str, tmp_path: Path) -> StagedCase:
     return StagedCase(servers, tmp_path, f"staged-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}")
 
 
-def test_features_of_both_keys(case: StagedCase) -> None:
+@pytest.fixture
+def personal(servers: str, tmp_path: Path) -> StagedCase:
+    """The same, whose cards are personal data."""
+    name = f"personal-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}"
+    return StagedCase(servers, tmp_path, name, personal=True)
+
+
+def test_features_of_both_keys(personal: StagedCase) -> None:
+    case = personal
     case.send(1_500)
     case.producer.flush()
     first = case.run()
@@ -244,8 +253,8 @@ def test_features_of_both_keys(case: StagedCase) -> None:
             assert "card" not in rows.columns
 
 
-def test_killed_at_random_moments(case: StagedCase) -> None:
-    dice, kills = random.Random(5), 0
+def test_killed_at_random_moments(personal: StagedCase) -> None:
+    case, dice, kills = personal, random.Random(5), 0
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         worker = case.started()
@@ -261,3 +270,49 @@ def test_killed_at_random_moments(case: StagedCase) -> None:
     done = case.run()
     assert done.returncode == 0, done.stderr
     case.check()
+
+
+def test_stages_move_between_workers(case: StagedCase, tmp_path: Path) -> None:
+    assert case.run().returncode == 0  # nothing is there yet: it makes the keys
+    homes = [case.home, case.other_home("other")]
+    with (tmp_path / "said").open("wb") as said:
+        workers = [case.started(home=home, output=said) for home in homes]
+        for _ in range(40):
+            case.send(50)
+            time.sleep(0.3)
+        workers[0].send_signal(signal.SIGKILL)
+        workers[0].wait()
+        for _ in range(50):
+            case.send(50)
+            time.sleep(0.3)
+        workers[1].send_signal(signal.SIGTERM)
+        assert workers[1].wait(90) == 0, (tmp_path / "said").read_text()
+    case.producer.flush()
+    done = case.run()
+    assert done.returncode == 0, done.stderr
+    case.check()
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "says"),
+    [
+        ("?key=card", "?key=cards", "did you mean 'card'"),
+        (
+            'over_usual=payments.amount / merchant.mean(payments.amount, "1h")',
+            'over_usual=payments.by("merchant", asked_by="card").count("1h")',
+            "two partitions at once",
+        ),
+    ],
+)
+def test_what_cannot_be_in_stages_is_told(
+    case: StagedCase, written: str, instead: str, says: str
+) -> None:
+    file = case.folder / "case.py"
+    file.write_text(file.read_text().replace(written, instead))
+    command = [part.replace(written, instead) for part in case.command()[len(COMMAND) :]]
+    done = case.headrace(command)
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 1
+    assert says in told
+    assert "?single" in told
+    assert "Traceback" not in told
