@@ -17,7 +17,7 @@ help:
 	@echo "make demo    simulate payments, train, decide at full speed, write a report (no setup needed)"
 	@echo "make test    run every test"
 	@echo "make check   format, lint, types, architecture"
-	@echo "make bench   measure, and write the tables of docs/benchmarks.md"
+	@echo "make bench   measure, and write tables and plots into docs/benchmarks (ONLY=inflight for one)"
 	@echo "make docs    build the documentation into site/"
 
 $(BIN)/headrace: pyproject.toml
@@ -51,8 +51,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# all of them, or some: make bench ONLY="inflight attack"
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m docs.build

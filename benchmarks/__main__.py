@@ -1,9 +1,22 @@
-"""Every benchmark, one after the other: `python -m benchmarks`, or `make bench`."""
+"""Every benchmark, one after the other, into docs/benchmarks: `python -m benchmarks`, `make bench`.
 
+    python -m benchmarks [--only NAME ...]
+
+Each prints its own tables as it goes; once it has ended well, they stand in the page that asks for
+them (`benchmarks.pages`), and its pictures beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
 import subprocess
 import sys
 
-#: The shorter ones first; each prints its own tables, and says what it was compared with.
+from benchmarks import pages
+from benchmarks.report import FIGURES
+
+#: The shorter ones first.
 BENCHMARKS = (
     "json_lines",
     "payload_forms",
@@ -13,24 +26,46 @@ BENCHMARKS = (
     "state",
     "scorer",
     "journal",
-    "throughput",
+    "streams",
+    "attack",
+    "inflight",
     "online",
     "kafka",
+    "throughput",
     "handbook",
 )
 
 
 def main() -> int:
-    """Run them all; the exit status is the number that failed."""
-    failed = 0
-    for name in BENCHMARKS:
+    """Run those that were asked for; the exit status is the number that failed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
+    failed = []
+    for name in options.parse_args().only:
         sys.stdout.write(f"\n## {name}\n\n")
-        sys.stdout.flush()
-        failed += (
-            subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
-            != 0
-        )
-    return failed
+        printed = _run(name)
+        if printed is None:
+            failed.append(name)
+            continue
+        for page in pages.write(name, printed):
+            sys.stderr.write(f"{name}: wrote {page}\n")
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}; their pages are as they were\n")
+    return len(failed)
+
+
+def _run(name: str) -> str | None:
+    """What a benchmark printed, shown as it goes; None if it failed."""
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    environment = {**os.environ, FIGURES: str(pages.PAGES)}
+    lines = []
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+    return "".join(lines) if running.returncode == 0 else None
 
 
 if __name__ == "__main__":

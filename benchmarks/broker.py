@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
@@ -26,6 +27,7 @@ NO_KAFKA = (
     " starts one"
 )
 _READY_SECONDS = 90.0
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 def free_port() -> int:
@@ -49,11 +51,13 @@ class Broker:
         folder: Of its data.
         port: That it listens on.
         settings: Of `server.properties`.
+        client: Settings that clients need, such as those of security.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     settings: Mapping[str, str] = field(default_factory=dict)
+    client: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,12 +73,22 @@ class Broker:
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
         end = time.monotonic() + _READY_SECONDS
-        while not answers(self.servers):
+        while not answers(self.servers, self.client):
             if time.monotonic() > end or self.process.poll() is not None:
                 self.stop()
                 said = (self.folder / "out").read_text()
                 raise RuntimeError(f"the broker in {self.folder} did not start: {said}")
             time.sleep(0.5)
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, and nothing is answered."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Crash it."""
@@ -91,27 +105,34 @@ class Broker:
             self.process = None
 
 
-def answers(servers: str) -> bool:
+def answers(servers: str, client: Mapping[str, str] = NO_SETTINGS) -> bool:
     """Whether there is a broker at an address that can list its topics."""
     try:
         host, _, port = servers.partition(",")[0].rpartition(":")
         with socket.create_connection((host, int(port)), timeout=1):
             pass
-        admin(servers).list_topics(timeout=2)
+        admin(servers, client).list_topics(timeout=2)
     except (OSError, KafkaException):
         return False
     return True
 
 
-def admin(servers: str) -> AdminClient:
+def admin(servers: str, client: Mapping[str, str] = NO_SETTINGS) -> AdminClient:
     """A client that makes topics."""
-    return AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    return AdminClient({"bootstrap.servers": servers, "log_level": 0, **client})
 
 
-def make_topic(servers: str, name: str, partitions: int = 1) -> None:
+def make_topic(
+    servers: str,
+    name: str,
+    partitions: int = 1,
+    client: Mapping[str, str] = NO_SETTINGS,
+    config: Mapping[str, str] = NO_SETTINGS,
+) -> None:
     """Make a topic, and wait until it is there."""
-    client = admin(servers)
-    client.create_topics([NewTopic(name, partitions, 1)])[name].result()
+    maker = admin(servers, client)
+    new = NewTopic(name, partitions, 1, config=dict(config))
+    maker.create_topics([new])[name].result()
     end = time.monotonic() + 10
-    while name not in client.list_topics(timeout=5).topics and time.monotonic() < end:
+    while name not in maker.list_topics(timeout=5).topics and time.monotonic() < end:
         time.sleep(0.05)

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.broker import NO_KAFKA, Broker, make_topic
-from benchmarks.throughput import surroundings, table
-from benchmarks.workload import prepared
+from benchmarks.processes import Processes
+from benchmarks.report import surroundings, table
+from benchmarks.workload import FOLDER, prepared
 from confluent_kafka import Producer
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CARD = re.compile(rb'"card": ?"([^"]*)"')
 def main() -> int:
     """Run, and print a table."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=Path("/tmp/headrace-benchmark"))  # noqa: S108 - for whoever runs it
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--partitions", type=int, default=1)
     options.add_argument("--events", type=int)
@@ -122,7 +123,7 @@ def measured(
     def each(name: str) -> str:
         return f"{middle(report[name] / report['decisions'] * 1e6 for report in reports):.1f}"
 
-    print(sink, [f"{rate:,.0f}" for rate in rates])
+    print(sink, [f"{rate:,.0f}" for rate in rates], file=sys.stderr)
     return (
         {"": "none", "decisions": "one for each", "batches": "a batch in one"}[sink],
         f"{middle(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})",
@@ -143,21 +144,16 @@ def one_run(
         "HEADRACE_BENCHMARK": str(work.settings(6)),
         "HEADRACE_BENCHMARK_NAME": topic,
     }
-    before = processor_seconds(broker)
+    assert broker.process is not None
+    brokers = Processes(broker.process.pid)
+    before = brokers.processor_seconds()
     command = [sys.executable, "-m", "benchmarks.kafka", "--sink", topic]
     command += ["--profile"] if given.profile else []
     command += ["--stages"] if given.stages else []
     command += ["--worker", str(home), broker.servers, str(report)]
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
     told: dict[str, Any] = json.loads(report.read_text())
-    return told | {"broker_s": processor_seconds(broker) - before}
-
-
-def processor_seconds(broker: Broker) -> float:
-    """What the broker has taken so far."""
-    assert broker.process is not None
-    stat = Path(f"/proc/{broker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return told | {"broker_s": brokers.processor_seconds() - before}
 
 
 def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) -> None:
@@ -193,7 +189,7 @@ def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) ->
         "commits": len(meters.samples),
         "journal_bytes": meters.journal_bytes,
     }
-    print(told | watched)
+    print(told | watched, file=sys.stderr)
     report.write_text(json.dumps(told | watched))
 
 

@@ -11,34 +11,29 @@ peer is FastAPI with two workers, that scores ready-made features with XGBoost a
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from benchmarks.throughput import Bench, surroundings, table
-from benchmarks.workload import prepared
+from benchmarks.report import surroundings, table
+from benchmarks.service import free_port, running, served
+from benchmarks.throughput import Bench
+from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parent.parent
 CONNECTIONS = (64, 500)
 #: Goals: at least so many requests a second at so many connections.
 LEAST = {64: 11_000, 500: 15_000}
 _BATCH = 100
-_STARTED_SECONDS = 120
 _LUA = """
 local bodies, n, i = {}, 0, 0
 function init(args)
@@ -89,31 +84,6 @@ def _milliseconds(said: str, name: str) -> float:
     return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[found[2]]
 
 
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
-    """A server in a process of its own; its address once it listens."""
-    with subprocess.Popen(
-        command, env={**os.environ, **environment}, cwd=ROOT, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            end = time.monotonic() + _STARTED_SECONDS
-            while time.monotonic() < end and server.poll() is None:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-
-
 @dataclass(frozen=True, slots=True)
 class Online:
     """Where everything is.
@@ -129,14 +99,10 @@ class Online:
     @contextmanager
     def headrace(self, *options: str) -> Iterator[str]:
         """A service over an empty home; the address of its decisions."""
-        shutil.rmtree(self.bench.home, ignore_errors=True)
-        port = _free_port()
-        command = [sys.executable, "-c", "from headrace.cli import main; main()", "serve"]
-        command += ["benchmarks/payments.py", "--port", str(port)]
-        command += ["--home", str(self.bench.home), *options]
         settings = {"HEADRACE_BENCHMARK": str(self.bench.work.settings(6))}
-        with running(command, port, settings) as url:
-            yield f"{url}/v1/benchmark/decisions"
+        home = self.bench.home
+        with served("benchmarks/payments.py", home, settings, *options) as service:
+            yield f"{service.url}/v1/benchmark/decisions"
 
     def batches(self) -> Path:
         """The payments as JSON arrays of a hundred, one on a line."""
@@ -198,18 +164,20 @@ def peers(online: Online) -> None:
     """The ceiling of the server, and FastAPI with XGBoost."""
     model = Path(online.bench.work.folder) / "model-6.json"
     rows = [("", "connections", "requests/s", "p50 ms", "p99 ms")]
-    port = _free_port()
+    port = free_port()
     ceiling = [sys.executable, "-m", "benchmarks.online_peers", "ceiling", str(port)]
-    other = _free_port()
+    other = free_port()
     fastapi = [sys.executable, "-m", "uvicorn", "benchmarks.online_peers:fastapi", "--factory"]
     fastapi += ["--port", str(other), "--workers", "2", "--log-level", "error"]
     for name, command, at in (
         ("Granian, an answer without looking", ceiling, port),
         ("FastAPI, 2 workers, XGBoost on ready-made features", fastapi, other),
     ):
-        with running(command, at, {"HEADRACE_BENCHMARK_MODEL": str(model)}) as url:
+        with running(command, at, {"HEADRACE_BENCHMARK_MODEL": str(model)}) as peer:
             for connections in CONNECTIONS:
-                made = load(f"{url}/decide", online.bench.work.json, connections, online.seconds)
+                made = load(
+                    f"{peer.url}/decide", online.bench.work.json, connections, online.seconds
+                )
                 rows.append(
                     (name, str(connections), f"{made.rate:,.0f}", f"{made.p50_ms:.2f}",
                      f"{made.p99_ms:.2f}")
@@ -223,18 +191,16 @@ PARTS = {"single": single, "batched": batched, "peers": peers}
 def main() -> None:
     """Measure, and print tables."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=None)
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=int, default=10)
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     given = options.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("the load comes from wrk: apt-get install wrk")
     surroundings()
-    with tempfile.TemporaryDirectory() as fresh:
-        folder = given.folder or Path(fresh)
-        online = Online(Bench(prepared(folder / "times-1"), folder), given.seconds)
-        for name in given.only:
-            PARTS[name](online)
+    online = Online(Bench(prepared(given.folder / "times-1"), given.folder), given.seconds)
+    for name in given.only:
+        PARTS[name](online)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from benchmarks.peers import FEATURES, Peer, duckdb_batch, plain_python
-from benchmarks.workload import Workload, prepared
+from benchmarks.report import section, surroundings, table
+from benchmarks.workload import FOLDER, Workload, prepared
 
 from headrace.journal.reader import stored_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -129,26 +130,6 @@ class Bench:
                 time.sleep(0.002)
         path.unlink()
         return np.array(took)
-
-
-def table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows as a table of Markdown; the first is its head."""
-    print(f"\n### {title}\n")
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + "---|" * len(rows[0]))
-    for row in rows[1:]:
-        print("| " + " | ".join(row) + " |")
-    sys.stdout.flush()
-
-
-def surroundings() -> None:
-    """Print what the figures were taken on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), "unknown processor",
-    )  # fmt: skip
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{len(os.sched_getaffinity(0))} cores of {model}; load before the run: {load}")
 
 
 def throughput(bench: Bench, runs: int) -> float:
@@ -331,19 +312,20 @@ def cold() -> None:
             stdout=subprocess.DEVNULL,
         )
         took.append(time.perf_counter() - begun)
-    print(f"\n`headrace --help`: {statistics.median(took):.2f} s")
+    section("From the start")
+    print(f"`headrace --help`: {statistics.median(took):.2f} s.")
 
 
 def first_decision(bench: Bench) -> None:
     """From the start of the process to the first durable decision, with compiled kernels."""
     took = bench.run()["first_decision_s"]
-    print(f"from the start of a run to the first durable decision: {took:.2f} s")
+    print(f"\nFrom the start of a run to the first durable decision: {took:.2f} s.")
 
 
 def main() -> None:
     """Measure, and print tables of Markdown."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmark")
+    options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--times", type=int, default=1, help="times the events and the keys")
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +30,11 @@ from headrace_solutions.card_fraud.simulator import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+#: Where a working copy keeps the workload between runs.
+FOLDER = Path(__file__).parent.parent / "build" / "benchmark"
 #: Payments that models are trained on, and trees by depth.
 TRAINED_ON = 200_000
 TREES = {6: 200, 4: 300}

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_disk import volume, writable  # type: ignore[import-not-found]  # on the path above
 
 from headrace.journal.reader import stored_batches
 from headrace.journal.verification import verify
@@ -24,9 +27,6 @@ from headrace_solutions.card_fraud.lines import write
 from headrace_solutions.card_fraud.simulator import SimulationSettings, simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from headrace.pipeline.use_case import UseCase
 
 EVENTS = 12_000
@@ -109,23 +109,6 @@ def key_of(home: Home) -> tuple[int, int]:
     return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:16], "little")
 
 
-@contextmanager
-def volume(folder: Path, size: str) -> Iterator[None]:
-    """A small disk of its own at a folder, for who may mount one."""
-    folder.mkdir(parents=True)
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder],
-        check=False,
-        capture_output=True,
-    )
-    if made.returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 def test_every_state_is_what_the_journal_makes(
     case: UseCase, workplace: Path, tmp_path: Path
 ) -> None:
@@ -179,7 +162,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_decisions_go_on(
     home = Home(tmp_path / "home")
     folder = home.snapshots(case.name)
     with volume(folder, "8m"):
-        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        writable(folder, yes=False)
         _, said = went(case, home, workplace)
         assert said
         assert all("no snapshot was written: [Errno 30] Read-only file system" in w for w in said)

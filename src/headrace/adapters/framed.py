@@ -97,6 +97,17 @@ class FramedPayloads:
             return Parsed.of(self.schema, [])
         return Parsed.merged(parts)
 
+    def readable(self, payloads: Sequence[bytes]) -> int:
+        """How many of the first payloads `parse` reads without asking the registry."""
+        numbers = _schema_ids(RowBytes.of(payloads))
+        made = {number for number, _ in self._codecs}
+        for number in np.unique(numbers[numbers >= 0]).tolist():
+            known = self._registry.knows(number)
+            # what a file imports is looked up with it
+            if not known or (number not in made and self._registry.imports(number)):
+                numbers = numbers[: int(np.argmax(numbers == number))]
+        return len(numbers)
+
     def _of_schema(self, number: int, rows: RowBytes) -> list[tuple[Parsed, Int64s]]:
         """Rows that were written with one schema, in parts."""
         every = np.arange(len(rows))
@@ -154,8 +165,13 @@ class FramedPayloads:
                 raise DataError(f"it refers to {names}; expected a schema that stands by itself")
             return AvroPayloads(self.schema, self._reading, writer=text, longest=self._longest)
         if found.form == "PROTOBUF":
-            # imported here, so that Avro can be read without Protobuf's library
-            from headrace.adapters.protobuf import ProtobufPayloads  # noqa: PLC0415
+            try:  # here, so that Avro can be read without Protobuf's library
+                from headrace.adapters.protobuf import ProtobufPayloads  # noqa: PLC0415
+            except ImportError as error:
+                raise DataError(
+                    "it is of PROTOBUF, whose library is not installed; pip install"
+                    " 'headrace[protobuf]'"
+                ) from error
 
             writer = _proto_writer(self._registry, found, message)
             return ProtobufPayloads(

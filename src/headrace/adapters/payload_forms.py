@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from headrace.adapters.schema_registry import SchemaRegistry
     from headrace.events.schema import Schema
 
+#: How a registry's wire format is recorded; it says of each payload what form it is in.
+FRAMED = "framed"
 FORMS = ("json", "avro", "protobuf", "arrow")
 
 

@@ -52,6 +52,9 @@ class PayloadCodec(Protocol):
                 None of them was read; hand them over again.
         """
 
+    def readable(self, payloads: Sequence[bytes]) -> int:
+        """How many of the first payloads `parse` reads without looking anything up elsewhere."""
+
 
 class BinaryPayloads(ABC):
     """A binary form, read by columns where that is plain, and row by row where it is not.
@@ -76,6 +79,10 @@ class BinaryPayloads(ABC):
             LimitReached: When they are more than `row_bytes.LONGEST_BATCH` bytes together.
         """
         return self.read(RowBytes.of(payloads))
+
+    def readable(self, payloads: Sequence[bytes]) -> int:
+        """All of them: nothing has to be looked up."""
+        return len(payloads)
 
     def read(self, rows: RowBytes) -> Parsed:
         """Read payloads that lie in one buffer, one row each."""

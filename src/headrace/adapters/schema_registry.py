@@ -135,6 +135,19 @@ class SchemaRegistry:
             self._known[number] = found
             return found
 
+    def knows(self, number: int) -> bool:
+        """Whether what `schema` says of that id is known without asking."""
+        return (
+            number in self._known
+            or number > _GREATEST_ID
+            or self._unknown.get(number, -1.0) > self._clock()
+        )
+
+    def imports(self, number: int) -> bool:
+        """Whether a schema that is known imports others."""
+        found = self._known.get(number)
+        return found is not None and bool(found.references)
+
     def referenced(self, reference: Reference) -> RegisteredSchema:
         """A schema that another one imports; raises as `schema` does."""
         return self._read(_versioned(reference.subject, str(reference.version)))

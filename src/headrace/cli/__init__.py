@@ -21,7 +21,7 @@ COMMANDS = {
     "backtest": ("backtest:backtest", "Show what another model or policy would have changed."),
     "explain": ("explain:explain", "Why a decision was made."),
     "prove": ("prove:prove", "Write a proof of a decision that anyone can verify."),
-    "collect": ("collect:collect", "Collect a journal from its topic into the home."),
+    "collect": ("collect:collect", "Collect a journal from its topic, or into a store of files."),
     "verify": ("verify:verify", "Check every record and every head of a journal."),
     "replay": ("replay:replay", "Rebuild decisions from the journal and compare bytes."),
     "query": ("query:query", "Ask the journal in SQL."),

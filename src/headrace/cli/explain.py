@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.table import Table
 
-from headrace.cli.terminal import console
+from headrace.cli.terminal import console, progress
 from headrace.runtime.audit import explain as explain_decision
 from headrace.runtime.audit import find_decision
 from headrace.runtime.definitions import Definitions
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 
 if TYPE_CHECKING:
     from headrace.runtime.audit import Explanation
 
 
-def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -> None:
+def explain(
+    decision: str,
+    /,
+    *,
+    json: bool = False,
+    journal: str | None = None,
+    home: Path | None = None,
+) -> None:
     """Why a decision was made: values, reasons, rules, versions.
 
     Parameters
@@ -27,10 +35,14 @@ def explain(decision: str, /, *, json: bool = False, home: Path | None = None) -
         Its id, such as card-fraud/0/123, or the id of the event.
     json
         Print JSON, for other programs.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
-    place = Home.at(home)
+    with progress("fetching the journal") as done:
+        place = evidence(Home.at(home), journal, progress=done)
     found = find_decision(place, decision)
     explanation = explain_decision(found, Definitions(place.definitions))
     if json:

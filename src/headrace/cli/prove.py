@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from headrace.cli.terminal import console
+from headrace.cli.terminal import console, progress
 from headrace.journal.proof import prove as make_proof
 from headrace.journal.proof import write_proof
 from headrace.runtime.audit import find_decision, newest
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import lane_name, signing_key
 
@@ -20,6 +21,7 @@ def prove(
     out: Path | None = None,
     checkpoint: Path | None = None,
     verifier: Path | None = None,
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Write a proof of a decision that anyone can verify without Headrace.
@@ -34,11 +36,15 @@ def prove(
         A witness file whose newest checkpoint is bound into the proof.
     verifier
         Where to put a copy of the verifier, a script that stands alone.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    found = find_decision(place, decision)
+    with progress("fetching the journal") as done:
+        found = find_decision(evidence(place, journal, progress=done), decision)
     witnessed = newest(checkpoint, lane_name(found.use_case, found.lane)) if checkpoint else None
     proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
     path = out or Path(f"{found.use_case}-{found.lane}-{found.seq}.proof.json")

@@ -11,6 +11,8 @@ from cyclopts import App, Parameter
 from rich.table import Table
 from rich.text import Text
 
+from headrace.adapters.kafka.address import registry_settings
+from headrace.adapters.kafka.topic_form import registry as registry_of
 from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
@@ -25,6 +27,7 @@ from headrace.runtime.quarantine import retry as retry_inputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.adapters.schema_registry import SchemaRegistry
     from headrace.runtime.quarantine import QuarantinedInput
 
 #: The columns of csv and json, and which attribute of an item each shows.
@@ -193,9 +196,13 @@ def retry(
     *,
     seq: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     reason: str | None = None,
+    registry: str | None = None,
+    kafka_config: Path | None = None,
     home: Path | None = None,
 ) -> None:
     """Put quarantined events through the use case once more, as backfills.
+
+    They are read in the form that they came in, under the schema of today.
 
     Parameters
     ----------
@@ -205,6 +212,10 @@ def retry(
         Which, by number.
     reason
         All of this reason, such as late.
+    registry
+        The schema registry of events that came in its wire format, http://HOST:PORT.
+    kafka_config
+        A TOML file with settings of a schema registry, as for headrace run.
     home
         The folder of journal, models, vault and keys.
     """
@@ -219,6 +230,7 @@ def retry(
     ]
     if not chosen:
         raise NotFound(f"nothing is in quarantine for reason {wanted!r}")
+    schemas = _registry(registry, kafka_config)
     definition = use_case.definition(model_of(use_case, place))
     with (
         stages() as stage,
@@ -229,7 +241,7 @@ def retry(
             progress=lambda done, most: stage("replaying the journal", done, most),
         ) as local,
     ):
-        made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq))
+        made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq), schemas)
         refused = [item for batch in made for item in quarantined_in(batch, local.header)]
     decided = sum(len(batch.decisions) for batch in made)
     back = sum(int((batch.inputs.kind == InputKind.BACKFILL).sum()) for batch in made)
@@ -243,6 +255,14 @@ def retry(
         why = _wrong(item)
         told = f"  input {item.position}: {item.reason}" + (f"; {why}" if why else "")
         console.print(Text(told), soft_wrap=True)
+
+
+def _registry(url: str | None, config: Path | None) -> SchemaRegistry | None:
+    """The registry that is named, if one is."""
+    told = {} if config is None else registry_settings(config)
+    if url is not None:
+        told = {**told, "url": url}
+    return registry_of(told) if told else None
 
 
 def _reason(text: str | None) -> str | None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from rich.table import Table
 
-from headrace.cli.terminal import console
+from headrace.cli.terminal import console, progress
 from headrace.core.errors import DataError
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.querying import query as ask
 
@@ -21,6 +22,7 @@ def query(
     use_case: str | None = None,
     form: Literal["table", "csv", "json"] = "table",
     rows: int = 50,
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Ask the journal in SQL (DuckDB): tables `decisions`, `inputs` and `quarantine`.
@@ -35,10 +37,15 @@ def query(
         How the answer is printed.
     rows
         The most rows of a table that are printed.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
-    answer = ask(Home.at(home), sql, use_case)
+    with progress("fetching the journal") as done:
+        place = evidence(Home.at(home), journal, use_case, done)
+    answer = ask(place, sql, use_case)
     if form == "csv":
         import pyarrow.csv  # noqa: PLC0415 - needed for this form alone
 

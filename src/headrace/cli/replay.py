@@ -9,6 +9,7 @@ from headrace.cli.terminal import console, progress
 from headrace.core.errors import DataError, VerificationFailed
 from headrace.journal.reader import find
 from headrace.runtime.audit import journals_of
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.replaying import recorded_definitions, seq_at
 from headrace.runtime.replaying import replay as replay_journal
@@ -19,6 +20,7 @@ def replay(
     /,
     *,
     from_: str | None = None,
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Rebuild decisions from the journaled inputs alone, and compare them byte for byte.
@@ -29,19 +31,24 @@ def replay(
         Whose journal; all of the home's when it is left out.
     from_
         Compare from here on: a day (2026-01-31), a time, or the number of an input.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
+    with progress("fetching the journal") as done:
+        records = evidence(place, journal, use_case, done)
     failed = []
-    for lane in journals_of(place, use_case):
+    for lane in journals_of(records, use_case):
         begin = 0 if from_ is None else _begin(lane.folder, from_)
         if begin:
             find(lane.folder, begin)
         with progress(f"replaying {lane.shown}") as done:
             found = replay_journal(
                 lane.folder,
-                recorded_definitions(place, lane.use_case),
+                recorded_definitions(records, lane.use_case),
                 from_seq=begin,
                 progress=done,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from headrace.adapters.answer_stream import AnswerStream
 from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
@@ -23,13 +25,15 @@ from headrace.runtime.local_lane import LaneSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.adapters.sinks import LineSink, TableSink
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.kafka_run import KafkaRun
     from headrace.runtime.local_lane import LocalLane
+    from headrace.runtime.run import Sink
 
 #: What is in the address of a topic.
 KAFKA = "kafka://"
+#: What stands for stdout.
+STDOUT = "-"
 
 
 @Parameter(name="*")
@@ -53,7 +57,7 @@ def run(
     /,
     *,
     source: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)],
-    sink: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    sink: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = (),
     kafka_config: Path | None = None,
     model: str | None = None,
     lasting: Lasting | None = None,
@@ -73,8 +77,9 @@ def run(
         FILE or folder of the decided stream, - for stdin, kafka://HOST:PORT/TOPIC for a topic;
         STREAM=FILE, or STREAM=kafka://HOST:PORT/TOPIC, for any other stream.
     sink
-        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow; with a
-        source in Kafka, kafka://HOST:PORT/TOPIC.
+        Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow; - for
+        stdout, which gets a line for each event as soon as its decision is durable; with a source
+        in Kafka, kafka://HOST:PORT/TOPIC.
     kafka_config
         A TOML file with settings of the Kafka client (librdkafka), such as those of security.
     model
@@ -105,7 +110,7 @@ def run(
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
             worker = None
-            makers = [partial(_sink, Path(path)) for path in sink]
+            makers = [partial(_sink, name) for name in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
     if worker is not None:
         with LiveView(use_case.name, worker.meters, lanes=worker.lanes):
@@ -115,7 +120,10 @@ def run(
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
-    LiveView.summary(console, use_case.name, opened.meters, opened.journal)
+    # where answers went to stdout, nothing else does
+    LiveView.summary(
+        aside if STDOUT in sink else console, use_case.name, opened.meters, opened.journal
+    )
 
 
 def _over_kafka(
@@ -127,12 +135,16 @@ def _over_kafka(
     stage: Callable[[str, int, int], None],
 ) -> KafkaRun:
     """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
-    from headrace.adapters.kafka.address import client_settings  # noqa: PLC0415 - an extra
+    from headrace.adapters.kafka.address import (  # noqa: PLC0415 - an extra
+        client_settings,
+        registry_settings,
+    )
     from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
     from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
-    topics = Topics.named(*named, client, case.plan.on)
+    registry = registry_settings(config) if config is not None else {}
+    topics = Topics.named(*named, client, case.plan.on, registry)
     return KafkaRun(case, home, topics, settings, stage, aside.print)
 
 
@@ -154,5 +166,7 @@ def _say_what_was_found(opened: LocalRun) -> None:
         aside.print(f"the sources hold no {further}events")
 
 
-def _sink(path: Path, local: LocalLane) -> LineSink | TableSink:
-    return open_sink(path, local.folder, local.header, local.journal.next_seq)
+def _sink(name: str, local: LocalLane) -> Sink:
+    if name == STDOUT:
+        return AnswerStream(sys.stdout.fileno(), local.header)
+    return open_sink(Path(name), local.folder, local.header, local.journal.next_seq)

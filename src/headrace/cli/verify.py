@@ -12,6 +12,7 @@ from headrace.core.errors import VerificationFailed
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify as verify_journal
 from headrace.runtime.audit import journals_of, newest
+from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 
@@ -22,6 +23,7 @@ def verify(
     *,
     checkpoint: Path | None = None,
     public_key: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    journal: str | None = None,
     home: Path | None = None,
 ) -> None:
     """Check every record and every head of a journal.
@@ -37,11 +39,15 @@ def verify(
         A witness file; its newest checkpoint is held against the journal.
     public_key
         Keys to believe, instead of the home's own.
+    journal
+        Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
+        out.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    lanes = journals_of(place, use_case)
+    with progress("fetching the journal") as done:
+        lanes = journals_of(evidence(place, journal, use_case, done), use_case)
     keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
     failed = []
     for lane in lanes:

@@ -56,6 +56,8 @@ class JournalHeader:
         rules: Names of the policy's rules, in order.
         reasons: Names of the quarantine reasons: code `i` is `reasons[i]`.
         sources: Names of the sources: source `i` is `sources[i]`.
+        forms: Of sources whose events do not come as JSON, what they come as: "avro", "protobuf",
+            "arrow", or "framed" for a registry's wire format.
         tables: Names of tables and other artefacts (calendars, currencies) to their digests.
     """
 
@@ -74,6 +76,7 @@ class JournalHeader:
     reasons: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of_plan(plan: Plan, **names: object) -> JournalHeader:
@@ -119,6 +122,8 @@ class JournalHeader:
             {"name": item.name, "schema": msgspec.Raw(item.schema.canonical())}
             for item in self.streams
         ]
+        if not self.forms:
+            del plain["forms"]
         return msgspec.json.encode(plain, order="sorted")
 
     def digest(self) -> bytes:
@@ -137,6 +142,7 @@ class JournalHeader:
             streams = msgspec.convert(plain.pop("streams"), tuple[_PlainStream, ...])
             tables = msgspec.convert(plain.pop("tables"), dict[str, str])
             categories = msgspec.convert(plain.pop("categories"), dict[str, str])
+            forms = msgspec.convert(plain.pop("forms", {}), dict[str, str])
             named = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in plain.items()
@@ -148,6 +154,7 @@ class JournalHeader:
                 ),
                 tables=tables,
                 categories=categories,
+                forms=forms,
                 **named,  # type: ignore[arg-type]  # a name that is not the class's is refused below
             )
         except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:

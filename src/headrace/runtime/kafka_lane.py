@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
@@ -11,10 +12,21 @@ from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.transactions import LaneId, Transactions
 from headrace.core.errors import DataError
 from headrace.runtime.local import bind_head
-from headrace.runtime.local_lane import Kept, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import (
+    FROM_TOPIC,
+    Kept,
+    LocalLane,
+    dedupe_key,
+    key_mark,
+    master_key,
+    now_ns,
+    signing_key,
+)
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import TopicSource
-from headrace.runtime.topic_journal import TopicJournal, VaultMark
+from headrace.runtime.topic_journal import TopicJournal
+from headrace.security.vault import Vault
+from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
@@ -49,7 +60,6 @@ class KafkaLane(ABC):
         stage: Whose lane it is.
         number: Of the lane.
         holder: In whose name offsets are committed.
-        vault: Where personal data goes; it is not closed with the lane.
         meters: What is counted.
         progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
             raises gives the lane up.
@@ -65,16 +75,15 @@ class KafkaLane(ABC):
         stage: LaneStage,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> None:
         self.id = LaneId(stage.name, number)
-        self._held, self._holder, self._vault, self._say = stage, holder, vault, say
+        self._held, self._holder, self._say = stage, holder, say
         self._partitions = stage.partitions_of(number)
-        names = {place: f"kafka:{place}" for place in self._partitions}
+        names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
             self.local = LocalLane(
                 stage.definition,
@@ -90,7 +99,11 @@ class KafkaLane(ABC):
             self._tell()
             self._sources = {
                 place: TopicSource(
-                    self.local.source_number(names[place]), names[place], topic.stream, topic.id
+                    self.local.source_number(names[place]),
+                    names[place],
+                    topic.stream,
+                    topic.id,
+                    stage.form_of(topic),
                 )
                 for place, topic in self._partitions.items()
             }
@@ -163,22 +176,26 @@ class KafkaLane(ABC):
             self._say(f"lane {self.id}: {word}")
 
     def _kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over from whoever had it, and open its journal."""
-        cluster = self._held.cluster
+        """Take the lane over from whoever had it, and open its vault and journal."""
+        cluster, home = self._held.cluster, self._held.home
         self._transactions = Transactions(cluster, self.id, self._holder, self._say)
-        personal = any(field.pii for stream in header.streams for field in stream.schema.fields)
-        try:
+        with ExitStack() as opening:
+            opening.callback(self._transactions.close)
             self._opened = TopicJournal(
-                JournalTopic(cluster, journal_topic(header.use_case), self.id.number),
+                JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
                 self._transactions,
                 header,
-                signing_key(self._held.home),
-                VaultMark(self._vault.mark, personal),
+                signing_key(home),
+                key_mark(dedupe_key(home)),
             )
-        except BaseException:
-            self._transactions.close()
-            raise
-        return Kept(self._opened, self._vault, shares_vault=True)
+            vault = self._vault()
+            opening.pop_all()
+        return Kept(self._opened, vault)
+
+    def _vault(self) -> Vault:
+        """Where personal data goes: nowhere, unless events come through the door here."""
+        log = VaultLog(str(self.id), {}, master_key(self._held.home), secrets.token_bytes)
+        return Vault.kept_in(log)
 
     def _starts(self) -> dict[Partition, int | None]:
         """Where each partition goes on.

@@ -13,7 +13,6 @@ from headrace.core.errors import DataError, DefinitionError
 from headrace.runtime.kafka_stage import KafkaStage
 from headrace.runtime.kafka_staging import AdmissionStage, MainStageLanes, SideStageLanes
 from headrace.runtime.kafka_worker import KafkaWorker
-from headrace.runtime.local_lane import open_vault
 from headrace.runtime.run import stopping, undisturbed
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ class KafkaRun:
     ) -> None:
         self._case, self._topics = case, topics
         stages = self._stages(home, settings, progress, say)
-        self._vault = open_vault(home)
-        self.workers = [KafkaWorker(stage, self._vault, say) for stage in stages]
+        self.workers = [KafkaWorker(stage, say) for stage in stages]
         for stage, worker in zip(stages, self.workers, strict=True):
             if isinstance(stage, SideStageLanes | MainStageLanes) and stage.until_end:
                 before = self.workers[: self.workers.index(worker)]
@@ -91,7 +89,6 @@ class KafkaRun:
             HeadraceError: A lane cannot go on; the others were closed in good order.
         """
         with ExitStack() as going:
-            going.callback(self._vault.close)
             going.enter_context(install_timer("numba:compile", self.meters.compiled))
             going.enter_context(stopping(self.stop))
             going.enter_context(undisturbed())

@@ -9,6 +9,9 @@ from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import quarantine_topic
+from headrace.adapters.kafka.topic_form import forms_of
+from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
+from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.address import KafkaAddress
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.kafka.membership import Holder
+    from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.lane import Definition
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,9 @@ class LaneStage(Protocol):
     def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
         """The partitions that a lane reads."""
 
+    def form_of(self, topic: ReadTopic) -> TopicForm:
+        """In what form the messages of a topic are."""
+
     def other_sources(self, lane: int) -> Sequence[str]:
         """Names of sources that its inputs are of, beside those partitions."""
 
@@ -100,7 +106,6 @@ class LaneStage(Protocol):
         self,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
@@ -128,6 +133,7 @@ class KafkaStage:
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is decided.
         group: Name of the consumer group.
+        forms: Of the messages of each topic that is read.
         definition: What decides.
 
     Raises:
@@ -157,6 +163,7 @@ class KafkaStage:
         self.single = topics.setting("single") is not None
         self.group = topics.setting("group") or f"headrace.{case.name}"
         self.cluster = topics.cluster(say)
+        self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()
         self.lanes = 1 if self.single else self._common_count()
         self._sinks = [
@@ -175,6 +182,10 @@ class KafkaStage:
         """It reads sources alone."""
         return ()
 
+    def form_of(self, topic: ReadTopic) -> TopicForm:
+        """In what form the messages of a topic are."""
+        return self.forms[topic.name]
+
     def handed_on(self, _batch: JournalBatch, _lane: int) -> list[Outgoing]:
         """What a batch sends to other stages: there are none."""
         return []
@@ -183,14 +194,13 @@ class KafkaStage:
         self,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return SourceLane(self, number, holder, vault, meters, progress=progress, say=say)
+        return SourceLane(self, number, holder, meters, progress=progress, say=say)
 
     def _in_force(self, progress: Callable[[str, int, int], None]) -> Definition:
         """What its lanes run."""
@@ -264,6 +274,7 @@ class KafkaStage:
         like = self.reads[0].name
         self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
+        self.cluster.ensure(vault_topic(self.case.name), self.lanes, VAULT_SETTINGS, like)
 
     def _most_bytes(self, address: KafkaAddress) -> int | None:
         """How large a message of decisions may be; None for one decision in each."""

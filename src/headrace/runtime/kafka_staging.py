@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.parts import in_parts
+from headrace.adapters.kafka.topic_form import TopicForm
 from headrace.pipeline.lane import Definition
 from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
 from headrace.runtime.local import definition_in_force
+from headrace.runtime.local_lane import FROM_TOPIC
 from headrace.runtime.main_lane import MainLane
 from headrace.runtime.side_lane import SideLane
 from headrace.runtime.stage_messages import encoded_events
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 def events_topic(use_case: str, side: str) -> str:
@@ -152,6 +153,10 @@ class StageLanes:
         """What its lanes are called by."""
         return self.definition.name
 
+    def form_of(self, topic: ReadTopic) -> TopicForm:
+        """In what form the messages of a topic are; those of stages are in none that has a name."""
+        return self.admission.forms.get(topic.name, TopicForm())
+
     def _own(self, topic: str) -> ReadTopic:
         """A topic that stages write, of which a lane reads its partition."""
         return ReadTopic(topic, "", self.cluster.topic_id(topic), self.lanes, whole=False)
@@ -194,14 +199,13 @@ class SideStageLanes(StageLanes):
         self,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return SideLane(self, number, holder, vault, meters, progress=progress, say=say)
+        return SideLane(self, number, holder, meters, progress=progress, say=say)
 
 
 class MainStageLanes(StageLanes):
@@ -243,17 +247,16 @@ class MainStageLanes(StageLanes):
 
     def other_sources(self, lane: int) -> Sequence[str]:
         """The sources of admission: events keep their places there."""
-        return [f"kafka:{place}" for place in self.admission.partitions_of(lane)]
+        return [f"{FROM_TOPIC}{place}" for place in self.admission.partitions_of(lane)]
 
     def open(
         self,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return MainLane(self, number, holder, vault, meters, progress=progress, say=say)
+        return MainLane(self, number, holder, meters, progress=progress, say=say)

@@ -13,7 +13,7 @@ from headrace.runtime.sources import named_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_SOURCE_SETTINGS = frozenset({"single", "until", "group", "key"})
+_SOURCE_SETTINGS = frozenset({"single", "until", "group", "key", "format", "registry"})
 _SINK_SETTINGS = frozenset({"messages", "columns"})
 
 
@@ -25,15 +25,21 @@ class Topics:
         sources: The topics that are read, each with the stream of its events.
         sinks: The topics that decisions go to.
         client: Settings of the client, for all of them.
+        registry: Settings of a schema registry, for those that use one.
     """
 
     sources: Sequence[tuple[str, KafkaAddress]]
     sinks: Sequence[KafkaAddress]
     client: Mapping[str, str]
+    registry: Mapping[str, str]
 
     @staticmethod
     def named(
-        sources: Sequence[str], sinks: Sequence[str], client: Mapping[str, str], decided: str
+        sources: Sequence[str],
+        sinks: Sequence[str],
+        client: Mapping[str, str],
+        decided: str,
+        registry: Mapping[str, str] | None = None,
     ) -> Topics:
         """Read the addresses of a command.
 
@@ -51,6 +57,7 @@ class Topics:
             [(name.stream, KafkaAddress.of(name.place, _SOURCE_SETTINGS)) for name in names],
             [KafkaAddress.of(sink, _SINK_SETTINGS) for sink in sinks],
             client,
+            registry or {},
         )
         servers = {address.servers for address in found.addresses}
         if len(servers) > 1:

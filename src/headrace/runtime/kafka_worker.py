@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from headrace.adapters.kafka.membership import Holder
     from headrace.runtime.kafka_stage import LaneStage
-    from headrace.security.vault import Vault
 
 #: Between two looks at the lanes.
 _LOOK_SECONDS = 0.1
@@ -30,7 +29,6 @@ class KafkaWorker:
 
     Args:
         stage: Whose lanes.
-        vault: Where personal data goes; it is not closed.
         say: Told what a user should know while it goes on.
 
     Attributes:
@@ -39,7 +37,7 @@ class KafkaWorker:
         through: Set when it has reached the end that was asked for.
     """
 
-    def __init__(self, stage: LaneStage, vault: Vault, say: Callable[[str], None]) -> None:
+    def __init__(self, stage: LaneStage, say: Callable[[str], None]) -> None:
         self.stage = stage
         self.meters = Meters()
         self.lanes = WorkerMeters(stage.lanes)
@@ -47,7 +45,6 @@ class KafkaWorker:
         self._say = say
         self._threads: dict[int, LaneThread] = {}
         self._stop = threading.Event()
-        self._vault = vault
         self._holder: Holder
         self._idle_since = time.monotonic()
 
@@ -148,9 +145,7 @@ class KafkaWorker:
     def _take(self, lanes: Sequence[int]) -> None:
         """Open lanes, each beside the others."""
         for lane in lanes:
-            self._threads[lane] = LaneThread(
-                self.stage, lane, self._holder, self._vault, self.meters, self._say
-            )
+            self._threads[lane] = LaneThread(self.stage, lane, self._holder, self.meters, self._say)
         self.lanes.show(self._threads.values())
 
     def _give_up(self, lanes: Sequence[int]) -> None:

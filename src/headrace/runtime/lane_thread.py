@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_lane import KafkaLane
     from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 class _GivenUp(Exception):
@@ -31,7 +30,6 @@ class LaneThread:
         stage: Whose lane it is.
         number: Of the lane.
         holder: In whose name offsets are committed.
-        vault: Where personal data goes.
         meters: What is counted.
         say: Told what a user should know.
 
@@ -46,7 +44,6 @@ class LaneThread:
         stage: LaneStage,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         say: Callable[[str], None],
     ) -> None:
@@ -56,9 +53,7 @@ class LaneThread:
         self._state = "opening"
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
-        self._open = partial(
-            stage.open, number, holder, vault, meters, progress=self._replayed, say=say
-        )
+        self._open = partial(stage.open, number, holder, meters, progress=self._replayed, say=say)
         self._thread = threading.Thread(target=self._work, name=f"lane {stage.name}/{number}")
         self._thread.start()
 

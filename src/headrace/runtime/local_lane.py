@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -46,6 +47,8 @@ LOG = logging.getLogger("headrace")
 
 #: The artefact of a journal's header that says which decisions carry reason codes.
 EXPLAINING = "explaining"
+#: What the names of sources begin with whose lane has its journal in a topic.
+FROM_TOPIC = "kafka:"
 
 
 def lane_name(use_case: str, lane: int = 0) -> str:
@@ -104,11 +107,12 @@ def signing_key(home: Home) -> SigningKey:
 
 def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home.keys / "master.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
-    return Vault.open(home.vault, master)
+    return Vault.open(home.vault, master_key(home))
+
+
+def master_key(home: Home) -> LocalMasterKey:
+    """The key that a home's vault is sealed under; made when it is first needed."""
+    return LocalMasterKey.load_or_create(home.keys / "master.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,10 @@ class Kept:
     Attributes:
         journal: Of the lane.
         vault: Where its personal data goes.
-        shares_vault: Whether others use the vault too, and it is not closed with the lane.
     """
 
     journal: LaneJournal
     vault: Vault
-    shares_vault: bool = False
 
 
 class LocalLane:
@@ -165,14 +167,15 @@ class LocalLane:
         self._pace = self.settings.pace()
         self._durable = self.settings.durability == "fsync"
         self.folder = home.journal(definition.name, lane)
+        self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
-        self._kept = self._at_home(home, bare) if kept is None else kept(bare)
-        self.journal, self.vault = self._kept.journal, self._kept.vault
+        where = self._at_home(home, bare) if kept is None else kept(bare)
+        self.journal, self.vault = where.journal, where.vault
         try:
             self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
         except BaseException:
             self.journal.abandon()
-            self._close_vault()
+            self.vault.close()
             raise
 
     def _at_home(self, home: Home, header: JournalHeader) -> Kept:
@@ -199,14 +202,18 @@ class LocalLane:
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
+            if folder is not None:
+                _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
-        self.header = header_of(definition, known + fresh, lane)
+        self.header = replace(
+            header_of(definition, known + fresh, lane), forms=last.forms if last else {}
+        )
         self.journal.describe(self.header)
         snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
-        new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
+        new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(
             new_lane,
             self.journal,
@@ -223,6 +230,14 @@ class LocalLane:
         self._writer = SnapshotWriter(
             self.lane, snapshots, pace, say or LOG.warning, self.recovery.judged_from
         )
+
+    def read_as(self, forms: Mapping[str, str]) -> None:
+        """Record in what form the events of sources come, by name; see `JournalHeader.forms`."""
+        found = {**self.header.forms, **forms}
+        self.header = replace(
+            self.header, forms={name: form for name, form in found.items() if form != "json"}
+        )
+        self.journal.describe(self.header)
 
     def source_number(self, name: str) -> int:
         """The number of a source in the journal's header."""
@@ -295,7 +310,7 @@ class LocalLane:
         finally:
             self._writer.abandon()
             self.journal.close()
-            self._close_vault()
+            self.vault.close()
 
     def __enter__(self) -> Self:
         return self
@@ -311,10 +326,6 @@ class LocalLane:
         else:
             self._writer.abandon()
             self.journal.abandon()
-            self._close_vault()
-
-    def _close_vault(self) -> None:
-        if not self._kept.shares_vault:
             self.vault.close()
 
 
@@ -343,6 +354,22 @@ def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -
     )
 
 
+def _check_is_no_copy(last: JournalHeader) -> None:
+    """A journal that lies in a topic is not gone on with in a folder that it was collected into.
+
+    Raises:
+        JournalError: This is such a copy.
+    """
+    topics = [name for name in last.sources if name.startswith(FROM_TOPIC)]
+    if topics:
+        raise JournalError(
+            f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
+            " it: what was added here would be missing there. Decide over Kafka, with"
+            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
+            " they are sent to their topic once more"
+        )
+
+
 def _check_schemas(last: JournalHeader, definition: Definition) -> None:
     """The events of the journal must be readable under the definition.
 
@@ -360,7 +387,7 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
             )
 
 
-def _dedupe_key(home: Home) -> tuple[int, int]:
+def dedupe_key(home: Home) -> tuple[int, int]:
     """The secret key of the hashes of ids, made when it is first needed."""
     path = home.keys / "dedupe.key"
     if not path.exists():
@@ -369,6 +396,12 @@ def _dedupe_key(home: Home) -> tuple[int, int]:
         path.write_bytes(secrets.token_bytes(16))
     key = path.read_bytes()
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+
+
+def key_mark(key: tuple[int, int]) -> str:
+    """What tells a key of the hashes of ids from others; it says nothing of what it is."""
+    halves = b"".join(half.to_bytes(8, "little") for half in key)
+    return hashlib.sha256(b"headrace/dedupe-key/mark/v1\0" + halves).hexdigest()
 
 
 def now_ns() -> int:

@@ -8,7 +8,7 @@ from headrace.adapters.kafka.whole_messages import WholeMessages
 from headrace.core.errors import DataError
 from headrace.pipeline.staging import Joining
 from headrace.runtime.kafka_lane import KafkaLane
-from headrace.runtime.local_lane import signing_key
+from headrace.runtime.local_lane import FROM_TOPIC, signing_key
 from headrace.runtime.stage_intake import MainIntake
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_staging import MainStageLanes
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 class MainLane(KafkaLane):
@@ -32,14 +31,13 @@ class MainLane(KafkaLane):
         stage: MainStageLanes,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> None:
         self._stage = stage
-        super().__init__(stage, number, holder, vault, meters, progress=progress, say=say)
+        super().__init__(stage, number, holder, meters, progress=progress, say=say)
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
@@ -66,7 +64,7 @@ class MainLane(KafkaLane):
         """The partition of each source that events are of, by its number in the journal."""
         numbers = [0] * len(self.local.header.sources)
         for place in self._stage.admission.partitions_of(self.id.number):
-            numbers[self.local.source_number(f"kafka:{place}")] = place.number
+            numbers[self.local.source_number(f"{FROM_TOPIC}{place}")] = place.number
         return numbers
 
     def _number(self, source: str) -> int:

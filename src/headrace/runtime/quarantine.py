@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.adapters.payload_forms import FRAMED, payload_codec
 from headrace.core.columns import concatenated
 from headrace.core.errors import DataError, NotFound
-from headrace.events.json_lines import JsonLines
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
 from headrace.pipeline.inputs import Inputs
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from headrace.adapters.payloads import PayloadCodec
+    from headrace.adapters.schema_registry import SchemaRegistry
     from headrace.core.columns import Batch
+    from headrace.events.schema import Schema
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
     from headrace.runtime.home import Home
@@ -51,6 +54,7 @@ class QuarantinedInput:
         reference: Name of its sealed bytes in the vault; "" where its fields could be read.
         length: Of the bytes.
         retried_as: The input that it came back as and was accepted; None if it did not.
+        form: Of its bytes, as `JournalHeader.forms` says it; "json" unless told.
     """
 
     seq: int
@@ -65,15 +69,21 @@ class QuarantinedInput:
     reference: str
     length: int
     retried_as: int | None
+    form: str
 
 
 def quarantined(folder: Path) -> list[QuarantinedInput]:
     """Every input of a journal that was quarantined, in known order."""
     found: list[QuarantinedInput] = []
+    forms: dict[int, str] = {}
     returned: dict[int, int] = {}
     for stored in stored_batches(folder):
         batch, header = stored.batch(), stored.header
-        found += quarantined_in(batch, header)
+        for item in quarantined_in(batch, header):
+            # what is refused once more has the form that it had at first
+            form = forms.get(item.position, item.form) if item.source == SOURCE else item.form
+            forms[item.seq] = form
+            found.append(replace(item, form=form))
         back = batch.inputs.kind == InputKind.BACKFILL
         for index in np.flatnonzero(back).tolist():
             returned[int(batch.inputs.position[index])] = batch.first_seq + index
@@ -106,6 +116,7 @@ def quarantined_in(batch: JournalBatch, header: JournalHeader) -> list[Quarantin
                 reference=reference,
                 length=0 if at is None else int(told.length[at]),
                 retried_as=None,
+                form=header.forms.get(header.sources[int(inputs.source[index])], "json"),
             )
         )
     return found
@@ -126,46 +137,66 @@ def raw_bytes(home: Home, item: QuarantinedInput) -> bytes:
         vault.close()
 
 
-def retry(local: LocalLane, items: Sequence[QuarantinedInput]) -> list[JournalBatch]:
+def retry(
+    local: LocalLane,
+    items: Sequence[QuarantinedInput],
+    registry: SchemaRegistry | None = None,
+) -> list[JournalBatch]:
     """Put quarantined inputs through the lane once more, as backfills.
 
     Args:
         local: An open lane; one of its sources is `SOURCE`.
         items: Not yet retried, in known order.
+        registry: Of those in a registry's wire format.
 
     Raises:
-        DataError: When one of them was accepted before.
+        DataError: When one of them was accepted before, or is in the wire format of a registry and
+            none was given.
+        Unavailable: The registry does not answer; nothing was retried.
     """
     again = [item for item in items if item.retried_as is not None]
     if again:
         raise DataError(f"input {again[0].seq} was accepted before, as input {again[0].retried_as}")
-    made: list[JournalBatch] = []
-    for sealed in (False, True):
-        chosen = [item for item in items if bool(item.reference) == sealed]
-        if chosen:
-            inputs = (_unsealed if sealed else _typed)(local, chosen)
-            made.append(local.decide(inputs))
+    typed = [item for item in items if not item.reference]
+    sealed = [item for item in items if item.reference]
+    # read before anything is decided: what stands in the way of it stops all of them
+    read = [_unsealed(local, sealed, registry)] if sealed else []
+    every = [_typed(local, typed), *read] if typed else read
+    made = [local.decide(inputs) for inputs in every]
     local.commit()
     return made
 
 
-def _unsealed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:
+def _unsealed(
+    local: LocalLane, items: Sequence[QuarantinedInput], registry: SchemaRegistry | None
+) -> Inputs:
     """Inputs of bytes that the vault kept, read under the schema of today."""
     assembly = Assembly(local.definition.plan, local.vault)
     number = local.source_number(SOURCE)
     parts = []
-    for stream in dict.fromkeys(item.stream for item in items):
-        places = np.array([i for i, item in enumerate(items) if item.stream == stream])
-        lines = [local.vault.unseal(items[i].reference) for i in places]
-        # a line feed inside the bytes of a table's row would make two rows of one
-        data = b"\n".join(line.replace(b"\n", b" ") for line in lines) + b"\n"
-        parsed = JsonLines(assembly.schemas[stream]).parse(data)
+    for stream, form in dict.fromkeys((item.stream, item.form) for item in items):
+        chosen = [i for i, item in enumerate(items) if (item.stream, item.form) == (stream, form)]
+        places = np.array(chosen)
+        lines = [local.vault.unseal(items[i].reference) for i in chosen]
+        parsed = _codec(form, assembly.schemas[stream], registry).parse(lines)
         positions = np.array([items[i].seq for i in places], dtype=np.int64)
         parts.append(
             Part(number, assembly.rank(stream), places, positions, parsed, lines.__getitem__)
         )
     received = np.full(len(items), now_ns(), dtype=np.int64)
     return assembly.inputs(parts, received, now_ns(), {}, retried=True)
+
+
+def _codec(form: str, schema: Schema, registry: SchemaRegistry | None) -> PayloadCodec:
+    """What reads bytes that were sealed in a form."""
+    if form != FRAMED:
+        return payload_codec(form, schema)
+    if registry is None:
+        raise DataError(
+            "these events name schemas of a registry: say which with --registry http://HOST:PORT,"
+            " or with schema.registry.url in the file of --kafka-config"
+        )
+    return payload_codec("avro", schema, registry=registry)
 
 
 def _typed(local: LocalLane, items: Sequence[QuarantinedInput]) -> Inputs:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_staging import SideStageLanes
     from headrace.runtime.meters import Meters
-    from headrace.security.vault import Vault
 
 
 class SideLane(KafkaLane):
@@ -34,14 +33,13 @@ class SideLane(KafkaLane):
         stage: SideStageLanes,
         number: int,
         holder: Holder,
-        vault: Vault,
         meters: Meters,
         *,
         progress: Callable[[int, int], None],
         say: Callable[[str], None],
     ) -> None:
         self._stage = stage
-        super().__init__(stage, number, holder, vault, meters, progress=progress, say=say)
+        super().__init__(stage, number, holder, meters, progress=progress, say=say)
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
@@ -58,6 +56,7 @@ class SideLane(KafkaLane):
             messages=messages,
             clock=now_ns,
             fed=stage.fed,
+            say=self._say,
         )
         return intake, messages
 

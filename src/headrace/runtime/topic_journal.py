@@ -8,7 +8,7 @@ are sent along for those who watch the lag.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.cluster import Fenced
@@ -32,19 +32,6 @@ if TYPE_CHECKING:
     from headrace.journal.recovery import UnvouchedTail
 
 
-@dataclass(frozen=True, slots=True)
-class VaultMark:
-    """Which vault holds the personal data of a lane.
-
-    Attributes:
-        mark: What tells it from others.
-        matters: Whether the use case has personal data at all.
-    """
-
-    mark: str
-    matters: bool
-
-
 class TopicJournal:
     """The journal of one lane, in a topic; see `headrace.runtime.lane_journal.LaneJournal`.
 
@@ -53,11 +40,11 @@ class TopicJournal:
         transactions: Of the lane, open.
         header: What the batches to come are recorded under.
         key: What signs the heads.
-        vault: Where surrogates come from.
+        dedupe: What tells the key of the hashes of ids from others.
 
     Raises:
         JournalError: What is there was changed, or not signed by `key`.
-        SecurityError: The personal data of the lane is in another vault.
+        SecurityError: The key of the hashes of ids is another than the lane was begun with.
     """
 
     def __init__(
@@ -66,12 +53,12 @@ class TopicJournal:
         transactions: Transactions,
         header: JournalHeader,
         key: SigningKey,
-        vault: VaultMark,
+        dedupe: str,
     ) -> None:
         self.tails: Sequence[UnvouchedTail] = ()
         self._topic, self._transactions = topic, transactions
         self._keys: Sequence[PublicKey] = (key.public,)
-        self._vault = vault
+        self._dedupe = dedupe
         chain = self._found()
         self._writer = ChainWriter(chain, header, key, time.time_ns)
         self._last_header = chain.header
@@ -87,14 +74,6 @@ class TopicJournal:
         last = self._topic.last()
         if last is None:
             return Chain(self._keys)
-        if self._vault.matters and last.vault != self._vault.mark:
-            raise SecurityError(
-                f"the personal data of {self._topic.topic}/{self._topic.lane} is in the vault"
-                f" {last.vault[:12]}, and this home has the vault {self._vault.mark[:12]}: the"
-                " same person would get other surrogates, and another history. Run the worker on"
-                " the home that the lane was begun on, or on a copy of it (vault and keys) while"
-                " the other one stands still"
-            )
         reader = GroupReader.at(last.content, self._keys)
         try:
             reader.follow(last.content)
@@ -104,6 +83,13 @@ class TopicJournal:
                 f" is not what this home's key vouches for ({error}). A lane is signed by one key:"
                 " give every worker of it the same folder of keys (see Keep keys, and back up)"
             ) from error
+        if last.dedupe != self._dedupe:
+            raise SecurityError(
+                f"the key of the hashes of ids, keys/dedupe.key, is another one than that of"
+                f" {self._topic.topic}/{self._topic.lane} ({self._dedupe[:12]}, expected"
+                f" {last.dedupe[:12]}), so workers could not take each other's snapshots. Give"
+                " every worker the same folder of keys (see Keep keys, and back up)"
+            )
         return reader.chain
 
     @property
@@ -190,7 +176,7 @@ class TopicJournal:
         if group is None or self._messages is None:
             return replace(self._committed, size=0)
         content = b"".join(group.frames()[0])
-        message = JournalMessage(0, group.first_seq, group.next_seq, self._vault.mark, content)
+        message = JournalMessage(0, group.first_seq, group.next_seq, self._dedupe, content)
         offsets = {
             self._partitions[name]: position.ordinal
             for batch in batches

@@ -73,6 +73,7 @@ class Stage:
         personal: Whether cards are personal data.
         grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
         protocol: Of the group.
+        client: Settings that clients need, such as those of security.
     """
 
     servers: str
@@ -82,14 +83,15 @@ class Stage:
     personal: bool = False
     grouped: bool = False
     protocol: str = "classic"
+    client: Mapping[str, str] = field(default_factory=dict)
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
         personal = " = hr.field(pii=True, subject=True)" if self.personal else ""
         (self.folder / "case.py").write_text(CASE.format(name=self.name, personal=personal))
-        make_topic(self.servers, self.source, self.partitions)
-        make_topic(self.servers, self.sink, self.partitions)
+        make_topic(self.servers, self.source, self.partitions, self.client)
+        make_topic(self.servers, self.sink, self.partitions, self.client)
 
     @property
     def source(self) -> str:
@@ -103,11 +105,18 @@ class Stage:
     def quarantine(self) -> str:
         return f"headrace.{self.name}.quarantine"
 
-    def feed(self, payloads: Sequence[bytes | None]) -> None:
+    def own(self, what: str) -> str:
+        """One of Headrace's own topics."""
+        return f"headrace.{self.name}.{what}"
+
+    def feed(self, payloads: Sequence[bytes | None], topic: str = "") -> None:
         """Send messages, one after the other to each partition in turn."""
-        producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
+        producer = Producer(
+            {"bootstrap.servers": self.servers, "enable.idempotence": True, **self.client}
+        )
         for number, payload in enumerate(payloads):
-            producer.produce(self.source, payload, partition=number % self.partitions)
+            partition = 0 if topic else number % self.partitions
+            producer.produce(topic or self.source, payload, partition=partition)
         producer.flush()
 
     def command(
@@ -174,12 +183,15 @@ class Stage:
 
     def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
         """Headers and contents of all committed messages of a topic."""
-        return [(_headers(message), message.value()) for message in committed(self.servers, topic)]
+        return [
+            (_headers(message), message.value())
+            for message in committed(self.servers, topic, self.client)
+        ]
 
     def by_partition(self, topic: str) -> dict[int, list[bytes]]:
         """Contents of all committed messages of a topic, for each partition."""
         found: dict[int, list[bytes]] = {}
-        for message in committed(self.servers, topic):
+        for message in committed(self.servers, topic, self.client):
             found.setdefault(message.partition() or 0, []).append(message.value() or b"")
         return found
 
@@ -220,7 +232,7 @@ def _headers(message: Message) -> dict[str, bytes]:
     return {str(name): value for name, value in headers.items()}
 
 
-def committed(servers: str, topic: str) -> list[Message]:
+def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Message]:
     """Every committed message of a topic, partition by partition as they come."""
     consumer = Consumer(
         {
@@ -230,6 +242,7 @@ def committed(servers: str, topic: str) -> list[Message]:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "log_level": 0,
+            **client,
         }
     )
     partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)

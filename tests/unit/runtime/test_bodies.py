@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.core.columns import Kind
 from headrace.events.json_lines import JsonLines
+from headrace.events.reasons import LONGEST_EVENT
 from headrace.events.schema import Field, Schema
 from headrace.runtime.http.bodies import Events, events_of
 from headrace.runtime.http.problems import Problem
@@ -28,6 +29,24 @@ values = st.recursive(
 )
 events = st.fixed_dictionaries({"n": st.integers(-(2**40), 2**40)}, optional={"text": st.text()})
 kinds = st.sampled_from(["application/json", "application/x-ndjson", "", "text/plain"])
+
+
+def test_an_event_that_is_too_long_is_refused_and_says_which() -> None:
+    fits = json.dumps({"n": 1, "text": "x" * (LONGEST_EVENT - 17)}, separators=(",", ":"))
+    assert len(fits) == LONGEST_EVENT
+    long = fits.replace("x", "xx", 1)
+    small = '{"n":2}'
+    for body, kind in (
+        (fits, "application/json"),
+        (f"[{small},{fits}]", "application/json"),
+        (f"{small}\n{fits}\n", "application/x-ndjson"),
+    ):
+        assert isinstance(events_of(body.encode(), kind), Events)
+        found = events_of(body.replace(fits, long).encode(), kind)
+        assert isinstance(found, Problem)
+        assert found.status == 413
+        number = 2 if small in body else 1
+        assert f"event {number} of the body has {LONGEST_EVENT + 1:,} bytes" in found.detail
 
 
 @settings(deadline=None)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEME = "kafka://"
+#: What the names of a schema registry's settings begin with.
+_REGISTRY = "schema.registry."
 
 #: What exactly-once stands on; a user can't set these.
 RESERVED = {
@@ -104,6 +106,25 @@ def client_settings(path: Path) -> Mapping[str, str]:
         NotFound: There is no such file.
         DataError: It is no TOML, or has a setting that may not be set.
     """
+    found = {name: value for name, value in _settings(path) if not name.startswith(_REGISTRY)}
+    return checked(found, str(path))
+
+
+def registry_settings(path: Path) -> Mapping[str, str]:
+    """Settings of a schema registry in the same file, as in `schema.registry.url = "https://..."`.
+
+    They are named as `headrace.adapters.registry_settings.RegistrySettings.of` takes them; none
+    where the file has none. It raises what `client_settings` raises.
+    """
+    return {
+        name.removeprefix(_REGISTRY): value
+        for name, value in _settings(path)
+        if name.startswith(_REGISTRY)
+    }
+
+
+def _settings(path: Path) -> list[tuple[str, str]]:
+    """Every setting of a file, by its dotted name."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -112,7 +133,7 @@ def client_settings(path: Path) -> Mapping[str, str]:
         raise DataError(
             f'{path} is no TOML: {error}; expected lines such as security.protocol = "SSL"'
         ) from error
-    return checked(dict(_flat(content)), str(path))
+    return _flat(content)
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -28,6 +28,9 @@ PASSING = UNREACHABLE | {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 
+#: A message, or all that was sent together, is larger than is taken.
+TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
 #: Someone else has the transactional id now.
 FENCED = frozenset(
     {

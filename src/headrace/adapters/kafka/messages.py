@@ -62,6 +62,11 @@ class Piece:
     offsets: Int64s
     values: list[bytes]
 
+    def part(self, rows: slice, before: int) -> Piece:
+        """Some of its messages, in a batch that begins `before` messages later."""
+        places = None if self.places is None else self.places[rows] - before
+        return Piece(self.partition, places, self.offsets[rows], self.values[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class ArrivedMessages:
@@ -70,6 +75,27 @@ class ArrivedMessages:
     pieces: Sequence[Piece]
     count: int
     read_ns: int
+
+    def parted(self, at: int) -> list[ArrivedMessages]:
+        """The first `at` messages, and the others.
+
+        >>> three = Piece(Partition("p", 0), None, np.arange(3), [b"a", b"b", b"c"])
+        >>> [part.pieces[0].values for part in ArrivedMessages([three], 3, 0).parted(1)]
+        [[b'a'], [b'b', b'c']]
+        """
+        first: list[Piece] = []
+        then: list[Piece] = []
+        for piece in self.pieces:
+            places = np.arange(self.count) if piece.places is None else piece.places
+            many = int(np.searchsorted(places, at))
+            if many:
+                first.append(piece.part(slice(None, many), 0))
+            if many < len(places):
+                then.append(piece.part(slice(many, None), at))
+        return [
+            ArrivedMessages(first, at, self.read_ns),
+            ArrivedMessages(then, self.count - at, self.read_ns),
+        ]
 
 
 class TopicMessages(Protocol):

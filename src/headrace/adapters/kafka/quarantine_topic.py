@@ -31,13 +31,15 @@ class QuarantineTopic:
 
     The content is the event as it came. Where its stream has personal data there is none: that is
     sealed in the vault, and a copy of it in a topic could not be erased with the person. The
-    headers name the message that it came in.
+    headers name the message that it came in. A content that is too long for a message beside its
+    headers is left out, and is where these say.
 
     Args:
         topic: Its name.
         partition: Of the lane.
         came_from: The partition of each source, by its number in the journal's header.
         as_it_came: Gives the content of a message by source and offset.
+        most_bytes: Of a content; of a longer one the headers tell where it is.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class QuarantineTopic:
         partition: int,
         came_from: Sequence[Partition],
         as_it_came: Callable[[int, int], bytes | None],
+        most_bytes: int,
     ) -> None:
+        self._most_bytes = most_bytes
         self._topic, self._partition = topic, partition
         self._came_from = came_from
         self._as_it_came = as_it_came
@@ -81,6 +85,10 @@ class QuarantineTopic:
                 "partition": str(came.number),
                 "offset": str(offset),
             }
+            content = None if personal[rank] else self._as_it_came(number, offset)
+            if content is not None and len(content) > self._most_bytes:
+                said["left_out"] = f"{len(content)} bytes"
+                content = None
             headers.append([(name, value.encode()) for name, value in said.items() if value])
-            values.append(None if personal[rank] else self._as_it_came(number, offset))
+            values.append(content)
         return [Outgoing(self._topic, self._partition, values, headers)]

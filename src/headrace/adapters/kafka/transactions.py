@@ -48,12 +48,14 @@ class Outgoing:
         partition: Which.
         values: Of each message.
         headers: Of each message; none where it is empty.
+        keys: Of each message; none where it is empty.
     """
 
     topic: str
     partition: int
     values: Sequence[bytes | None]
     headers: Sequence[Sequence[tuple[str, bytes]]] = field(default_factory=tuple)
+    keys: Sequence[bytes] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +193,14 @@ class Transactions:
     def _produce(self, item: Outgoing) -> None:
         """Hand messages to the client, which sends them."""
         produce, topic, partition = self._producer.produce, item.topic, item.partition
-        headers = item.headers
+        headers, keys = item.headers, item.keys
         for index, value in enumerate(item.values):
             while True:
                 try:
                     if headers:
                         produce(topic, value, None, partition, headers=list(headers[index]))
                     else:
-                        produce(topic, value, None, partition)
+                        produce(topic, value, keys[index] if keys else None, partition)
                     break
                 except BufferError:
                     self._producer.poll(_PAUSE_SECONDS)
@@ -245,6 +247,13 @@ class Transactions:
         said = error.args[0]
         if said.code() in codes.FENCED or self._producer_is_fenced(said):
             return self._fenced()
+        if said.code() in codes.TOO_LARGE:
+            return JournalError(
+                f"a message of lane {self._lane} is larger than Kafka at {self._cluster.servers}"
+                f" takes ({said.str()}). What was committed before is safe. Write"
+                " ?message.max.bytes=N after the source's address, no more than the topics'"
+                " max.message.bytes, or raise that of the topics, and run again"
+            )
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"

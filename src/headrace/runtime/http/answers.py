@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,11 +13,85 @@ from headrace.models.reasons import reason_text
 from headrace.runtime.audit import feature_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
+
+
+class Answers:
+    """The answers to inputs of one batch: JSON objects, one after the other.
+
+    Args:
+        seqs: Sequence numbers of the inputs, ascending.
+        data: The answers, each with a comma behind it.
+        ends: Where each ends, behind its comma.
+
+    >>> answers = Answers.of_columns([7, 8, 10], [[b"{}", b"[]", b"1"]])
+    >>> answers.get(8), answers.between(7, 9), answers.between(8, 10), answers.get(9)
+    (b'[]', b'{},[]', None, None)
+    """
+
+    __slots__ = ("_data", "_dense", "_ends", "_first", "_seqs")
+
+    def __init__(self, seqs: list[int], data: bytes, ends: list[int]) -> None:
+        self._seqs, self._data, self._ends = seqs, data, ends
+        self._first = seqs[0] if seqs else 0
+        self._dense = not seqs or seqs[-1] - self._first == len(seqs) - 1
+
+    @staticmethod
+    def of_columns(seqs: list[int], columns: Sequence[list[bytes]]) -> Answers:
+        """Answers of parts that stand in columns."""
+        width = len(columns) + 1
+        parts = [b","] * (width * len(seqs))
+        ends = np.ones(len(seqs), dtype=np.int64)
+        for place, column in enumerate(columns):
+            parts[place::width] = column
+            ends += np.fromiter(map(len, column), dtype=np.int64, count=len(seqs))
+        return Answers(seqs, b"".join(parts), ends.cumsum().tolist())
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def get(self, seq: int) -> bytes | None:
+        """The answer to an input; None if it has none here."""
+        return self.between(seq, seq + 1)
+
+    def between(self, seq: int, end: int) -> bytes | None:
+        """The answers to inputs `seq` to `end`, with commas between; None if one is missing."""
+        low = seq - self._first if self._dense else bisect_left(self._seqs, seq)
+        high = low + end - seq
+        if low < 0 or high > len(self):
+            return None
+        if not self._dense and (self._seqs[low] != seq or self._seqs[high - 1] != end - 1):
+            return None
+        return self._data[self._ends[low - 1] if low else 0 : self._ends[high - 1] - 1]
+
+    def joined(self, others: Mapping[int, bytes]) -> Answers:
+        """These and others, by their sequence numbers.
+
+        >>> answers = Answers.of_columns([7, 9], [[b"1", b"2"]]).joined({8: b"[]", 10: b"{}"})
+        >>> answers.between(7, 11)
+        b'1,[],2,{}'
+        """
+        seqs: list[int] = []
+        pieces: list[bytes] = []
+        ends: list[int] = []
+        low, before, moved = 0, 0, 0
+        for seq in sorted(others):
+            high = bisect_left(self._seqs, seq, low)
+            seqs += [*self._seqs[low:high], seq]
+            ends += [end + moved for end in self._ends[low:high]]
+            end = self._ends[high - 1] if high else 0
+            pieces += [self._data[before:end], others[seq], b","]
+            moved += len(others[seq]) + 1
+            ends.append(end + moved)
+            low, before = high, end
+        seqs += self._seqs[low:]
+        ends += [end + moved for end in self._ends[low:]]
+        pieces.append(self._data[before:])
+        return Answers(seqs, b"".join(pieces), ends)
 
 
 class DecisionWriter:
@@ -41,25 +116,41 @@ class DecisionWriter:
         self._end = b',"versions":%b,"durability":%b}' % (_json(versions), _json(durability))
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
 
-    def written(self, batch: JournalBatch) -> dict[int, bytes]:
-        """The answer to every decided input of a batch, by its sequence number."""
+    def written(self, batch: JournalBatch) -> Answers:
+        """The answers to the accepted inputs of a batch."""
         decisions = batch.decisions
-        seqs = decisions.seq.tolist()
+        count = len(decisions)
         verdicts = zip(
             decisions.outcome.tolist(),
             decisions.rule.tolist(),
             decisions.rules.tolist(),
             strict=True,
         )
-        reasons = self._reasons(decisions, batch.categories)
-        begin, end, verdict = self._begin, self._end, self._verdict
-        return {
-            seq: b'%b%d"%b,"score":%b,"reasons":%b%b'
-            % (begin, seq, verdict(which), _number(score), reasons.get(at, b"[]"), end)
-            for at, (seq, which, score) in enumerate(
-                zip(seqs, verdicts, decisions.score.tolist(), strict=True)
-            )
-        }
+        reasons = [b"[]"] * count
+        for at, told in self._reasons(decisions, batch.categories):
+            reasons[at] = told
+        seqs = decisions.seq.tolist()
+        columns = [
+            [self._begin] * count,
+            [b"%d" % seq for seq in seqs],
+            [self._verdict(which) for which in verdicts],
+            [_number(score) for score in decisions.score.tolist()],
+            reasons,
+            [self._end] * count,
+        ]
+        decided = Answers.of_columns(seqs, columns)
+        receipts = self._receipts(batch)
+        return decided.joined(receipts) if receipts else decided
+
+    def _receipts(self, batch: JournalBatch) -> dict[int, bytes]:
+        """What is answered to the accepted inputs that are not decided."""
+        kinds = batch.inputs.kind
+        accepted = (kinds == InputKind.ACCEPTED.value) | (kinds == InputKind.BACKFILL.value)
+        if np.count_nonzero(accepted) == len(batch.decisions):
+            return {}
+        accepted[batch.decisions.seq - batch.first_seq] = False
+        seqs = np.flatnonzero(accepted) + batch.first_seq
+        return {seq: _json({"accepted": f"{self._header.lane}/{seq}"}) for seq in seqs.tolist()}
 
     def fallback(self, outcome: str) -> bytes:
         """The answer to an event whose decision was not ready in time."""
@@ -81,23 +172,22 @@ class DecisionWriter:
                 "rule": names[rule] if rule >= 0 else None,
                 "rules": [name for bit, name in enumerate(names) if rules >> bit & 1],
             }
-            self._verdicts[which] = b"," + _json(said)[1:-1]
+            self._verdicts[which] = b'",' + _json(said)[1:-1] + b',"score":'
         return self._verdicts[which]
 
-    def _reasons(self, decisions: Decisions, categories: Mapping[int, str]) -> dict[int, bytes]:
+    def _reasons(
+        self, decisions: Decisions, categories: Mapping[int, str]
+    ) -> Iterator[tuple[int, bytes]]:
         """The reasons of those decisions that have some, by row."""
         if not len(decisions.reason_feature):
-            return {}
-        return {
-            row: _json(
-                [
-                    self._reason(decisions, row, number, place, categories)
-                    for place, number in enumerate(decisions.reason_feature[:, row].tolist())
-                    if number >= 0
-                ]
-            )
-            for row in np.flatnonzero(decisions.reason_feature[0] >= 0).tolist()
-        }
+            return
+        for row in np.flatnonzero(decisions.reason_feature[0] >= 0).tolist():
+            told = [
+                self._reason(decisions, row, number, place, categories)
+                for place, number in enumerate(decisions.reason_feature[:, row].tolist())
+                if number >= 0
+            ]
+            yield row, _json(told)
 
     def _reason(
         self,
@@ -122,18 +212,5 @@ def _json(value: object) -> bytes:
 
 
 def _number(value: float) -> bytes:
-    return b"null" if value != value else repr(value).encode()  # noqa: PLR0124 - only NaN differs from itself
-
-
-def receipts(lane: str, batch: JournalBatch) -> dict[int, bytes]:
-    """What is answered to every accepted input that is not decided, by its sequence number."""
-    decided = set(batch.decisions.seq.tolist())
-    accepted = np.flatnonzero(
-        (batch.inputs.kind == InputKind.ACCEPTED.value)
-        | (batch.inputs.kind == InputKind.BACKFILL.value)
-    )
-    return {
-        seq: _json({"accepted": f"{lane}/{seq}"})
-        for seq in (accepted + batch.first_seq).tolist()
-        if seq not in decided
-    }
+    # only NaN differs from itself
+    return b'null,"reasons":' if value != value else b'%a,"reasons":' % value  # noqa: PLR0124

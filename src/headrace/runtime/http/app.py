@@ -196,17 +196,19 @@ class App:
             self._refuse(exchange, milliseconds)
             return
         answered = await self._lane.ask(rank, events, self._clock(), milliseconds)
-        answers = answered.answers if isinstance(answered, Answered) else answered
-        if answers is None:
-            answers = self._too_late(rank, events.count, milliseconds)
-        if isinstance(answers, Problem):
-            self._refuse(exchange, answers)
-        elif not events.single:
-            exchange.response_bytes(200, _JSON, b"[%b]" % b",".join(map(_member, answers)))
-        elif isinstance(answers[0], Problem):
-            self._refuse(exchange, answers[0])
+        if answered is None:
+            answered = self._too_late(rank, events.count, milliseconds)
+        self._answer(exchange, answered, single=events.single)
+
+    def _answer(self, exchange: Exchange, answered: Answered | Problem, *, single: bool) -> None:
+        """Say what became of the events of a request."""
+        if isinstance(answered, Problem):
+            self._refuse(exchange, answered)
+        elif single and answered.problem is not None:
+            self._refuse(exchange, answered.problem)
         else:
-            exchange.response_bytes(200, _JSON, answers[0])
+            body = answered.body if single else b"[%b]" % answered.body
+            exchange.response_bytes(200, _JSON, body)
 
     def _milliseconds(self, scope: Scope) -> int | Problem | None:
         """How long a request waits for its decision at most; None for as long as it takes."""
@@ -219,9 +221,7 @@ class App:
             )
         return int(said)
 
-    def _too_late(
-        self, rank: int, count: int, milliseconds: int | None
-    ) -> list[bytes | Problem] | Problem:
+    def _too_late(self, rank: int, count: int, milliseconds: int | None) -> Answered | Problem:
         """What is said when decisions come too late."""
         if self._fallback is None or rank != self._on:
             return Problem(
@@ -230,7 +230,7 @@ class App:
                 " event",
             )
         self._counts.fallbacks += count
-        return [self._fallback] * count
+        return Answered(0, 0, b",".join([self._fallback] * count))
 
     async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
         """The body of a request, if it is not too long."""
@@ -289,10 +289,6 @@ class App:
         if self._ready and self._lane.failed is None:
             return 200, _JSON, b'{"status":"ready"}'
         return 503, _JSON, b'{"status":"not ready"}'
-
-
-def _member(answer: bytes | Problem) -> bytes:
-    return answer.encoded() if isinstance(answer, Problem) else answer
 
 
 def _overloaded(waiting: int) -> Problem:

@@ -15,6 +15,7 @@ import pyarrow.ipc
 from headrace.core.errors import InvariantBroken
 from headrace.events.json_lines import BYTE_ORDER_MARK
 from headrace.events.json_writer import lines_of, out_column
+from headrace.events.reasons import LONGEST_EVENT
 from headrace.runtime.http.problems import Problem
 
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -52,6 +53,22 @@ def events_of(body: bytes, content_type: str) -> Events | Problem:
     >>> events_of(b'[{"n":1},{"n":2}]', "").lines
     b'{"n":1}\n{"n":2}\n'
     """
+    found = _read(body, content_type)
+    if isinstance(found, Events) and len(found.lines) > LONGEST_EVENT:
+        lengths = [len(line) for line in found.lines.split(b"\n")]
+        longest = max(lengths)
+        if longest > LONGEST_EVENT:
+            # to keep megabytes for whoever looks into quarantine would hold up all others
+            return Problem(
+                413,
+                f"event {lengths.index(longest) + 1} of the body has {longest:,} bytes; an event"
+                f" has at most {LONGEST_EVENT:,}. Nothing of the body was taken",
+            )
+    return found
+
+
+def _read(body: bytes, content_type: str) -> Events | Problem:
+    """The events of a body, however long they are."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _LINES:
         return _of_lines(body)

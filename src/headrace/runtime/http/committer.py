@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import JournalError
+from headrace.core.errors import JournalError, invariant
 from headrace.events.json_object import wrong_fields
 from headrace.events.reasons import LONGEST_EVENT, Reason
 from headrace.journal.batch import InputKind
 from headrace.journal.reader import find
-from headrace.runtime.http.answers import DecisionWriter, receipts
+from headrace.runtime.http.answers import DecisionWriter
 from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.problems import Problem, refused_fields
+from headrace.runtime.http.recent_answers import RecentAnswers
 from headrace.runtime.http.wire import Answered, Stopped, frame
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.events.schema import Schema
-    from headrace.journal.batch import JournalBatch
+    from headrace.runtime.http.answers import Answers
     from headrace.runtime.http.meters import Laps, ServiceMeters
     from headrace.runtime.http.wire import Asked, FromLane, Measure
     from headrace.runtime.local_lane import LocalLane, Stepped
 
 _LOG = logging.getLogger("headrace.service")
-
-#: At least so many of the last answers are kept at hand, for requests that come again.
-RECENT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Round:
 
 
 class Committer:
-    """Commits rounds in their order, and answers them; in any thread, but never in two at once.
+    """Commits rounds in their order, and answers them.
 
     Args:
         local: The lane.
@@ -102,8 +100,7 @@ class Committer:
         self._channel = channel
         plan = local.definition.plan
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
-        self._recent: dict[int, bytes] = {}
-        self._older: dict[int, bytes] = {}
+        self._recent = RecentAnswers()
         self.failed: Problem | None = None
         self.fallback = self._writer.fallback(fallback) if fallback else None
 
@@ -146,8 +143,8 @@ class Committer:
         commit = self._local.record([*made.notes, decided.stepped])
         laps.end("commit")
         batch, header = decided.stepped.batch, self._local.header
-        known = self._writer.written(batch) | receipts(header.lane, batch)
-        self._remember(known)
+        known = self._writer.written(batch)
+        self._recent.add(batch.first_seq, known)
         self.say([*self._answers(made.asks, decided, known)])
         laps.end("answer")
         self._local.settle()
@@ -155,39 +152,39 @@ class Committer:
         self._meters.decided(batch, header, [ask.arrived_ns for ask in made.asks], laps)
 
     def _answers(
-        self, asks: Sequence[Asked], decided: Decided, known: Mapping[int, bytes]
-    ) -> list[Answered]:
+        self, asks: Sequence[Asked], decided: Decided, known: Answers
+    ) -> Iterator[Answered]:
         """The answers to each request."""
         batch = decided.stepped.batch
-        kinds = batch.inputs.kind.tolist()
-        made: list[Answered] = []
-        at = 0
+        problems: dict[int, Problem] = {}
+        if len(known) < len(batch):
+            others: dict[int, bytes] = {}
+            for seq in range(batch.first_seq, batch.next_seq):
+                if known.get(seq) is None:
+                    answer = self._otherwise(decided, seq)
+                    if isinstance(answer, Problem):
+                        problems[seq] = answer
+                        answer = answer.encoded()
+                    others[seq] = answer
+            known = known.joined(others)
+        first = batch.first_seq
         for ask in asks:
-            answers: list[bytes | Problem] = [
-                known.get(batch.first_seq + row)
-                or self._otherwise(batch, row, kinds[row], decided.raw)
-                for row in range(at, at + ask.count)
-            ]
-            made.append(Answered(ask.number, batch.first_seq + at, answers))
-            at += ask.count
-        return made
+            body = known.between(first, first + ask.count)
+            invariant(body is not None, "every input has an answer")
+            problem = problems.get(first) if ask.count == 1 else None
+            yield Answered(ask.number, first, body or b"", problem)
+            first += ask.count
 
-    def _remember(self, answers: dict[int, bytes]) -> None:
-        """Keep answers at hand; the older half goes when there are too many."""
-        self._recent |= answers
-        if len(self._recent) > RECENT:
-            self._older, self._recent = self._recent, {}
-
-    def _otherwise(
-        self, batch: JournalBatch, row: int, kind: int, raw: Callable[[int], bytes]
-    ) -> bytes | Problem:
+    def _otherwise(self, decided: Decided, seq: int) -> bytes | Problem:
         """What is answered to an event that was no new one, or was refused."""
-        if kind == InputKind.DUPLICATE:
+        batch = decided.stepped.batch
+        row = seq - batch.first_seq
+        if batch.inputs.kind[row] == InputKind.DUPLICATE:
             return self._earlier(int(batch.inputs.original_seq[row]))
         reason = Reason(int(batch.inputs.reason[row]))
         stream = self._names[int(batch.inputs.stream[row])]
         schema = self._schemas[stream]
-        members = {"quarantined": f"{self._local.header.lane}/{batch.first_seq + row}"}
+        members = {"quarantined": f"{self._local.header.lane}/{seq}"}
         if reason is Reason.ID_CONFLICT:
             return Problem(
                 409,
@@ -202,7 +199,7 @@ class Committer:
                 [{"field": "", "reason": reason.text, "value": "", "expected": ""}],
                 members,
             )
-        line = np.frombuffer(raw(row), dtype=np.uint8)
+        line = np.frombuffer(decided.raw(row), dtype=np.uint8)
         wrong = wrong_fields(schema, line, LONGEST_EVENT)
         unreadable = bool(wrong) and not wrong[0].field
         return Problem(
@@ -214,16 +211,17 @@ class Committer:
 
     def _earlier(self, seq: int) -> bytes:
         """The answer that an earlier event got, by its sequence number."""
-        known = self._recent.get(seq) or self._older.get(seq)
-        if known is not None:
-            return known
+        if (recent := self._recent.get(seq)) is not None:
+            return recent
         stored, _ = find(self._local.folder, seq)
         batch = stored.batch()
-        features = self._local.definition.plan.features
-        if stored.header.definition == self._local.header.definition:
-            writer = DecisionWriter(stored.header, features, self._local.settings.durability)
-            if seq in (written := writer.written(batch)):
-                return written[seq]
-        elif seq in batch.decisions.seq.tolist():
+        if (
+            stored.header.definition != self._local.header.definition
+            and seq in batch.decisions.seq.tolist()
+        ):
             raise JournalError(f"input {seq} was decided under another definition")
-        return receipts(stored.header.lane, batch)[seq]
+        features = self._local.definition.plan.features
+        writer = DecisionWriter(stored.header, features, self._local.settings.durability)
+        answer = writer.written(batch).get(seq)
+        invariant(answer is not None, f"input {seq} was accepted")
+        return answer  # type: ignore[return-value]  # the invariant above has looked

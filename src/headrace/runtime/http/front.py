@@ -22,6 +22,7 @@ import msgspec
 
 from headrace.adapters.granian_server import Address, serve
 from headrace.core.errors import HeadraceError
+from headrace.runtime.clock import SteadyClock
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
 from headrace.runtime.http.access_log import AccessLog
@@ -29,8 +30,9 @@ from headrace.runtime.http.app import App, Limits
 from headrace.runtime.http.link import LaneLink
 from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
-from headrace.runtime.local_lane import now_ns, signing_key
+from headrace.runtime.local_lane import LOG, now_ns, signing_key
 from headrace.runtime.logs import LogFormat, logged
+from headrace.runtime.run import undisturbed
 from headrace.security.api_keys import ApiKeys
 
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
@@ -100,11 +102,11 @@ def main() -> None:
         Records(home, Definitions(home.definitions), signing_key(home).public),
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),
-        now_ns,
+        SteadyClock(now_ns, LOG.warning),
     )
     status = 0
     try:
-        with logged(setting.log):
+        with logged(setting.log), undisturbed():
             serve(AccessLog(app) if setting.access_log else app, setting.address, app.stop)
             app.tell_rest()
     except HeadraceError as error:

@@ -74,7 +74,7 @@ _REFUSALS = {
     "404": "there is no such thing",
     "405": "another method is meant",
     "409": "the id has other content",
-    "413": "the body is too long",
+    "413": "the body, or an event in it, is too long",
     "415": "bodies of this type are not read",
     "422": "a field is wrong, or the event is late or early",
     "429": "too many events wait already",

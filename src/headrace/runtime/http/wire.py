@@ -61,12 +61,14 @@ class Answered(msgspec.Struct, tag="d", array_like=True):
     Attributes:
         number: Of the request.
         first_seq: Sequence number of its first event; they are one after the other.
-        answers: For each the JSON of its decision or receipt, or a problem.
+        body: For each the JSON of its decision, its receipt or its problem, with commas between.
+        problem: Of the only event, if it was asked for one alone.
     """
 
     number: int
     first_seq: int
-    answers: list[bytes | Problem]
+    body: bytes
+    problem: Problem | None = None
 
 
 class FellBack(msgspec.Struct, tag="f", array_like=True):
