@@ -174,7 +174,7 @@ def test_a_decision_is_explained_in_the_words_of_its_categories(
     folder = home.journal(cases.card_fraud.name)
     read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
     row = next(row for row in read.to_pylist() if None not in row.values())
-    place = Place(folder, cases.card_fraud.name, row.pop("seq"))
+    place = Place(folder, cases.card_fraud.name, 0, row.pop("seq"))
     told = explain(place, Definitions(home.definitions)).features
     assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
 

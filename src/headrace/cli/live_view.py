@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from rich.live import Live
@@ -15,9 +16,11 @@ from headrace.cli.terminal import aside
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from headrace.runtime.meters import Meters
+    from headrace.runtime.meters import Meters, WorkerMeters
 
 _REFRESH_SECONDS = 0.25
+#: So many of a worker's lanes are named, those furthest behind.
+_MOST_LANES = 4
 #: From so many seconds of compiling on, the latencies of a run are told with a word on it.
 _WORTH_TELLING = 0.1
 
@@ -29,12 +32,20 @@ class LiveView:
         name: Of the use case.
         meters: Of the run.
         total: Inputs to come; None when they arrive live.
+        lanes: Of a worker that has several.
     """
 
-    def __init__(self, name: str, meters: Meters, total: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        meters: Meters,
+        total: int | None = None,
+        lanes: WorkerMeters | None = None,
+    ) -> None:
         self._name = name
         self._meters = meters
         self._total = total
+        self._lanes = lanes
         self._live = Live(console=aside, auto_refresh=False, transient=True)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, name="view", daemon=True)
@@ -69,7 +80,23 @@ class LiveView:
         table.add_row("outcomes", _counts(meters.outcomes))
         table.add_row("duplicates", f"{meters.duplicates:,}")
         table.add_row("quarantined", f"{meters.quarantined:,}  {_counts(meters.reasons)}")
+        if self._lanes is not None:
+            self._add_lanes(table, self._lanes)
         return Panel(table, title=self._name, expand=False)
+
+    @staticmethod
+    def _add_lanes(table: Table, lanes: WorkerMeters) -> None:
+        """Rows on the lanes of a worker: how they are, how far behind, how they came and went."""
+        standings = lanes.standings()
+        states = Counter(one.state for one in standings)
+        table.add_row("lanes", f"{len(standings)} of {lanes.of}  {_counts(states)}")
+        late = [one for one in standings if one.behind]
+        most = sorted(late, key=lambda one: -one.behind)[:_MOST_LANES]
+        each = ", ".join(f"lane {one.lane} {one.behind:,}" for one in most)
+        table.add_row("behind", f"{sum(one.behind for one in late):,} messages  {each}")
+        table.add_row(
+            "rebalances", f"{lanes.rebalances:,}, lanes lost {lanes.lost}, fenced {lanes.fenced}"
+        )
 
     @staticmethod
     def summary(console: Console, name: str, meters: Meters, journal: str) -> None:

@@ -105,13 +105,18 @@ def run(
         model=model,
         checkpoint=checkpoint,
     )
-    opened: LocalRun | KafkaRun
     with stages() as stage:
         if any(KAFKA in name for name in (*source, *sink)):
-            opened = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
+            worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
+            worker = None
             makers = [partial(_sink, name) for name in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
+    if worker is not None:
+        with LiveView(use_case.name, worker.meters, lanes=worker.lanes):
+            worker.go()
+        LiveView.summary(console, use_case.name, worker.meters, worker.journal)
+        return
     _say_what_was_found(opened)
     with LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
@@ -129,12 +134,13 @@ def _over_kafka(
     settings: RunSettings,
     stage: Callable[[str, int, int], None],
 ) -> KafkaRun:
-    """Open a run over topics; the client of Kafka is loaded here, and nowhere else."""
+    """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
     from headrace.adapters.kafka.address import (  # noqa: PLC0415 - an extra
         client_settings,
         registry_settings,
     )
-    from headrace.runtime.kafka_run import KafkaRun, Topics  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
     registry = registry_settings(config) if config is not None else {}
@@ -142,7 +148,7 @@ def _over_kafka(
     return KafkaRun(case, home, topics, settings, stage, aside.print)
 
 
-def _say_what_was_found(opened: LocalRun | KafkaRun) -> None:
+def _say_what_was_found(opened: LocalRun) -> None:
     """What a user should know before the first decision."""
     for word in opened.recovery.words:
         aside.print(word)

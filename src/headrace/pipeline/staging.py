@@ -188,31 +188,27 @@ class Joining:
         self._begin = begin
         self._plan = stages.admission
         self._rank = [stream.name for stream in self._plan.streams].index(self._plan.on)
-        self._given = {
-            side.name: Answered(np.zeros(0, dtype=np.int64), _none_of(side))
-            for side in stages.sides
-        }
+        self._nothing = {side.name: _missing(side) for side in stages.sides}
+        # what each message brought, in the order of sequence numbers
+        self._held: dict[str, list[Answered]] = {side.name: [] for side in stages.sides}
 
     def __len__(self) -> int:
         """How many answers wait."""
-        return sum(map(len, self._given.values()))
+        return sum(len(answer) for held in self._held.values() for answer in held)
 
     def take(self, side: str, answer: Answered) -> None:
         """Hold what a side stage gave."""
-        held = self._given[side]
-        fresh = np.flatnonzero(answer.seq >= self._begin)
-        if len(fresh) < len(answer):
-            answer = Answered(answer.seq[fresh], answer.values.take(fresh))
-        seq = np.concatenate([held.seq, answer.seq])
-        order = np.argsort(seq, kind="stable")
-        values = concatenated([held.values, answer.values]).take(order)
-        self._given[side] = Answered(seq[order], values)
+        order = np.argsort(answer.seq, kind="stable")
+        fresh = order[answer.seq[order] >= self._begin]
+        if len(fresh):
+            self._held[side].append(Answered(answer.seq[fresh], answer.values.take(fresh)))
 
     def is_whole(self, batch: JournalBatch) -> bool:
-        """Whether all that sides give for a batch of admission is there."""
-        wanted = batch.first_seq + _entered(batch, self._rank)
+        """Whether all that sides give for the next batch of admission is there."""
+        wanted = len(_entered(batch, self._rank))
         return all(
-            np.isin(wanted, held.seq, assume_unique=True).all() for held in self._given.values()
+            sum(int(np.searchsorted(answer.seq, batch.next_seq)) for answer in held) >= wanted
+            for held in self._held.values()
         )
 
     def joined(self, batch: JournalBatch) -> Inputs:
@@ -221,7 +217,7 @@ class Joining:
         An event that was not accepted was not handed on: what sides would give is missing.
 
         Args:
-            batch: One that `is_whole`, and comes after those before it.
+            batch: The next one; it `is_whole`.
         """
         inputs = inputs_of(batch)
         on = self._plan.on
@@ -229,39 +225,46 @@ class Joining:
             self._begin = batch.next_seq
             return inputs
         chosen = _entered(batch, self._rank)
-        wanted = batch.first_seq + chosen
         columns = dict(batch.events[on].columns)
-        for name, held in self._given.items():
-            last = int(np.searchsorted(held.seq, batch.next_seq))
+        for name, held in self._held.items():
+            seq, values = self._until(name, held, batch.next_seq)
             invariant(
-                held.seq[:last].tolist() == wanted.tolist(), f"stage {name} answers each event once"
+                seq.tolist() == (batch.first_seq + chosen).tolist(),
+                f"stage {name} answers each event once",
             )
-            # row -1 is that of an event which nothing was given for
-            place = np.full(len(batch.events[on]), last, dtype=np.int64)
-            place[batch.inputs.row[chosen]] = np.arange(last)
-            values = concatenated([held.values.take(np.arange(last)), _missing(held.values)])
+            # the last row is that of an event which nothing was given for
+            place = np.full(len(batch.events[on]), len(seq), dtype=np.int64)
+            place[batch.inputs.row[chosen]] = np.arange(len(seq))
             columns.update(values.take(place).columns)
-            rest = np.arange(last, len(held))
-            self._given[name] = Answered(held.seq[last:], held.values.take(rest))
+        for name, held in self._held.items():
+            self._held[name] = [
+                Answered(rest.seq[last:], rest.values.take(np.arange(last, len(rest))))
+                for rest in held
+                for last in [int(np.searchsorted(rest.seq, batch.next_seq))]
+                if last < len(rest)
+            ]
         self._begin = batch.next_seq
         return replace(
             inputs, batches={**inputs.batches, on: Batch(columns, len(batch.events[on]))}
         )
 
+    def _until(self, side: str, held: Sequence[Answered], next_seq: int) -> tuple[Int64s, Batch]:
+        """Answers to inputs before a sequence number in their order, and a row of nothing."""
+        seqs, parts = [np.zeros(0, dtype=np.int64)], []
+        for answer in held:
+            last = int(np.searchsorted(answer.seq, next_seq))
+            if last:
+                seqs.append(answer.seq[:last])
+                parts.append(answer.values.take(np.arange(last)))
+        seq = np.concatenate(seqs)
+        order = np.append(np.argsort(seq, kind="stable"), len(seq))
+        return seq[order[:-1]], concatenated([*parts, self._nothing[side]]).take(order)
 
-def _none_of(side: SideStage) -> Batch:
-    """The fields that a side stage gives, of no event."""
+
+def _missing(side: SideStage) -> Batch:
+    """The fields that a side stage gives, of one event: all are missing."""
     columns: dict[str, Column] = {
-        given.field.name: Text.of([]) if given.field.kind is Kind.TEXT else Fixed.of([])
+        given.field.name: Text.of([None]) if given.field.kind is Kind.TEXT else Fixed.of([None])
         for given in side.given
-    }
-    return Batch(columns, 0)
-
-
-def _missing(like: Batch) -> Batch:
-    """One row of the same columns, where all is missing."""
-    columns: dict[str, Column] = {
-        name: Text.of([None]) if isinstance(column, Text) else Fixed.of([None])
-        for name, column in like.columns.items()
     }
     return Batch(columns, 1)

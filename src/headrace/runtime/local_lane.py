@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
@@ -30,6 +31,7 @@ from headrace.security.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from headrace.journal.journal import Commit
@@ -105,11 +107,25 @@ def signing_key(home: Home) -> SigningKey:
 
 def open_vault(home: Home) -> Vault:
     """The vault of a home; it and its master key are made when first needed."""
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home.keys / "master.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    master = LocalMasterKey.open(path) if path.exists() else LocalMasterKey.create(path)
-    return Vault.open(home.vault, master)
+    return Vault.open(home.vault, master_key(home))
+
+
+def master_key(home: Home) -> LocalMasterKey:
+    """The key that a home's vault is sealed under; made when it is first needed."""
+    return LocalMasterKey.load_or_create(home.keys / "master.key")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a lane is kept: both are open.
+
+    Attributes:
+        journal: Of the lane.
+        vault: Where its personal data goes.
+    """
+
+    journal: LaneJournal
+    vault: Vault
 
 
 class LocalLane:
@@ -127,7 +143,7 @@ class LocalLane:
         progress: Called with (inputs replayed, inputs to replay) while it recovers.
         say: Takes a sentence for whoever runs the lane, from any thread: a snapshot that could not
             be written, most of all. It goes to the log unless told otherwise.
-        journal: Opens the journal under a header, where it is not that of the home.
+        kept: Opens journal and vault, under a header, where they are not those of the home.
         lane: Its number.
 
     Raises:
@@ -143,25 +159,50 @@ class LocalLane:
         progress: Callable[[int, int], None] = lambda _done, _all: None,
         *,
         say: Callable[[str], None] | None = None,
-        journal: Callable[[JournalHeader, Vault], LaneJournal] | None = None,
+        kept: Callable[[JournalHeader], Kept] | None = None,
         lane: int = 0,
     ) -> None:
         self.definition = definition
         self.settings = settings or LaneSettings()
-        self._pace = pace = self.settings.pace()
+        self._pace = self.settings.pace()
+        self._durable = self.settings.durability == "fsync"
         self.folder = home.journal(definition.name, lane)
-        self.vault = open_vault(home)
         self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
-        self.journal: LaneJournal = (
-            Journal.open(self.folder, bare, signing_key(home), durability=self.settings.durability)
-            if journal is None
-            else journal(bare, self.vault)
-        )
+        where = self._at_home(home, bare) if kept is None else kept(bare)
+        self.journal, self.vault = where.journal, where.vault
+        try:
+            self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
+        except BaseException:
+            self.journal.abandon()
+            self.vault.close()
+            raise
+
+    def _at_home(self, home: Home, header: JournalHeader) -> Kept:
+        """Journal and vault in the home."""
+        vault = open_vault(home)
+        try:
+            key, durability = signing_key(home), self.settings.durability
+            return Kept(Journal.open(self.folder, header, key, durability=durability), vault)
+        except BaseException:
+            vault.close()
+            raise
+
+    def _open(
+        self,
+        home: Home,
+        sources: Sequence[str],
+        lane: int,
+        progress: Callable[[int, int], None],
+        say: Callable[[str], None] | None,
+        folder: Path | None,
+    ) -> None:
+        """Bring the lane to where its journal ends."""
+        definition, pace = self.definition, self._pace
         last = self.journal.last_header
         if last is not None:
             _check_schemas(last, definition)
-            if journal is None:
+            if folder is not None:
                 _check_is_no_copy(last)
         known = last.sources if last else ()
         fresh = tuple(name for name in sources if name not in known)
@@ -172,14 +213,14 @@ class LocalLane:
         snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
-        new_lane = partial(Lane, definition, _dedupe_key(home), self.settings.limits)
+        new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
         self.lane, self.recovery = Opening(
             new_lane,
             self.journal,
             snapshots,
             progress,
             Definitions(home.definitions),
-            self.folder if journal is None else None,
+            folder,
             changed=last is not None and last.definition != self.header.definition,
             words=words,
         ).recovered()
@@ -346,7 +387,7 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
             )
 
 
-def _dedupe_key(home: Home) -> tuple[int, int]:
+def dedupe_key(home: Home) -> tuple[int, int]:
     """The secret key of the hashes of ids, made when it is first needed."""
     path = home.keys / "dedupe.key"
     if not path.exists():
@@ -355,6 +396,12 @@ def _dedupe_key(home: Home) -> tuple[int, int]:
         path.write_bytes(secrets.token_bytes(16))
     key = path.read_bytes()
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+
+
+def key_mark(key: tuple[int, int]) -> str:
+    """What tells a key of the hashes of ids from others; it says nothing of what it is."""
+    halves = b"".join(half.to_bytes(8, "little") for half in key)
+    return hashlib.sha256(b"headrace/dedupe-key/mark/v1\0" + halves).hexdigest()
 
 
 def now_ns() -> int:

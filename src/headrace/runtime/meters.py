@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from headrace.journal.batch import InputKind, JournalBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from headrace.core.columns import Int64s
 
@@ -67,6 +67,64 @@ class RecentCommits:
     def samples(self) -> list[Sample]:
         """They themselves."""
         return [Sample(*row) for row in self.rows().tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """How a lane of a worker is at one moment.
+
+    Attributes:
+        lane: Its number.
+        state: opening, replaying, deciding, ended, fenced or failed.
+        next_seq: The input that its journal goes on with.
+        behind: Messages in its partitions that it has not decided.
+    """
+
+    lane: int
+    state: str
+    next_seq: int
+    behind: int
+
+
+class Shown(Protocol):
+    """What can say how a lane is."""
+
+    def standing(self) -> LaneStanding:
+        """How the lane is now."""
+
+
+class WorkerMeters:
+    """The lanes of a worker, and how they come and go: kept by one thread, read by any.
+
+    Args:
+        of: How many lanes the use case has, over all workers.
+
+    Attributes:
+        rebalances: How often the group has given lanes anew.
+        lost: Lanes that were another's before the worker heard of it.
+        fenced: Lanes whose transactions the cluster refused since another worker had them.
+        fenced_now: Those of them that the worker has not opened again.
+    """
+
+    def __init__(self, of: int) -> None:
+        self.of = of
+        self.rebalances = self.lost = self.fenced = 0
+        self.fenced_now: frozenset[int] = frozenset()
+        self._shown: tuple[Shown, ...] = ()
+
+    def show(self, lanes: Iterable[Shown]) -> None:
+        """These are the lanes from now on."""
+        self._shown = tuple(lanes)
+        self.fenced_now = frozenset()
+
+    def was_fenced(self, lane: int) -> None:
+        """Count a lane that was fenced."""
+        self.fenced += 1
+        self.fenced_now |= {lane}
+
+    def standings(self) -> list[LaneStanding]:
+        """How the lanes are now, by number."""
+        return sorted((shown.standing() for shown in self._shown), key=lambda one: one.lane)
 
 
 @dataclass(slots=True)

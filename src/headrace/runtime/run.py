@@ -88,8 +88,12 @@ class Run:
 
     def over(self, batches: Iterable[Inputs]) -> None:
         """Decide all batches; Ctrl-C and SIGTERM end it in good order."""
-        with _stopping(self.stop), undisturbed():
-            self._conveyor.run(batches)
+        with stopping(self.stop), undisturbed():
+            self.through(batches)
+
+    def through(self, batches: Iterable[Inputs]) -> None:
+        """Decide all batches, as one of several runs of a process."""
+        self._conveyor.run(batches)
 
     def close_sinks(self) -> None:
         """Tell the sinks that nothing more will come."""
@@ -139,7 +143,7 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into a call of `stop`, where this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

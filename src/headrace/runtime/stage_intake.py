@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.columns import concatenated
-from headrace.core.errors import JournalError
-from headrace.events.json_payloads import JsonPayloads
+from headrace.core.errors import JournalError, Unavailable
 from headrace.journal.batch import Position
 from headrace.journal.group_reader import GroupReader
 from headrace.pipeline.inputs import Inputs
 from headrace.runtime.intake import Part
+from headrace.runtime.registry_wait import RegistryWait
 from headrace.runtime.stage_messages import decoded_events, decoded_values
 from headrace.runtime.topic_intake import TopicSource, received_at
 
@@ -68,6 +68,7 @@ class SideIntake:
         messages: As they arrive.
         clock: Nanoseconds since 1970.
         fed: Whether admission is through; None to go on for good.
+        say: Told what a user should know while it goes on.
     """
 
     def __init__(
@@ -80,13 +81,15 @@ class SideIntake:
         messages: WholeMessages,
         clock: Callable[[], int],
         fed: Callable[[], bool] | None,
+        say: Callable[[str], None] = lambda _word: None,
     ) -> None:
+        self._say = say
         self._assembly, self._plan, self._sources = assembly, plan, sources
         self._lanes = np.array(lanes, dtype=np.uint16)
         self._messages, self._clock = messages, clock
         self._ending = Ending(messages, fed)
         self._parsers = {
-            source.stream: JsonPayloads(assembly.schemas[source.stream])
+            source.stream: source.form.codec(assembly.schemas[source.stream])
             for source in sources.values()
             if source.stream
         }
@@ -100,7 +103,9 @@ class SideIntake:
         while not stopped():
             got = self._messages.poll(_GATHER_SECONDS if held else _POLL_SECONDS)
             for message in got:
-                inputs = self._inputs(message)
+                inputs = self._inputs(message, stopped)
+                if inputs is None:
+                    break  # what is left is in no journal, so it is read again
                 if held and (len(inputs.refused) or inputs.retried):
                     yield merged(held, names)
                     held = []
@@ -116,26 +121,39 @@ class SideIntake:
         if held:
             yield merged(held, names)
 
-    def _inputs(self, message: WholeMessage) -> Inputs:
+    def _inputs(self, message: WholeMessage, stopped: Callable[[], bool]) -> Inputs | None:
+        """What a message brings; None where it was stopped before it could be read."""
         source = self._sources[message.partition]
         place = f"{message.partition}, offset {message.offset}"
         positions = {source.name: Position(message.next_offset, digest=source.topic_id)}
         if source.stream:
-            return self._row(message, source, positions)
+            return self._row(message, source, positions, stopped)
         inputs = decoded_events(message.content, self._plan, place)
         return replace(inputs, source=self._lanes[inputs.source], next_positions=positions)
 
     def _row(
-        self, message: WholeMessage, source: TopicSource, positions: Mapping[str, Position]
-    ) -> Inputs:
-        """A row of a table."""
+        self,
+        message: WholeMessage,
+        source: TopicSource,
+        positions: Mapping[str, Position],
+        stopped: Callable[[], bool],
+    ) -> Inputs | None:
+        """A row of a table; it waits for a schema registry that has to be asked."""
         values, now = [message.content], self._clock()
+        wait, parsed = RegistryWait(self._say, stopped), None
+        while parsed is None:
+            try:
+                parsed = self._parsers[source.stream].parse(values)
+            except Unavailable as error:
+                if not wait.goes_on(error):
+                    return None
+        wait.ends()
         part = Part(
             source.number,
             self._assembly.rank(source.stream),
             None,
             np.array([message.offset]),
-            self._parsers[source.stream].parse(values),
+            parsed,
             values.__getitem__,
         )
         received = np.full(1, now, dtype=np.int64)

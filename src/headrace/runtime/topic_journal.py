@@ -8,9 +8,10 @@ are sent along for those who watch the lag.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from headrace.adapters.kafka.cluster import Fenced
 from headrace.adapters.kafka.journal_topic import JournalMessage
 from headrace.core.errors import JournalError, SecurityError
 from headrace.journal.chain import Chain
@@ -22,26 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.adapters.kafka.journal_topic import JournalTopic
-    from headrace.adapters.kafka.messages import Messages, Partition
+    from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing, Transactions
     from headrace.journal.batch import JournalBatch, Position
     from headrace.journal.chain_writer import Appended, FrameGroup
     from headrace.journal.header import JournalHeader
     from headrace.journal.keys import PublicKey, SigningKey
     from headrace.journal.recovery import UnvouchedTail
-
-
-@dataclass(frozen=True, slots=True)
-class VaultMark:
-    """Which vault holds the personal data of a lane.
-
-    Attributes:
-        mark: What tells it from others.
-        matters: Whether the use case has personal data at all.
-    """
-
-    mark: str
-    matters: bool
 
 
 class TopicJournal:
@@ -52,11 +40,11 @@ class TopicJournal:
         transactions: Of the lane, open.
         header: What the batches to come are recorded under.
         key: What signs the heads.
-        vault: Where surrogates come from.
+        dedupe: What tells the key of the hashes of ids from others.
 
     Raises:
         JournalError: What is there was changed, or not signed by `key`.
-        SecurityError: The personal data of the lane is in another vault.
+        SecurityError: The key of the hashes of ids is another than the lane was begun with.
     """
 
     def __init__(
@@ -65,19 +53,19 @@ class TopicJournal:
         transactions: Transactions,
         header: JournalHeader,
         key: SigningKey,
-        vault: VaultMark,
+        dedupe: str,
     ) -> None:
         self.tails: Sequence[UnvouchedTail] = ()
         self._topic, self._transactions = topic, transactions
         self._keys: Sequence[PublicKey] = (key.public,)
-        self._vault = vault
+        self._dedupe = dedupe
         chain = self._found()
         self._writer = ChainWriter(chain, header, key, time.time_ns)
         self._last_header = chain.header
         self._committed = Commit(chain.head, chain.next_seq, 0, durable=True)
         self._waiting: list[JournalBatch] = []
         self._left: Callable[[Sequence[JournalBatch]], list[Outgoing]] = lambda _batches: []
-        self._messages: Messages | None = None
+        self._messages: TopicMessages | None = None
         self._partitions: Mapping[str, Partition] = {}
         self._failed: BaseException | None = None
 
@@ -86,14 +74,6 @@ class TopicJournal:
         last = self._topic.last()
         if last is None:
             return Chain(self._keys)
-        if self._vault.matters and last.vault != self._vault.mark:
-            raise SecurityError(
-                f"the personal data of {self._topic.topic}/{self._topic.lane} is in the vault"
-                f" {last.vault[:12]}, and this home has the vault {self._vault.mark[:12]}: the"
-                " same person would get other surrogates, and another history. Run the worker on"
-                " the home that the lane was begun on, or on a copy of it (vault and keys) while"
-                " the other one stands still"
-            )
         reader = GroupReader.at(last.content, self._keys)
         try:
             reader.follow(last.content)
@@ -103,6 +83,13 @@ class TopicJournal:
                 f" is not what this home's key vouches for ({error}). A lane is signed by one key:"
                 " give every worker of it the same folder of keys (see Keep keys, and back up)"
             ) from error
+        if last.dedupe != self._dedupe:
+            raise SecurityError(
+                f"the key of the hashes of ids, keys/dedupe.key, is another one than that of"
+                f" {self._topic.topic}/{self._topic.lane} ({self._dedupe[:12]}, expected"
+                f" {last.dedupe[:12]}), so workers could not take each other's snapshots. Give"
+                " every worker the same folder of keys (see Keep keys, and back up)"
+            )
         return reader.chain
 
     @property
@@ -152,15 +139,15 @@ class TopicJournal:
 
     def attach(
         self,
-        messages: Messages,
+        messages: TopicMessages,
         partitions: Mapping[str, Partition],
         left: Callable[[Sequence[JournalBatch]], list[Outgoing]],
     ) -> None:
         """Say what is committed beside the journal.
 
         Args:
-            messages: Whose offsets are kept; closed with the journal.
-            partitions: That it reads, by the names of the sources.
+            messages: That batches are made of; closed with the journal.
+            partitions: Whose offsets are kept, by the names of the sources.
             left: What batches leave behind in other topics.
         """
         self._messages, self._partitions, self._left = messages, partitions, left
@@ -189,17 +176,17 @@ class TopicJournal:
         if group is None or self._messages is None:
             return replace(self._committed, size=0)
         content = b"".join(group.frames()[0])
-        message = JournalMessage(0, group.first_seq, group.next_seq, self._vault.mark, content)
+        message = JournalMessage(0, group.first_seq, group.next_seq, self._dedupe, content)
         offsets = {
             self._partitions[name]: position.ordinal
             for batch in batches
             for name, position in batch.positions.items()
+            if name in self._partitions
         }
         try:
             self._transactions.commit(
                 [*self._left(batches), self._topic.outgoing(message)],
                 offsets,
-                self._messages.group,
                 lambda: self._is_there(group),
             )
         except BaseException as error:
@@ -209,18 +196,23 @@ class TopicJournal:
         return self._committed
 
     def _is_there(self, group: FrameGroup) -> bool:
-        """Whether a group can be read already."""
+        """Whether a group can be read already.
+
+        Raises:
+            Fenced: Another worker has written to the lane since the last commit.
+        """
         last = self._topic.last()
-        if last is None or last.next_seq < group.next_seq:
-            return False
-        reader = GroupReader.at(last.content, self._keys)
-        reader.follow(last.content)
-        if reader.chain.head != group.head:
-            raise JournalError(
-                f"{self._topic.topic}/{self._topic.lane} was written by another worker meanwhile;"
-                " run one worker for a lane"
+        head = Chain(self._keys).head
+        if last is not None:
+            reader = GroupReader.at(last.content, self._keys)
+            reader.follow(last.content)
+            head = reader.chain.head
+        if head not in {group.head, self._committed.head}:
+            raise Fenced(
+                f"another worker has written to {self._topic.topic}/{self._topic.lane} since, so"
+                " this one lets go of the lane; nothing is lost or doubled"
             )
-        return True
+        return head == group.head
 
     def close(self) -> None:
         """Commit what was appended, and let go."""

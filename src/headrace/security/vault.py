@@ -23,7 +23,6 @@ enough of it for pages.
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -40,16 +39,16 @@ from headrace.core.slot_kernels import TOP, slots_begin
 from headrace.security import vault_kernels as kernels
 from headrace.security.random_bytes import stretch
 from headrace.security.sealing import Sealer, library, opened
+from headrace.security.stored_pages import walk, without
 from headrace.security.vault_store import VaultStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from headrace.core.columns import Int64s
     from headrace.security.keys import MasterKey
+    from headrace.security.vault_place import VaultPlace
 
 _MOST_ENTRIES = 2**29
 _MOST_SLOTS = 2**30
@@ -68,7 +67,7 @@ class Vault:
     One process holds a vault; its threads may share it. Nothing is durable before `commit`.
     """
 
-    def __init__(self, store: VaultStore, random: Callable[[int], bytes]) -> None:
+    def __init__(self, store: VaultPlace, random: Callable[[int], bytes]) -> None:
         self._store = store
         self._random = random
         #: Held while the files are written; whoever takes both takes it first.
@@ -115,7 +114,12 @@ class Vault:
             SecurityError: If another process holds the vault, the master key is another than the
                 one it was begun with, or it was changed from outside.
         """
-        vault = Vault(VaultStore(folder, master, random), random)
+        return Vault.kept_in(VaultStore(folder, master, random), random)
+
+    @staticmethod
+    def kept_in(place: VaultPlace, random: Callable[[int], bytes] = secrets.token_bytes) -> Vault:
+        """Open the vault that is kept in a place."""
+        vault = Vault(place, random)
         try:
             vault._load()
         except BaseException:
@@ -148,11 +152,6 @@ class Vault:
     def __len__(self) -> int:
         """How many values the vault has a surrogate for."""
         return int(self._name_parts[2 : 3 * 256 : 3].sum())
-
-    @property
-    def mark(self) -> str:
-        """What tells this vault from others, in hexadecimal; it says nothing of what is in it."""
-        return hashlib.sha256(b"headrace/vault/mark/v1\0" + self._index_key).hexdigest()
 
     def surrogates(self, domain: str, text: Text, subject: Text | None = None) -> Text:
         """The surrogate of each row's value; a missing row stays missing.
@@ -319,7 +318,7 @@ class Vault:
                 int(self._entries[entry * kernels.ENTRY + word])
                 for word in (kernels.PAGE, kernels.OWNER)
             )
-            for stored in _walk(self._store.page(page)[1]):
+            for stored in walk(self._store.page(page)[1]):
                 if stored.surrogate == surrogate:
                     key = self._keys[owner * kernels.KEY : (owner + 1) * kernels.KEY]
                     nonce = base64.urlsafe_b64decode(surrogate)
@@ -404,7 +403,7 @@ class Vault:
             entries = self._entries.reshape(-1, kernels.ENTRY)
             names = {self._surrogate(int(one)) for one in owned}
             pages = [
-                (page, *_without(names, *self._store.page(page)))
+                (page, *without(names, *self._store.page(page)))
                 for page in sorted(set(entries[owned, kernels.PAGE].tolist()))
             ]
             self._store.erase(pages, sorted(names))
@@ -462,44 +461,6 @@ class Vault:
             self._keys[: int(self._state[kernels.ENTRIES]) * kernels.KEY] = 0
             self._randoms[:] = 0
             self._store.close()
-
-
-class _Stored:
-    """An entry on a page: its words as bytes."""
-
-    __slots__ = ("raw", "sealed", "subject", "surrogate")
-
-    def __init__(self, raw: bytes, length: int) -> None:
-        self.raw = raw
-        self.surrogate = raw[16:32].decode()
-        self.subject = raw[32:48].decode()
-        self.sealed = raw[8 * kernels.HEAD :][: length + kernels.TAG]
-
-
-def _walk(page: bytes) -> list[_Stored]:
-    """The entries of a page, in order."""
-    found = []
-    at = 0
-    words: NDArray[np.uint64] = np.frombuffer(page, dtype=np.uint64)
-    while at < len(words):
-        length = int(words[at + kernels.STORED_SHAPE] >> np.uint64(32))
-        size = kernels.HEAD + (length + kernels.TAG + 7) // 8
-        found.append(_Stored(page[8 * at : 8 * (at + size)], length))
-        at += size
-    return found
-
-
-def _without(names: set[str], keys: bytes, entries: bytes) -> tuple[bytes, bytes]:
-    """Keys and entries of a page, but for those of the named surrogates."""
-    kept_keys, kept = [], []
-    at = 0
-    for stored in _walk(entries):
-        size = kernels.KEY if stored.subject == stored.surrogate else 0
-        if stored.surrogate not in names:
-            kept.append(stored.raw)
-            kept_keys.append(keys[at : at + size])
-        at += size
-    return b"".join(kept_keys), b"".join(kept)
 
 
 def _halves(key: bytes) -> tuple[int, int]:

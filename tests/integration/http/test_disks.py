@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "chaos")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "chaos"))
 from service_process import ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
 from small_disk import fill, volume, writable  # type: ignore[import-not-found]  # the same
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.broker import make_topic  # noqa: E402 - its folder is known now
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition  # noqa: E402 - the same
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition  # noqa: E402 - the same
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
@@ -70,6 +71,8 @@ class Stage:
         name: Of the use case; topics begin with it.
         partitions: Of the topic of payments.
         personal: Whether cards are personal data.
+        grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
+        protocol: Of the group.
         client: Settings that clients need, such as those of security.
     """
 
@@ -78,6 +81,8 @@ class Stage:
     name: str
     partitions: int = 1
     personal: bool = False
+    grouped: bool = False
+    protocol: str = "classic"
     client: Mapping[str, str] = field(default_factory=dict)
     home: Path = field(init=False)
 
@@ -100,6 +105,10 @@ class Stage:
     def quarantine(self) -> str:
         return f"headrace.{self.name}.quarantine"
 
+    def own(self, what: str) -> str:
+        """One of Headrace's own topics."""
+        return f"headrace.{self.name}.{what}"
+
     def feed(self, payloads: Sequence[bytes | None], topic: str = "") -> None:
         """Send messages, one after the other to each partition in turn."""
         producer = Producer(
@@ -113,23 +122,36 @@ class Stage:
     def command(
         self, *, until: str = "&until=end", sink: str = "", home: Path | None = None
     ) -> list[str]:
+        how = "single"
+        if self.grouped and self.protocol == "classic":
+            # the least that a broker allows for, so that a killed worker's lanes soon move
+            how = "session.timeout.ms=6000"
+        elif self.grouped:
+            how = f"group.protocol={self.protocol}"
         return [
             *COMMAND,
             "run",
             "case.py",
-            f"--source=kafka://{self.servers}/{self.source}?single{until}",
+            f"--source=kafka://{self.servers}/{self.source}?{how}{until}",
             f"--sink=kafka://{self.servers}/{self.sink}{sink}",
             f"--home={home or self.home}",
         ]
 
-    def started(self, **how: Any) -> "subprocess.Popen[bytes]":
+    def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
         """A worker that goes on until it is stopped."""
         return subprocess.Popen(
-            self.command(until="", **how),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            self.command(until="", **how), cwd=self.folder, stdout=output, stderr=output
         )
+
+    def other_home(self, name: str) -> Path:
+        """The home of another worker: the keys alone are copied, once the first has made them."""
+        home = self.folder / name
+        keys = home / "keys"
+        keys.mkdir(parents=True, mode=0o700)
+        for path in (self.home / "keys").iterdir():
+            (keys / path.name).write_bytes(path.read_bytes())
+            (keys / path.name).chmod(0o600)
+        return home
 
     def run(self, **how: Any) -> "subprocess.CompletedProcess[str]":
         """A worker that ends when it has read what is there."""
@@ -161,7 +183,17 @@ class Stage:
 
     def messages(self, topic: str) -> list[tuple[dict[str, bytes], bytes | None]]:
         """Headers and contents of all committed messages of a topic."""
-        return read_committed(self.servers, topic, self.client)
+        return [
+            (_headers(message), message.value())
+            for message in committed(self.servers, topic, self.client)
+        ]
+
+    def by_partition(self, topic: str) -> dict[int, list[bytes]]:
+        """Contents of all committed messages of a topic, for each partition."""
+        found: dict[int, list[bytes]] = {}
+        for message in committed(self.servers, topic, self.client):
+            found.setdefault(message.partition() or 0, []).append(message.value() or b"")
+        return found
 
     def decisions(self) -> list[dict[str, Any]]:
         """What the sink has."""
@@ -171,13 +203,15 @@ class Stage:
 def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     """What the journal of a home says of every input."""
     found: list[dict[str, Any]] = []
-    for stored in stored_batches(Home(home).journal(name)):
+    lanes = [Home(home).journal(name, lane) for lane in Home(home).lanes(name)]
+    for stored in chain.from_iterable(stored_batches(lane) for lane in lanes):
         batch, header = stored.batch(), stored.header
         made = {int(seq): at for at, seq in enumerate(batch.decisions.seq)}
         for index in range(len(batch)):
             at = made.get(batch.first_seq + index)
             found.append(
                 {
+                    "lane": header.lane,
                     "seq": batch.first_seq + index,
                     "from": header.sources[int(batch.inputs.source[index])],
                     "position": int(batch.inputs.position[index]),
@@ -193,9 +227,12 @@ def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_committed(
-    servers: str, topic: str, client: Mapping[str, str]
-) -> list[tuple[dict[str, bytes], bytes | None]]:
+def _headers(message: Message) -> dict[str, bytes]:
+    headers: Mapping[Any, Any] = dict(message.headers() or {})
+    return {str(name): value for name, value in headers.items()}
+
+
+def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Message]:
     """Every committed message of a topic, partition by partition as they come."""
     consumer = Consumer(
         {
@@ -212,7 +249,7 @@ def read_committed(
     places = [TopicPartition(topic, number, 0) for number in range(partitions)]
     ends = [(consumer.get_watermark_offsets(place) or (0, 0))[1] for place in places]
     consumer.assign(places)
-    found: list[tuple[dict[str, bytes], bytes | None]] = []
+    found: list[Message] = []
     ended: set[int | None] = set()
     while len(ended) < partitions:
         message = consumer.poll(20)
@@ -221,8 +258,7 @@ def read_committed(
         if error is None and int(message.offset() or 0) >= ends[message.partition() or 0]:
             ended.add(message.partition())  # it was written meanwhile
         elif error is None:
-            headers: Mapping[Any, Any] = dict(message.headers() or {})
-            found.append(({str(name): value for name, value in headers.items()}, message.value()))
+            found.append(message)
         else:
             assert error.code() == KafkaError._PARTITION_EOF, error
             ended.add(message.partition())

@@ -4,7 +4,7 @@ import pytest
 
 from headrace.adapters.kafka.address import KafkaAddress, client_settings
 from headrace.core.errors import DataError, NotFound
-from headrace.runtime.kafka_run import Topics
+from headrace.runtime.kafka_topics import Topics
 from headrace.runtime.sources import SourceName
 
 

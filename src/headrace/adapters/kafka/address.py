@@ -28,6 +28,7 @@ RESERVED = {
     "enable.partition.eof",
     "group.id",
     "isolation.level",
+    "partition.assignment.strategy",
     "transactional.id",
 }
 

@@ -70,8 +70,18 @@ class Cluster:
             self._say(f"Kafka at {self.servers} cannot be reached; waiting for it")
 
     def consumer(self, **settings: object) -> Consumer:
-        """A consumer; underscores in names stand for dots."""
-        return Consumer(self._all(settings), logger=_LOG)
+        """A consumer; underscores in names stand for dots.
+
+        Raises:
+            DataError: The client does not take the settings together.
+        """
+        try:
+            return Consumer(self._all(settings), logger=_LOG)
+        except KafkaException as error:
+            raise DataError(
+                f"the client of Kafka does not take these settings: {error.args[0].str()}; change"
+                " what was set after ? or in --kafka-config"
+            ) from error
 
     def producer(self, **named: object) -> Producer:
         """A producer; underscores in names stand for dots."""
@@ -86,6 +96,16 @@ class Cluster:
         named["reconnect.backoff.max.ms"] = 1_000
         # what a user sets goes before what Headrace would choose; what may not be set was refused
         return {**named, **self._settings, "error_cb": self._on_error}
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the client that a user has made; None where none has."""
+        found = self._settings.get(name)
+        return None if found is None else str(found)
+
+    @staticmethod
+    def passes(error: KafkaError) -> bool:
+        """Whether an error of reading goes by itself: brokers restart, and leaders move."""
+        return error.code() in codes.PASSING
 
     @property
     def message_bytes(self) -> int:

@@ -9,21 +9,18 @@ Headers of the message tell what inputs it holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from headrace.adapters.kafka import codes
-from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
+from headrace.adapters.kafka.partition_reader import PartitionReader
 from headrace.adapters.kafka.parts import Gathering, headers_of, in_parts
 from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
+    from headrace.adapters.kafka.cluster import Cluster, Message
     from headrace.adapters.kafka.transactions import Outgoing
 
-#: How long to wait for what is there before saying that it does not come.
-_SILENT_POLLS = 30
 #: Kept for good: it is the record of every decision.
 SETTINGS = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
@@ -45,14 +42,14 @@ class JournalMessage:
         offset: Of its first part.
         first_seq: Sequence number of its first input.
         next_seq: That after its last.
-        vault: What tells the vault that its surrogates are in from others.
+        dedupe: What tells the key of the hashes of ids from others.
         content: The frames.
     """
 
     offset: int
     first_seq: int
     next_seq: int
-    vault: str
+    dedupe: str
     content: bytes
 
 
@@ -74,7 +71,7 @@ class JournalTopic:
         told = {
             "first_seq": message.first_seq,
             "next_seq": message.next_seq,
-            "vault": message.vault,
+            "dedupe": message.dedupe,
         }
         most = self._cluster.message_bytes
         return in_parts(self.topic, self.lane, message.content, told, most)
@@ -87,7 +84,7 @@ class JournalTopic:
             while high > low:
                 start = max(low, high - back)
                 found = None
-                for found in reading.messages(start):  # noqa: B007 - the last one is wanted
+                for found in reading.commits(start):  # noqa: B007 - the last one is wanted
                     pass
                 if found is not None or start == low:
                     return found
@@ -104,7 +101,7 @@ class JournalTopic:
             low, high = reading.bounds()
             begin = reading.offset_before(from_seq, low, high)
             first = True
-            for message in reading.messages(begin):
+            for message in reading.commits(begin):
                 if message.next_seq <= from_seq:
                     continue
                 if first and message.first_seq > from_seq:
@@ -117,44 +114,13 @@ class JournalTopic:
                 yield message
 
 
-class _Reading:
+class _Reading(PartitionReader):
     """One look at a partition of a journal, as it is now."""
 
-    def __init__(self, cluster: Cluster, topic: str, lane: int) -> None:
-        self._cluster = cluster
-        self._topic, self._lane = topic, lane
-        self._end = 0
-        self._consumer: Consumer = cluster.consumer(
-            # a name is needed, and nothing is kept under it
-            group_id=f"{topic}.reading",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="error",
-            enable_partition_eof=True,
-            fetch_queue_backoff_ms=10,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._consumer.close()
-
-    def bounds(self) -> tuple[int, int]:
-        """The first offset that is held, and that after the last."""
-        try:
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, self._lane), timeout=10.0
-            )
-        except KafkaException as error:
-            raise self._cluster.failed(f"{self._topic}/{self._lane}", error) from error
-        low, self._end = found or (0, 0)
-        return low, self._end
-
-    def messages(self, offset: int) -> Iterator[JournalMessage]:
+    def commits(self, offset: int) -> Iterator[JournalMessage]:
         """Whole messages from an offset to where the partition ended when `bounds` was called."""
         gathering = Gathering()
-        for message in self._raw(offset):
+        for message in self.messages(offset):
             told = _told(message)
             parts = gathering.take(message)
             if parts:
@@ -162,40 +128,16 @@ class _Reading:
                     int(parts[0].offset() or 0),
                     int(told["first_seq"]),
                     int(told["next_seq"]),
-                    told["vault"],
+                    told["dedupe"],
                     b"".join([part.value() or b"" for part in parts]),
                 )
-
-    def _raw(self, offset: int) -> Iterator[Message]:
-        """Messages from an offset to that end, each as it lies there."""
-        self._consumer.assign([TopicPartition(self._topic, self._lane, offset)])
-        silent = 0
-        while silent < _SILENT_POLLS:
-            message = self._consumer.poll(1.0)
-            if message is None:
-                silent += 1
-                continue
-            silent = 0
-            error = message.error()
-            if error is None:
-                if int(message.offset() or 0) >= self._end:
-                    return  # it is written meanwhile, and has no end that could be waited for
-                yield message
-            elif error.code() == codes.PARTITION_END:
-                return
-            elif not error.retriable():
-                raise self._cluster.failed(f"{self._topic}/{self._lane}", KafkaException(error))
-        raise JournalError(
-            f"{self._topic}/{self._lane} does not answer; what it holds could not be read to its"
-            " end. Check that Kafka runs, and run again"
-        )
 
     def offset_before(self, seq: int, low: int, high: int) -> int:
         """Where the message that holds an input begins, or one before it: a search by halves."""
         begin = low
         while high - low > 1:
             middle = (low + high) // 2
-            first = next(self._raw(middle), None)
+            first = next(self.messages(middle), None)
             told = _told(first) if first is not None else None
             if first is None or told is None or int(told["first_seq"]) > seq:
                 high = middle
@@ -212,7 +154,7 @@ def _told(message: Message) -> Mapping[str, str]:
         JournalError: They are not there.
     """
     headers = headers_of(message)
-    if not {"first_seq", "next_seq", "part", "parts", "vault"} <= set(headers):
+    if not {"first_seq", "next_seq", "part", "parts", "dedupe"} <= set(headers):
         raise JournalError(
             f"{message.topic()}/{message.partition()}, offset {message.offset()}: this is no"
             " message of a journal; nothing else may be written to that topic"

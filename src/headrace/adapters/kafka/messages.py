@@ -6,8 +6,9 @@ nothing more is fetched, so a slow lane holds back its partitions and drops noth
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.05
 _GATHER_SECONDS = 0.001
+#: Between two looks at how far the partitions reach.
+_LOOK_SECONDS = 1.0
 #: The most messages of a batch.
 MOST = 16_384
 #: The offset of the first message that a partition holds, as the client knows it.
@@ -95,6 +98,19 @@ class ArrivedMessages:
         ]
 
 
+class TopicMessages(Protocol):
+    """Messages of partitions as a lane's journal knows them.
+
+    Attributes:
+        ends: The offset after the last message of each partition, as the client last heard of it.
+    """
+
+    ends: dict[Partition, int]
+
+    def close(self) -> None:
+        """Let go of the partitions."""
+
+
 class Messages:
     """The messages of partitions that this process alone reads.
 
@@ -106,7 +122,7 @@ class Messages:
         until_end: Whether to end once all that was there has been read.
 
     Attributes:
-        group: The group as the client describes it to a transaction.
+        ends: The offset after the last message of each partition, as the client last heard of it.
     """
 
     def __init__(
@@ -121,6 +137,9 @@ class Messages:
         self._cluster = cluster
         self._clock = clock
         self._until_end = until_end
+        self._names = tuple(starts)
+        self.ends: dict[Partition, int] = {}
+        self._looked_s = 0.0
         self._unended: dict[Partition, int] = dict.fromkeys(starts, 0)
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
@@ -142,8 +161,18 @@ class Messages:
 
         if until_end:
             self._unended = {name: self._end(name) for name in starts}
-        # asked for once: the client answers after more than a second while it reads
-        self.group: object = self._consumer.consumer_group_metadata()
+
+    def _look(self) -> None:
+        """Note where the partitions end, once in a while."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_SECONDS:
+            return
+        self._looked_s = now
+        for name in self._names:
+            place = TopicPartition(name.topic, name.number)
+            bounds = self._consumer.get_watermark_offsets(place, cached=True)
+            if bounds is not None and bounds[1] >= 0:
+                self.ends[name] = bounds[1]
 
     def batches(
         self, takes: Callable[[int], bool], stopped: Callable[[], bool]
@@ -163,6 +192,7 @@ class Messages:
             got = self._some(MOST - len(held), wait=not held)
             read_ns = read_ns if held else self._clock()
             held += got
+            self._look()
             if held and (len(held) >= MOST or takes(len(held))):
                 yield self._counted(_arrived(held, read_ns))
                 held = []

@@ -20,12 +20,14 @@ from headrace.adapters.kafka.cluster import (
     KafkaException,
     TopicPartition,
 )
+from headrace.adapters.kafka.patient_calls import NoAnswer, PatientCalls
 from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition
 
 #: How long one call to the cluster may take before it is made again.
@@ -33,6 +35,8 @@ _CALL_SECONDS = 10.0
 #: The broker undoes a transaction that is open for longer.
 _TRANSACTION_MS = 60_000
 _PAUSE_SECONDS = 0.1
+#: A call that has not returned by then, well after the time it was given, never will.
+_PATIENCE_SECONDS = 2 * _CALL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,39 @@ class Outgoing:
         partition: Which.
         values: Of each message.
         headers: Of each message; none where it is empty.
+        keys: Of each message; none where it is empty.
     """
 
     topic: str
     partition: int
     values: Sequence[bytes | None]
     headers: Sequence[Sequence[tuple[str, bytes]]] = field(default_factory=tuple)
+    keys: Sequence[bytes] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneId:
+    """A lane of a use case.
+
+    Attributes:
+        use_case: Its name.
+        number: Of the lane.
+
+    >>> lane = LaneId("card-fraud", 3)
+    >>> str(lane), lane.transactional_id
+    ('card-fraud/3', 'headrace.card-fraud.3')
+    """
+
+    use_case: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.use_case}/{self.number}"
+
+    @property
+    def transactional_id(self) -> str:
+        """What its transactions are fenced by."""
+        return f"headrace.{self.use_case}.{self.number}"
 
 
 class Transactions:
@@ -57,8 +88,8 @@ class Transactions:
 
     Args:
         cluster: Where they are made.
-        name: The transactional id.
-        lane: What it is the id of, for messages.
+        lane: Of which.
+        holder: Who holds the lane.
         say: Told when the cluster does not take them, and waits.
 
     Attributes:
@@ -68,13 +99,24 @@ class Transactions:
         JournalError: The cluster does not let us make transactions.
     """
 
-    def __init__(self, cluster: Cluster, name: str, lane: str, say: Callable[[str], None]) -> None:
-        self._cluster = cluster
-        self._name, self._lane = name, lane
+    def __init__(
+        self, cluster: Cluster, lane: LaneId, holder: Holder, say: Callable[[str], None]
+    ) -> None:
+        self._cluster, self._holder = cluster, holder
+        self._lane = lane
         self._say = say
         self.stopped: Callable[[], bool] = lambda: False
-        self._producer = cluster.producer(
-            transactional_id=name,
+        self._open()
+        try:
+            self._producer.init_transactions(ANSWER_SECONDS)
+        except KafkaException as error:
+            raise self._error(error) from error
+
+    def _open(self) -> None:
+        """A producer, and what makes its calls; whatever had its name before is fenced later."""
+        self._calls = PatientCalls(f"commits of {self._lane}")
+        self._producer = self._cluster.producer(
+            transactional_id=self._lane.transactional_id,
             transaction_timeout_ms=_TRANSACTION_MS,
             compression_type="lz4",
             linger_ms=5,
@@ -83,16 +125,11 @@ class Transactions:
             queue_buffering_max_messages=2_000_000,
             queue_buffering_max_kbytes=1_048_576,
         )
-        try:
-            self._producer.init_transactions(ANSWER_SECONDS)
-        except KafkaException as error:
-            raise self._error(error) from error
 
     def commit(
         self,
         outgoing: Sequence[Outgoing],
         offsets: Mapping[Partition, int],
-        group: object,
         is_there: Callable[[], bool],
     ) -> None:
         """Make messages and offsets durable together.
@@ -102,7 +139,6 @@ class Transactions:
         Args:
             outgoing: The messages.
             offsets: For each partition that was read, the offset to go on from.
-            group: That these are kept for, as the consumer describes it.
             is_there: Whether the messages can be read already; asked where the cluster lost track
                 of the transaction while it was being committed.
 
@@ -111,35 +147,60 @@ class Transactions:
             JournalError: The cluster refuses the messages.
         """
         positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
-        send_offsets = partial(
-            self._producer.send_offsets_to_transaction, positions, group, _CALL_SECONDS
-        )
-        commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
         while True:
+            if not self._holder.holds(self._lane.number):
+                raise self._fenced()
+            send_offsets = partial(
+                self._producer.send_offsets_to_transaction,
+                positions,
+                self._holder.metadata(),
+                _CALL_SECONDS,
+            )
+            commit = partial(self._producer.commit_transaction, _CALL_SECONDS)
             try:
                 self._producer.begin_transaction()
                 for item in outgoing:
                     self._produce(item)
-                self._again(send_offsets)
+                self._again(partial(self._calls.made, send_offsets, _PATIENCE_SECONDS))
                 self._again(commit)
+            except NoAnswer:
+                self._replace()
             except KafkaException as error:
                 self._undo(error)
-                if is_there():
-                    return
             else:
                 return
+            if is_there():
+                return
+
+    def _replace(self) -> None:
+        """Go on with another producer, where the client does not answer any more.
+
+        It fences the one before it, which is left behind with the call that does not return: what
+        that one had begun is undone, or completed, before the next transaction begins.
+        """
+        if not self._holder.holds(self._lane.number):
+            raise self._fenced()
+        self._say(
+            f"the client of Kafka gave no answer for {_PATIENCE_SECONDS:.0f} s while it committed a"
+            f" batch of lane {self._lane}; another client takes its place"
+        )
+        self._open()
+        try:
+            self._again(partial(self._producer.init_transactions, ANSWER_SECONDS))
+        except KafkaException as error:
+            raise self._error(error) from error
 
     def _produce(self, item: Outgoing) -> None:
         """Hand messages to the client, which sends them."""
         produce, topic, partition = self._producer.produce, item.topic, item.partition
-        headers = item.headers
+        headers, keys = item.headers, item.keys
         for index, value in enumerate(item.values):
             while True:
                 try:
                     if headers:
                         produce(topic, value, None, partition, headers=list(headers[index]))
                     else:
-                        produce(topic, value, None, partition)
+                        produce(topic, value, keys[index] if keys else None, partition)
                     break
                 except BufferError:
                     self._producer.poll(_PAUSE_SECONDS)
@@ -160,7 +221,8 @@ class Transactions:
     def _undo(self, error: KafkaException) -> None:
         """Undo the transaction, so that it can be made again; raises where it cannot."""
         said = error.args[0]
-        if said.fatal() or said.code() in codes.FENCED or not said.txn_requires_abort():
+        undone = said.txn_requires_abort() or said.code() in codes.MOVED_ON
+        if said.fatal() or said.code() in codes.FENCED or not undone:
             raise self._error(error) from error
         try:
             self._again(partial(self._producer.abort_transaction, _CALL_SECONDS))
@@ -169,32 +231,39 @@ class Transactions:
         if said.code() not in codes.UNDOES:
             # the broker refused a message, and would refuse it again
             raise self._error(error) from error
+        if said.code() in codes.MOVED_ON:
+            self._holder.renew()
         self._waits(said)
 
     def _waits(self, said: KafkaError) -> None:
-        if self.stopped():
-            raise self._error(KafkaException(said))
-        if said.code() != KafkaError.CONCURRENT_TRANSACTIONS:
+        if said.code() not in codes.MOVED_ON | {KafkaError.CONCURRENT_TRANSACTIONS}:
+            # those pass within moments, and what was taken is to be committed on the way out too
+            if self.stopped():
+                raise self._error(KafkaException(said))
             self._say(f"Kafka does not take the transaction yet ({said.str()}); trying again")
         time.sleep(_PAUSE_SECONDS)
 
     def _error(self, error: KafkaException) -> JournalError:
         said = error.args[0]
         if said.code() in codes.FENCED or self._producer_is_fenced(said):
-            return Fenced(
-                f"another worker has taken over lane {self._lane} (transactional.id {self._name}),"
-                " so this one stops; nothing of it is lost or doubled. Run one worker for a lane"
-            )
+            return self._fenced()
         if said.code() in codes.TOO_LARGE:
             return JournalError(
                 f"a message of lane {self._lane} is larger than Kafka at {self._cluster.servers}"
                 f" takes ({said.str()}). What was committed before is safe. Write"
-                " ?message.max.bytes=N after the source's address, no more than the topics' max.message.bytes, or raise"
-                " that of the topics, and run again"
+                " ?message.max.bytes=N after the source's address, no more than the topics'"
+                " max.message.bytes, or raise that of the topics, and run again"
             )
         return JournalError(
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"
+        )
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            f"another worker has taken over lane {self._lane} (transactional.id"
+            f" {self._lane.transactional_id}), so this one lets go of it; nothing is lost or"
+            " doubled"
         )
 
     @staticmethod
@@ -203,5 +272,8 @@ class Transactions:
 
     def close(self) -> None:
         """Let go; what was not committed is not in the cluster."""
+        if self._calls.stuck:
+            return  # the client lets nobody in any more
+        self._calls.end()
         with suppress(KafkaException):  # of one that was fenced: there is nothing to let go of
             self._producer.purge()

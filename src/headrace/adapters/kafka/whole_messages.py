@@ -6,6 +6,7 @@ with the client, whose queue is bounded.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: The offset of the first message that a partition holds, as the client knows it.
 _BEGINNING = -2
 _MOST_AT_ONCE = 256
+#: Between two looks at how far the partitions reach.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class WholeMessages:
         cluster: Where they are.
         group: A name for the client; nothing is kept under it.
         starts: Each partition, with the offset to go on from; None for its beginning.
+
+    Attributes:
+        ends: The offset after the last message of each partition, as the client last heard of it.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class WholeMessages:
         self._gathering = {name: Gathering() for name in starts}
         self._reached = {name: at or 0 for name, at in starts.items()}
         self.ends: dict[Partition, int] = {}
+        self._looked_s = 0.0
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
             enable_auto_commit=False,
@@ -91,6 +98,7 @@ class WholeMessages:
         for message in got:
             if not self._is_event(message):
                 found += self._whole(message)
+        self._look()
         return found
 
     def pause(self, partitions: Iterable[Partition]) -> None:
@@ -125,6 +133,18 @@ class WholeMessages:
     def close(self) -> None:
         """Let go of the partitions."""
         self._consumer.close()
+
+    def _look(self) -> None:
+        """Note where the partitions end, once in a while."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_SECONDS:
+            return
+        self._looked_s = now
+        for name in self._gathering:
+            place = TopicPartition(name.topic, name.number)
+            bounds = self._consumer.get_watermark_offsets(place, cached=True)
+            if bounds is not None and bounds[1] >= 0:
+                self.ends[name] = bounds[1]
 
     def _whole(self, message: Message) -> list[WholeMessage]:
         name = Partition(str(message.topic()), int(message.partition() or 0))

@@ -1,0 +1,178 @@
+"""Which lanes are a worker's own: those that its consumer group gives it, or all of them.
+
+A group is joined through one topic, whose partitions stand for the lanes; the worker reads nothing
+there by way of the group. What a lane reads, its own consumer is assigned, so lanes of several
+topics stay together whatever the group's assignor does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headrace.adapters.kafka.cluster import Cluster, Consumer
+
+#: The offset after the last message, as the client knows it: nothing is fetched from there.
+_END = -1
+
+
+class Holder(Protocol):
+    """In whose name offsets are committed, and whether lanes are held still."""
+
+    def metadata(self) -> object:
+        """The member as the client describes it to a transaction."""
+
+    def renew(self) -> None:
+        """Have that asked for anew: the group has moved on."""
+
+    def refresh(self) -> None:
+        """Ask for it, where it is to be renewed; called by the thread that looks after lanes."""
+
+    def holds(self, lane: int) -> bool:
+        """Whether a lane may still be committed to."""
+
+
+class Alone:
+    """A worker that takes its lanes without asking; offsets are kept under a group's name.
+
+    Args:
+        cluster: Where the group is.
+        group: Its name; it must have no members.
+    """
+
+    def __init__(self, cluster: Cluster, group: str) -> None:
+        consumer = cluster.consumer(group_id=group, enable_auto_commit=False)
+        self._metadata: object = consumer.consumer_group_metadata()
+        consumer.close()
+
+    def metadata(self) -> object:
+        """The group, without a member."""
+        return self._metadata
+
+    def renew(self) -> None:
+        """There is nothing that could have moved on."""
+
+    def refresh(self) -> None:
+        """Nor is there anything to ask for."""
+
+    def holds(self, lane: int) -> bool:  # noqa: ARG002 - it holds every lane
+        """Always: only another worker that takes the lane's transactional id ends it."""
+        return True
+
+
+class Membership:
+    """A worker's membership of a consumer group.
+
+    One thread polls it, and callbacks come from within `poll` and `close`. The client lets one
+    thread at a time into a consumer, and one that polls hardly lets another in: so this thread
+    alone asks it what the lanes' threads are told.
+
+    Args:
+        cluster: Where the group is.
+        group: Its name.
+        topic: Whose partitions stand for the lanes.
+        assigned: Called with lanes that are the worker's from now on.
+        revoked: Called with lanes that are to be given up in good order; they are another's as
+            soon as it returns.
+        lost: Called with lanes that were another's before the worker heard of it.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        group: str,
+        topic: str,
+        *,
+        assigned: Callable[[Sequence[int]], None],
+        revoked: Callable[[Sequence[int]], None],
+        lost: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._cluster, self._group = cluster, group
+        self._assigned, self._revoked, self._lost = assigned, revoked, lost
+        self._held: frozenset[int] = frozenset()
+        self._metadata: object = None
+        self._stale = False
+        strategy = (
+            {}
+            if cluster.setting("group.protocol") == "consumer"
+            else {"partition_assignment_strategy": "cooperative-sticky"}
+        )
+        self._consumer = cluster.consumer(
+            group_id=group,
+            enable_auto_commit=False,
+            enable_auto_offset_store=False,
+            auto_offset_reset="latest",
+            **strategy,
+        )
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, seconds: float) -> None:
+        """Let the group speak, for so long.
+
+        Raises:
+            DataError: It does not take the worker.
+        """
+        message = self._consumer.poll(seconds)
+        self.refresh()
+        error = None if message is None else message.error()
+        if error is not None and not error.retriable() and not self._cluster.passes(error):
+            raise self._cluster.failed(f"group {self._group}", KafkaException(error))
+
+    def metadata(self) -> object:
+        """The member as the client describes it to a transaction."""
+        return self._metadata
+
+    def renew(self) -> None:
+        """Have that asked for anew: the group has moved on."""
+        self._stale = True
+
+    def refresh(self) -> None:
+        """Ask for it, where it is to be renewed; called by the thread that polls."""
+        if self._stale:
+            self._stale = False
+            self._metadata = self._consumer.consumer_group_metadata()
+
+    def holds(self, lane: int) -> bool:
+        """Whether a lane is the worker's, as far as it has heard."""
+        return lane in self._held
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for place in partitions:
+            place.offset = _END
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+        lanes = _lanes(partitions)
+        self._held |= set(lanes)
+        self.renew()
+        self.refresh()
+        self._assigned(lanes)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        lanes = _lanes(partitions)
+        self.renew()
+        self.refresh()
+        self._revoked(lanes)
+        self._held -= set(lanes)
+        self.renew()
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        lanes = _lanes(partitions)
+        self._held -= set(lanes)
+        self.renew()
+        self._lost(lanes)
+        consumer.incremental_unassign(partitions)
+
+
+def _lanes(partitions: Sequence[TopicPartition]) -> list[int]:
+    return sorted(place.partition for place in partitions)

@@ -1,0 +1,227 @@
+"""A lane over Kafka: what it reads through `step` into its journal, and on to other topics."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
+from headrace.adapters.kafka.transactions import LaneId, Transactions
+from headrace.core.errors import DataError
+from headrace.runtime.local import bind_head
+from headrace.runtime.local_lane import (
+    FROM_TOPIC,
+    Kept,
+    LocalLane,
+    dedupe_key,
+    key_mark,
+    master_key,
+    now_ns,
+    signing_key,
+)
+from headrace.runtime.run import Run
+from headrace.runtime.topic_intake import TopicSource
+from headrace.runtime.topic_journal import TopicJournal
+from headrace.security.vault import Vault
+from headrace.security.vault_log import VaultLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from headrace.adapters.kafka.membership import Holder
+    from headrace.adapters.kafka.messages import Partition, TopicMessages
+    from headrace.adapters.kafka.transactions import Outgoing
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+    from headrace.pipeline.inputs import Inputs
+    from headrace.runtime.kafka_stage import LaneStage
+    from headrace.runtime.meters import Meters
+
+#: From so many messages on, a batch is worth handing on while others are under way.
+_WORTH_MESSAGES = 4_096
+
+
+class Feed(Protocol):
+    """What gives a lane its inputs."""
+
+    def batches(
+        self, takes: Callable[[int], bool], stopped: Callable[[], bool]
+    ) -> Iterator[Inputs]:
+        """Inputs, a batch at a time."""
+
+
+class KafkaLane(ABC):
+    """A lane that is taken over, goes over its partitions until it is stopped, and is closed.
+
+    Args:
+        stage: Whose lane it is.
+        number: Of the lane.
+        holder: In whose name offsets are committed.
+        meters: What is counted.
+        progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
+            raises gives the lane up.
+        say: Told what a user should know while it goes on.
+
+    Raises:
+        DataError: A topic does not fit.
+        JournalError: The journal there is not to be gone on with.
+    """
+
+    def __init__(
+        self,
+        stage: LaneStage,
+        number: int,
+        holder: Holder,
+        meters: Meters,
+        *,
+        progress: Callable[[int, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.id = LaneId(stage.name, number)
+        self._held, self._holder, self._say = stage, holder, say
+        self._partitions = stage.partitions_of(number)
+        names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
+        with ExitStack() as opening:
+            self.local = LocalLane(
+                stage.definition,
+                stage.home,
+                [*names.values(), *stage.other_sources(number)],
+                stage.settings.lane,
+                progress,
+                say=say,
+                kept=self._kept,
+                lane=number,
+            )
+            opening.callback(self.local.close, keep_state=False)
+            self._tell()
+            self._sources = {
+                place: TopicSource(
+                    self.local.source_number(names[place]),
+                    names[place],
+                    topic.stream,
+                    topic.id,
+                    stage.form_of(topic),
+                )
+                for place, topic in self._partitions.items()
+            }
+            self._feed, self._messages = self._connect(self._starts())
+            self._attach()
+            self._run = Run(self.local, (), meters, now_ns, self._worth)
+            self._transactions.stopped = self._run.stopped
+            opening.pop_all()
+
+    @abstractmethod
+    def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
+        """What gives inputs, and the messages that they are made of.
+
+        Args:
+            starts: The partitions, with the offset to go on from; None for the beginning.
+        """
+
+    @abstractmethod
+    def _left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
+        """What batches leave behind in other topics."""
+
+    def _words(self) -> list[str]:
+        """What else is to be said before the first decision."""
+        return []
+
+    def stop(self) -> None:
+        """End in good order: what was read is decided and committed."""
+        self._run.stop()
+
+    def go(self) -> None:
+        """Decide until it is stopped, close the lane, and bind its head in a checkpoint.
+
+        Raises:
+            Fenced: Another worker has the lane now.
+            HeadraceError: The lane cannot go on.
+        """
+        try:
+            self._run.through(self._feed.batches(self._run.takes, self._run.stopped))
+        except BaseException:
+            self.local.__exit__(*sys.exc_info())
+            raise
+        head = self.local.journal.committed
+        self.local.close()
+        bind_head(self.local, head, self._held.home, self._held.settings.checkpoint)
+
+    @property
+    def next_seq(self) -> int:
+        """The input that its journal goes on with."""
+        return self.local.journal.committed.next_seq
+
+    def behind(self) -> int:
+        """How many messages lie in its partitions that it has not decided, as far as is known."""
+        return sum(
+            max(0, end - self.local.position(self._sources[place].name).ordinal)
+            for place, end in list(self._messages.ends.items())
+        )
+
+    @staticmethod
+    def _worth(inputs: int) -> bool:
+        return inputs >= _WORTH_MESSAGES
+
+    def _tell(self) -> None:
+        """Say what was found, before the first decision."""
+        found = self.local.recovery
+        words = [*found.words]
+        if found.next_seq:
+            words.append(f"going on at input {found.next_seq:,}; {found}")
+        words += self._words()
+        for word in words:
+            self._say(f"lane {self.id}: {word}")
+
+    def _kept(self, header: JournalHeader) -> Kept:
+        """Take the lane over from whoever had it, and open its vault and journal."""
+        cluster, home = self._held.cluster, self._held.home
+        self._transactions = Transactions(cluster, self.id, self._holder, self._say)
+        with ExitStack() as opening:
+            opening.callback(self._transactions.close)
+            self._opened = TopicJournal(
+                JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
+                self._transactions,
+                header,
+                signing_key(home),
+                key_mark(dedupe_key(home)),
+            )
+            vault = self._vault()
+            opening.pop_all()
+        return Kept(self._opened, vault)
+
+    def _vault(self) -> Vault:
+        """Where personal data goes: nowhere, unless events come through the door here."""
+        log = VaultLog(str(self.id), {}, master_key(self._held.home), secrets.token_bytes)
+        return Vault.kept_in(log)
+
+    def _starts(self) -> dict[Partition, int | None]:
+        """Where each partition goes on.
+
+        Raises:
+            DataError: A topic was deleted and made anew since.
+        """
+        starts: dict[Partition, int | None] = {}
+        for name, source in self._sources.items():
+            position = self.local.position(source.name)
+            if position.ordinal and position.digest != source.topic_id:
+                raise DataError(
+                    f"topic {name.topic} was made anew since {position.ordinal:,} messages of"
+                    f" {name} were decided: its id was {position.digest}, and is"
+                    f" {source.topic_id}. Name the new topic otherwise, or decide it under another"
+                    " name of the use case"
+                )
+            starts[name] = position.ordinal or None
+        return starts
+
+    def _attach(self) -> None:
+        """Say what is committed beside the journal, in the same transaction."""
+        # of what every lane reads there is no one place to go on from
+        own = {
+            source.name: place
+            for place, source in self._sources.items()
+            if self._held.single or not self._partitions[place].whole
+        }
+        self._opened.attach(self._messages, own, self._left)
