@@ -6,6 +6,7 @@ import secrets
 import sys
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
@@ -16,11 +17,8 @@ from headrace.runtime.local_lane import (
     FROM_TOPIC,
     Kept,
     LocalLane,
-    dedupe_key,
     key_mark,
-    master_key,
     now_ns,
-    signing_key,
 )
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import TopicSource
@@ -53,6 +51,22 @@ class Feed(Protocol):
         """Inputs, a batch at a time."""
 
 
+@dataclass(frozen=True, slots=True)
+class LaneCalls:
+    """What a lane tells and asks whoever works it.
+
+    Attributes:
+        progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
+            raises gives the lane up.
+        say: Told what a user should know while it goes on.
+        asked: Whether to stop, while it is being opened.
+    """
+
+    progress: Callable[[int, int], None]
+    say: Callable[[str], None]
+    asked: Callable[[], bool]
+
+
 class KafkaLane(ABC):
     """A lane that is taken over, goes over its partitions until it is stopped, and is closed.
 
@@ -61,9 +75,7 @@ class KafkaLane(ABC):
         number: Of the lane.
         holder: In whose name offsets are committed.
         meters: What is counted.
-        progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
-            raises gives the lane up.
-        say: Told what a user should know while it goes on.
+        calls: What it tells and asks.
 
     Raises:
         DataError: A topic does not fit.
@@ -76,12 +88,11 @@ class KafkaLane(ABC):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> None:
         self.id = LaneId(stage.name, number)
-        self._held, self._holder, self._say = stage, holder, say
+        self._held, self._holder, self._calls = stage, holder, calls
+        self._say = calls.say
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -90,8 +101,8 @@ class KafkaLane(ABC):
                 stage.home,
                 [*names.values(), *stage.other_sources(number)],
                 stage.settings.lane,
-                progress,
-                say=say,
+                calls.progress,
+                say=calls.say,
                 kept=self._kept,
                 lane=number,
             )
@@ -177,16 +188,18 @@ class KafkaLane(ABC):
 
     def _kept(self, header: JournalHeader) -> Kept:
         """Take the lane over from whoever had it, and open its vault and journal."""
-        cluster, home = self._held.cluster, self._held.home
-        self._transactions = Transactions(cluster, self.id, self._holder, self._say)
+        cluster, keys = self._held.cluster, self._held.keys
+        self._transactions = Transactions(
+            cluster, self.id, self._holder, self._say, self._calls.asked
+        )
         with ExitStack() as opening:
             opening.callback(self._transactions.close)
             self._opened = TopicJournal(
                 JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
                 self._transactions,
                 header,
-                signing_key(home),
-                key_mark(dedupe_key(home)),
+                keys.signing,
+                key_mark(keys.dedupe),
             )
             vault = self._vault()
             opening.pop_all()
@@ -194,7 +207,7 @@ class KafkaLane(ABC):
 
     def _vault(self) -> Vault:
         """Where personal data goes: nowhere, unless events come through the door here."""
-        log = VaultLog(str(self.id), {}, master_key(self._held.home), secrets.token_bytes)
+        log = VaultLog(str(self.id), {}, self._held.keys.master, secrets.token_bytes)
         return Vault.kept_in(log)
 
     def _starts(self) -> dict[Partition, int | None]:

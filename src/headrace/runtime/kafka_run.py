@@ -13,7 +13,6 @@ from headrace.core.errors import DataError, DefinitionError
 from headrace.runtime.kafka_stage import KafkaStage
 from headrace.runtime.kafka_staging import AdmissionStage, MainStageLanes, SideStageLanes
 from headrace.runtime.kafka_worker import KafkaWorker
-from headrace.runtime.local_lane import dedupe_key, master_key, signing_key
 from headrace.runtime.run import stopping, undisturbed
 
 if TYPE_CHECKING:
@@ -60,9 +59,6 @@ class KafkaRun:
         say: Callable[[str], None] = lambda _word: None,
     ) -> None:
         self._case, self._topics = case, topics
-        # lanes are opened side by side, and keys are made once
-        for key in (signing_key, master_key, dedupe_key):
-            key(home)
         stages = self._stages(home, settings, progress, say)
         self.workers = [KafkaWorker(stage, say) for stage in stages]
         for stage, worker in zip(stages, self.workers, strict=True):

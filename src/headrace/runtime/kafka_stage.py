@@ -15,6 +15,7 @@ from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
+from headrace.runtime.local_lane import dedupe_key, master_key, signing_key
 from headrace.runtime.source_lane import SourceLane
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
+    from headrace.journal.keys import SigningKey
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
-    from headrace.runtime.kafka_lane import KafkaLane
+    from headrace.runtime.kafka_lane import KafkaLane, LaneCalls
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
+    from headrace.security.keys import LocalMasterKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ class ReadTopic:
         return [Partition(self.name, number) for number in numbers]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """The keys of a home, which every worker has the same of.
+
+    Attributes:
+        signing: Signs the heads of journals.
+        master: Vaults are sealed under it.
+        dedupe: Of the hashes of ids.
+    """
+
+    signing: SigningKey
+    master: LocalMasterKey
+    dedupe: tuple[int, int]
+
+
 class LaneStage(Protocol):
     """What lanes of a stage share, and a worker needs of it.
 
@@ -73,8 +91,10 @@ class LaneStage(Protocol):
         lanes: How many there are.
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is done.
+        keys: Of the home.
     """
 
+    keys: WorkerKeys
     case: UseCase
     home: Home
     settings: RunSettings
@@ -107,9 +127,7 @@ class LaneStage(Protocol):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> KafkaLane:
         """A lane, taken over from whoever had it; see `KafkaLane`."""
 
@@ -135,6 +153,7 @@ class KafkaStage:
         group: Name of the consumer group.
         forms: Of the messages of each topic that is read.
         definition: What decides.
+        keys: Of the home; made where they are not there.
 
     Raises:
         NotFound: A topic is not there.
@@ -172,6 +191,8 @@ class KafkaStage:
         ]
         self.definition = self._in_force(progress)
         self._make_topics()
+        # once, before lanes ask for them side by side
+        self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
 
     @property
     def name(self) -> str:
@@ -195,12 +216,10 @@ class KafkaStage:
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return SourceLane(self, number, holder, meters, progress=progress, say=say)
+        return SourceLane(self, number, holder, meters, calls)
 
     def _in_force(self, progress: Callable[[str, int, int], None]) -> Definition:
         """What its lanes run."""

@@ -19,7 +19,7 @@ from headrace.adapters.kafka.topic_form import TopicForm
 from headrace.pipeline.lane import Definition
 from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
+from headrace.runtime.kafka_stage import KafkaStage, ReadTopic, WorkerKeys
 from headrace.runtime.local import definition_in_force
 from headrace.runtime.local_lane import FROM_TOPIC
 from headrace.runtime.main_lane import MainLane
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
-    from headrace.runtime.kafka_lane import KafkaLane
+    from headrace.runtime.kafka_lane import KafkaLane, LaneCalls
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
@@ -145,6 +145,7 @@ class StageLanes:
         self.settings: RunSettings = admission.settings
         self.cluster: Cluster = admission.cluster
         self.lanes, self.until_end = admission.lanes, admission.until_end
+        self.keys: WorkerKeys = admission.keys
         self.stages = admission.stages
         self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, admission.reads[0].name)
 
@@ -200,12 +201,10 @@ class SideStageLanes(StageLanes):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return SideLane(self, number, holder, meters, progress=progress, say=say)
+        return SideLane(self, number, holder, meters, calls)
 
 
 class MainStageLanes(StageLanes):
@@ -254,9 +253,7 @@ class MainStageLanes(StageLanes):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> KafkaLane:
         """A lane, taken over from whoever had it."""
-        return MainLane(self, number, holder, meters, progress=progress, say=say)
+        return MainLane(self, number, holder, meters, calls)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.membership import Alone, Membership
+from headrace.core.errors import HeadraceError
 from headrace.runtime.lane_thread import LaneThread
 from headrace.runtime.meters import Meters, WorkerMeters
 
@@ -131,7 +132,7 @@ class KafkaWorker:
     def _revoked(self, lanes: Sequence[int]) -> None:
         if any(lane in self._threads and self._threads[lane].running for lane in lanes):
             self._say(f"lane {_listed(lanes)} goes to another worker")
-        self._give_up(lanes)
+        self._hand_over(lanes)
 
     def _lost(self, lanes: Sequence[int]) -> None:
         self.lanes.lost += len(lanes)
@@ -140,7 +141,7 @@ class KafkaWorker:
                 f"lane {_listed(lanes)} was given to another worker, because the group had not"
                 " heard of this one for too long"
             )
-        self._give_up(lanes)
+        self._hand_over(lanes)
 
     def _take(self, lanes: Sequence[int]) -> None:
         """Open lanes, each beside the others."""
@@ -157,10 +158,19 @@ class KafkaWorker:
             while thread.running:
                 self._holder.refresh()
                 thread.join(_LOOK_SECONDS)
-        if self._stop.is_set() or any(self._failed(thread) for thread in self._threads.values()):
-            return  # what ended them is still to be told
-        for lane in lanes:
-            self._threads.pop(lane, None)
+
+    def _hand_over(self, lanes: Sequence[int]) -> None:
+        """Close lanes that are another worker's next; what they did not commit, that one does."""
+        going = [lane for lane in lanes if lane in self._threads]
+        failed = {lane for lane in going if self._failed(self._threads[lane])}
+        self._give_up(going)
+        for lane in going:
+            error = self._threads[lane].error
+            if lane in failed or not isinstance(error, HeadraceError | None):
+                continue  # what ended it is still to be told
+            if error is not None and not self._threads[lane].fenced:
+                self._say(f"lane {lane} was let go of before it had committed all: {error}")
+            del self._threads[lane]
         self._idle_since = time.monotonic()
         self.lanes.show(self._threads.values())
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.cluster import Fenced
+from headrace.runtime.kafka_lane import LaneCalls
 from headrace.runtime.meters import LaneStanding
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class LaneThread:
         self._state = "opening"
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
-        self._open = partial(stage.open, number, holder, meters, progress=self._replayed, say=say)
+        calls = LaneCalls(self._replayed, say, self._asked.is_set)
+        self._open = partial(stage.open, number, holder, meters, calls)
         self._thread = threading.Thread(target=self._work, name=f"lane {stage.name}/{number}")
         self._thread.start()
 

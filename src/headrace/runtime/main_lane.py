@@ -8,17 +8,17 @@ from headrace.adapters.kafka.whole_messages import WholeMessages
 from headrace.core.errors import DataError
 from headrace.pipeline.staging import Joining
 from headrace.runtime.kafka_lane import KafkaLane
-from headrace.runtime.local_lane import FROM_TOPIC, signing_key
+from headrace.runtime.local_lane import FROM_TOPIC
 from headrace.runtime.stage_intake import MainIntake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed
+    from headrace.runtime.kafka_lane import Feed, LaneCalls
     from headrace.runtime.kafka_staging import MainStageLanes
     from headrace.runtime.meters import Meters
 
@@ -32,12 +32,10 @@ class MainLane(KafkaLane):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> None:
         self._stage = stage
-        super().__init__(stage, number, holder, meters, progress=progress, say=say)
+        super().__init__(stage, number, holder, meters, calls)
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
@@ -49,7 +47,7 @@ class MainLane(KafkaLane):
             Joining(stage.stages, begin),
             admitted=(place, self._sources[place]),
             begin=begin,
-            keys=[signing_key(stage.home).public],
+            keys=[stage.keys.signing.public],
             number=self._number,
             sides={
                 where: (side, self._sources[where], starts[where] or 0)

@@ -14,13 +14,13 @@ from headrace.runtime.stage_intake import SideIntake
 from headrace.runtime.stage_messages import encoded_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed
+    from headrace.runtime.kafka_lane import Feed, LaneCalls
     from headrace.runtime.kafka_staging import SideStageLanes
     from headrace.runtime.meters import Meters
 
@@ -34,12 +34,10 @@ class SideLane(KafkaLane):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> None:
         self._stage = stage
-        super().__init__(stage, number, holder, meters, progress=progress, say=say)
+        super().__init__(stage, number, holder, meters, calls)
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage

@@ -11,19 +11,19 @@ from headrace.adapters.kafka.vault_topic import VaultTopic
 from headrace.runtime.intake import Assembly
 from headrace.runtime.kafka_lane import KafkaLane
 from headrace.runtime.local import lacking
-from headrace.runtime.local_lane import master_key, now_ns
+from headrace.runtime.local_lane import now_ns
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake
 from headrace.security.vault import Vault
 from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed
+    from headrace.runtime.kafka_lane import Feed, LaneCalls
     from headrace.runtime.kafka_stage import KafkaStage
     from headrace.runtime.meters import Meters
 
@@ -37,13 +37,11 @@ class SourceLane(KafkaLane):
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
+        calls: LaneCalls,
     ) -> None:
         self._stage = stage
         self._came = MessagesAsTheyCame()
-        super().__init__(stage, number, holder, meters, progress=progress, say=say)
+        super().__init__(stage, number, holder, meters, calls)
 
     def _words(self) -> list[str]:
         given = [stream for stream, _ in self._stage.topics.sources]
@@ -73,11 +71,10 @@ class SourceLane(KafkaLane):
         return TopicIntake(assembly, self._sources, messages, self._came, self._say), messages
 
     def _vault(self) -> Vault:
-        home = self._stage.home
         self._vault_topic = VaultTopic(self._stage.cluster, self._stage.case.name, self.id.number)
         records = self._vault_topic.records()
         place = self._vault_topic.place
-        self._vault_log = VaultLog(place, records, master_key(home), secrets.token_bytes)
+        self._vault_log = VaultLog(place, records, self._stage.keys.master, secrets.token_bytes)
         vault = Vault.kept_in(self._vault_log)
         vault.purge(now_ns())
         return vault

@@ -22,6 +22,7 @@ from manifests import (  # type: ignore[import-not-found]  # on the path above
     parsed,
 )
 
+from headrace.adapters.kafka.address import KafkaAddress
 from headrace.runtime.loading import load_case
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -185,10 +186,20 @@ def test_a_lane_has_one_writer() -> None:
     owner = of_kind("service", "StatefulSet")["spec"]
     assert owner["replicas"] == 1
     assert owner["volumeClaimTemplates"][0]["spec"]["accessModes"] == ["ReadWriteOncePod"]
+
+
+def test_workers_share_a_topic_under_names_that_stay() -> None:
     scaled = of_kind("workers", "ScaledObject")["spec"]
-    args = of_kind("workers", "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert any(word.endswith("?single") for word in args)
-    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (0, 1)
+    assert scaled["minReplicaCount"] == 0
+    assert scaled["maxReplicaCount"] > 1
+    (main,) = of_kind("workers", "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    source = main["args"][main["args"].index("--source") + 1]
+    pod = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    assert pod in main["env"]
+    address = source.replace("$(SERVERS)", "kafka:9092").replace("$(SOURCE)", "payments")
+    found = KafkaAddress.of(address)
+    assert "single" not in found.settings
+    assert found.client == {"group.instance.id": "$(POD_NAME)"}
 
 
 def test_the_scaler_looks_at_what_the_worker_reads() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,7 +16,14 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.broker import make_topic  # noqa: E402 - its folder is known now
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition  # noqa: E402 - the same
+from confluent_kafka import (  # noqa: E402 - the same
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
@@ -232,6 +240,18 @@ def _headers(message: Message) -> dict[str, bytes]:
     return {str(name): value for name, value in headers.items()}
 
 
+def end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends, once a broker that has just started knows."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return (consumer.get_watermark_offsets(place, timeout=10) or (0, 0))[1]
+        except KafkaException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Message]:
     """Every committed message of a topic, partition by partition as they come."""
     consumer = Consumer(
@@ -247,7 +267,7 @@ def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Messa
     )
     partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
     places = [TopicPartition(topic, number, 0) for number in range(partitions)]
-    ends = [(consumer.get_watermark_offsets(place) or (0, 0))[1] for place in places]
+    ends = [end_of(consumer, place) for place in places]
     consumer.assign(places)
     found: list[Message] = []
     ended: set[int | None] = set()

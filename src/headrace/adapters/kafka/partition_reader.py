@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Self
 
 from headrace.adapters.kafka import codes
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: How long to wait for what is there before saying that it does not come.
 _SILENT_POLLS = 30
+#: How often a cluster that does not answer is asked where a partition ends.
+_TRIES = 10
+_PAUSE_SECONDS = 2.0
 
 
 class PartitionReader:
@@ -48,13 +52,17 @@ class PartitionReader:
 
     def bounds(self) -> tuple[int, int]:
         """The first offset that is held, and that after the last."""
-        try:
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, self._number), timeout=10.0
-            )
-        except KafkaException as error:
-            raise self._cluster.failed(f"{self._topic}/{self._number}", error) from error
-        low, self._end = found or (0, 0)
+        place = TopicPartition(self._topic, self._number)
+        for more in reversed(range(_TRIES)):
+            try:
+                found = self._consumer.get_watermark_offsets(place, timeout=10.0)
+            except KafkaException as error:
+                if not more or not self._cluster.passes(error.args[0]):
+                    raise self._cluster.failed(f"{self._topic}/{self._number}", error) from error
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                low, self._end = found or (0, 0)
+                break
         return low, self._end
 
     def messages(self, offset: int) -> Iterator[Message]:

@@ -91,29 +91,34 @@ class Transactions:
         lane: Of which.
         holder: Who holds the lane.
         say: Told when the cluster does not take them, and waits.
+        stopped: Whether to give up where the cluster cannot be reached.
 
     Attributes:
-        stopped: Whether to give up where the cluster cannot be reached.
+        stopped: The same, from now on.
 
     Raises:
         JournalError: The cluster does not let us make transactions.
     """
 
     def __init__(
-        self, cluster: Cluster, lane: LaneId, holder: Holder, say: Callable[[str], None]
+        self,
+        cluster: Cluster,
+        lane: LaneId,
+        holder: Holder,
+        say: Callable[[str], None],
+        stopped: Callable[[], bool],
     ) -> None:
         self._cluster, self._holder = cluster, holder
         self._lane = lane
         self._say = say
-        self.stopped: Callable[[], bool] = lambda: False
+        self.stopped = stopped
         self._open()
-        try:
-            self._producer.init_transactions(ANSWER_SECONDS)
-        except KafkaException as error:
-            raise self._error(error) from error
 
     def _open(self) -> None:
-        """A producer, and what makes its calls; whatever had its name before is fenced later."""
+        """A producer, and what makes its calls; whoever had its name before is fenced.
+
+        What that one had begun is undone, or completed, when this returns.
+        """
         self._calls = PatientCalls(f"commits of {self._lane}")
         self._producer = self._cluster.producer(
             transactional_id=self._lane.transactional_id,
@@ -125,6 +130,10 @@ class Transactions:
             queue_buffering_max_messages=2_000_000,
             queue_buffering_max_kbytes=1_048_576,
         )
+        try:
+            self._again(partial(self._producer.init_transactions, ANSWER_SECONDS))
+        except KafkaException as error:
+            raise self._error(error) from error
 
     def commit(
         self,
@@ -175,8 +184,7 @@ class Transactions:
     def _replace(self) -> None:
         """Go on with another producer, where the client does not answer any more.
 
-        It fences the one before it, which is left behind with the call that does not return: what
-        that one had begun is undone, or completed, before the next transaction begins.
+        The one before it is left behind, with the call that does not return.
         """
         if not self._holder.holds(self._lane.number):
             raise self._fenced()
@@ -185,10 +193,6 @@ class Transactions:
             f" batch of lane {self._lane}; another client takes its place"
         )
         self._open()
-        try:
-            self._again(partial(self._producer.init_transactions, ANSWER_SECONDS))
-        except KafkaException as error:
-            raise self._error(error) from error
 
     def _produce(self, item: Outgoing) -> None:
         """Hand messages to the client, which sends them."""
@@ -236,6 +240,8 @@ class Transactions:
         self._waits(said)
 
     def _waits(self, said: KafkaError) -> None:
+        if not self._holder.holds(self._lane.number):
+            raise self._fenced()
         if said.code() not in codes.MOVED_ON | {KafkaError.CONCURRENT_TRANSACTIONS}:
             # those pass within moments, and what was taken is to be committed on the way out too
             if self.stopped():
