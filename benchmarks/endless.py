@@ -1,7 +1,7 @@
 """The payments of the workload, over and over: each round 31 days later and under other ids.
 
 A load that goes round in a file would send duplicates. Here no round repeats another: the date of
-every line and a letter of its id are written anew, so windows go on as they would in life.
+every line and two letters of its id are written anew, so windows go on as they would in life.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 #: Days from one round to the next: more than the workload spans.
 ROUND_DAYS = 31
-#: Where a line has the letter of its id that changes, and its dates (`at`, `received`).
-_LETTER, _DATES, _DATE = 17, (39, 77), 10
-_LETTERS = b"yabcdefghijklmnopqrstuvwxz"
+#: Where a line has the two letters of its id that change, and its dates (`at`, `received`).
+_LETTERS, _DATES, _DATE = (16, 17), (39, 77), 10
+_MOST_ROUNDS = 26 * 26
 _BLOCK = 4_096
 
 
@@ -82,12 +82,13 @@ def moved(block: bytes, starts: NDArray[np.int64], round_: int) -> bytes:
     >>> line = b'{"payment_id":"pay_000000000000","at":"2026-01-05T00:00:05.424Z",'
     >>> line += b'"received":"2026-01-05T00:00:05.546Z","card":"9"}'
     >>> moved(line, np.array([0]), 1)[:49]
-    b'{"payment_id":"paa_000000000000","at":"2026-02-05'
+    b'{"payment_id":"pAB_000000000000","at":"2026-02-05'
     """
-    if round_ >= len(_LETTERS):
-        raise ValueError(f"round {round_}: there are ids for {len(_LETTERS)} rounds")
+    if round_ >= _MOST_ROUNDS:
+        raise ValueError(f"round {round_}: there are ids for {_MOST_ROUNDS} rounds")
     out = np.frombuffer(block, dtype=np.uint8).copy()
-    out[starts + _LETTER] = _LETTERS[round_]
+    for place, letter in zip(_LETTERS, divmod(round_, 26), strict=True):
+        out[starts + place] = ord("A") + letter
     for place in _DATES:
         index = starts[:, None] + np.arange(place, place + _DATE)
         dates, which = np.unique(out[index].view(f"S{_DATE}").ravel(), return_inverse=True)

@@ -90,6 +90,7 @@ def batch(random: np.random.Generator, first_seq: int, rows: int) -> JournalBatc
         "merchant": texts(random.integers(0, 10_000, rows), 8),
     }
     events |= {name: Fixed(values.astype(np.int64), ones) for name, values in fixed.items()}
+    events = {name: events[name] for name in SCHEMA.names}
     features = random.integers(0, 1000, (FEATURES, rows)).astype(np.float64)
     features[: FEATURES // 4] = random.normal(size=(FEATURES // 4, rows)).astype(np.float32)
     told = (random.random(rows) < 0.05)[None, :] & np.ones((5, 1), bool)
@@ -119,7 +120,12 @@ def batch(random: np.random.Generator, first_seq: int, rows: int) -> JournalBatc
         original_seq=np.full(rows, -1),
         read_ns=np.full(rows, time.time_ns()),
     )
-    return JournalBatch(first_seq, inputs, {"payments": Batch(events, rows)}, decisions)
+    return JournalBatch(
+        first_seq,
+        inputs,
+        {"payments": Batch({name: events[name] for name in SCHEMA.names}, rows)},
+        decisions,
+    )
 
 
 def timed(work: Callable[[], object], rows: int) -> float:

@@ -193,12 +193,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=FOLDER)
     options.add_argument("--seconds", type=int, default=10)
+    options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     given = options.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("the load comes from wrk: apt-get install wrk")
     surroundings()
-    online = Online(Bench(prepared(given.folder / "times-1"), given.folder), given.seconds)
+    work = prepared(given.folder / "times-1", events=given.events)
+    online = Online(Bench(work, given.folder), given.seconds)
     for name in given.only:
         PARTS[name](online)
 

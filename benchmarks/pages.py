@@ -34,13 +34,14 @@ def write(name: str, printed: str, folder: Path = PAGES) -> list[Path]:
     Raises:
         LookupError: A page asks for a section that was not printed.
     """
-    written = []
+    made = {}
     for page in sorted(folder.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if asked(text, name):
-            page.write_text(filled(text, name, printed), encoding="utf-8")
-            written.append(page)
-    return written
+            made[page] = filled(text, name, printed)
+    for page, text in made.items():
+        page.write_text(text, encoding="utf-8")
+    return list(made)
 
 
 def asked(page: str, name: str) -> bool:
@@ -54,6 +55,8 @@ def filled(page: str, name: str, printed: str) -> str:
     >>> page = "<!-- measured: speed, Fast -->\nold\n<!-- end of measured -->\n"
     >>> print(filled(page, "speed", "2 cores\n\n### Fast; 3 runs\n\n| a |\n|---|\n| 1 |\n"), end="")
     <!-- measured: speed, Fast -->
+    <BLANKLINE>
+    *Fast; 3 runs*
     <BLANKLINE>
     | a |
     |---|
@@ -80,7 +83,12 @@ def sections(printed: str) -> dict[str, str]:
 
 
 def _section(parts: dict[str, str], begins: str) -> str:
-    found = [text for title, text in parts.items() if title.startswith(begins)]
+    found = [
+        # a heading says what the table holds for, which belongs to it
+        text if title == MACHINE else f"*{title}*{text}"
+        for title, text in parts.items()
+        if title.startswith(begins)
+    ]
     if len(found) != 1:
         raise LookupError(
             f"a page asks for a section that begins with {begins!r}; printed were {list(parts)}"

@@ -87,7 +87,9 @@ def second_by_second(
         below.set_ylabel("ms to durable")
         below.set_xlabel("second")
         below.set_ylim(bottom=0)
-        below.legend(frameon=False, loc="upper right", ncols=2)
+        below.set_xlim(0.5, len(seconds) + 0.5)
+        # above the plot, where no line runs through it
+        below.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2)
         figure.savefig(Path(folder) / f"{name}.svg", metadata={"Date": None, "Creator": None})
     print(f"\n![{title}]({name}.svg)")
     sys.stdout.flush()

@@ -33,6 +33,7 @@ from benchmarks.workload import FOLDER
 
 import headrace as hr
 from headrace.journal.tables import tables
+from headrace.runtime.home import Home
 
 if TYPE_CHECKING:
     from benchmarks.disorder import Sent
@@ -157,7 +158,7 @@ def measured(folder: Path, seconds: float, seed: int) -> tuple[list[Feed], Path]
         offer(feeds, int(begin.timestamp() * 1e6))
         for feed in feeds:
             feed.connection.close()
-    return feeds, home / "journal" / "orders"
+    return feeds, Home(home).journal(case.name)
 
 
 def report(feeds: list[Feed], journal: Path, seconds: float) -> bool:

@@ -11,6 +11,7 @@ import journal_samples as samples  # type: ignore[import-not-found]  # on the pa
 
 from headrace.core.sha256 import leaves_of, merkle_root
 from headrace.journal.canonical import RecordWriter
+from headrace.journal.index_files import IndexFolder
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
 
@@ -22,7 +23,8 @@ def main() -> None:
     # the kernels are loaded before the first kill can come
     batch = samples.batch(0, 0, 9)
     merkle_root(leaves_of(RecordWriter(batch, samples.header()).digests(), batch.inputs.read_ns))
-    with Journal.open(folder, samples.header(), key, segment_bytes=100_000) as journal:
+    index = IndexFolder(folder.parent / "index", (3, 4))
+    with Journal.open(folder, samples.header(), key, segment_bytes=100_000, index=index) as journal:
         sys.stdout.write(f"open {journal.next_seq}\n")
         sys.stdout.flush()
         while True:

@@ -20,9 +20,11 @@ import journal_samples as samples  # type: ignore[import-not-found]  # on the pa
 
 from headrace.journal.canonical import records
 from headrace.journal.frames import FrameKind, frames_of, segment_paths
+from headrace.journal.index import JournalIndex
+from headrace.journal.index_files import IndexFolder
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
-from headrace.journal.reader import stored_batches
+from headrace.journal.reader import StoredBatch, stored_batches
 from headrace.journal.verification import verify
 
 pytestmark = pytest.mark.slow
@@ -92,6 +94,26 @@ def test_wherever_it_is_cut_a_journal_opens_at_its_last_good_head(tmp_path: Path
         assert verify(folder, KEY.public).good
 
 
+def _ids_are_found(lookup: JournalIndex, stored: StoredBatch) -> None:
+    """The first decided payment of a batch is found by its id; ids hardly come twice here."""
+    batch = stored.batch()
+    if len(batch.decisions):
+        seq = int(batch.decisions.seq[0])
+        row = int(batch.inputs.row[seq - batch.first_seq])
+        name = batch.events["payments"].text("payment_id").strings()[row]
+        assert name is not None
+        first = lookup.seq_of(name)
+        assert first is not None
+        assert first <= seq
+        assert first == seq or name == _id_of(lookup, first)
+
+
+def _id_of(lookup: JournalIndex, seq: int) -> str | None:
+    batch = lookup.find(seq).stored.batch()
+    row = int(batch.inputs.row[seq - batch.first_seq])
+    return batch.events["payments"].text("payment_id").strings()[row]
+
+
 def test_a_killed_writer_loses_nothing_that_it_vouched_for(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     random = np.random.default_rng(int(os.environ.get("HEADRACE_CHAOS_SEED", "0")))
@@ -113,8 +135,13 @@ def test_a_killed_writer_loses_nothing_that_it_vouched_for(tmp_path: Path) -> No
     with Journal.open(folder, HEADER, KEY) as journal:
         assert journal.next_seq >= told
     assert verify(folder, KEY.public).require().next_seq >= told > 0
+    lookup = JournalIndex(folder, IndexFolder(tmp_path / "index", (3, 4)))
     for stored in stored_batches(folder):
         seq = stored.link.first_seq
+        found = lookup.find(seq).stored
+        assert (found.link, found.offset) == (stored.link, stored.offset)
+        assert lookup.find(stored.link.next_seq - 1).stored.link == stored.link
+        _ids_are_found(lookup, stored)
         assert records(stored.batch(), stored.header) == records(
             samples.batch(seq, seq, stored.link.inputs), HEADER
         )

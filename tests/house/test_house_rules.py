@@ -15,7 +15,10 @@ FILE_LINES_MAX = 500
 LONG_FUNCTIONS_MAX = 0
 LONG_FILES_MAX = 0
 SAY_NOTHING = {"utils", "helpers", "common", "manager", "misc", "util"}
-DRIVERS = {"confluent_kafka", "boto3", "pyspark", "psycopg", "redis", "fastavro", "google"}
+DRIVERS = {
+    *("confluent_kafka", "boto3", "pyspark", "psycopg", "redis", "fastavro", "google"),
+    "opentelemetry",
+}
 
 
 def names_in(path: Path) -> list[str]:

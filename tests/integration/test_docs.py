@@ -10,13 +10,14 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from numba.core.dispatcher import Dispatcher
+from registry_stub import RegistryStub, serving
 
 import headrace
 import headrace_solutions
@@ -142,12 +143,45 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str
         broker.kill()
 
 
-def with_real_broker(shown: list[Block], kafka: Callable[[], str]) -> list[Block]:
-    """The blocks of a page; those that name a broker name a real one."""
-    if any(SHOWN_BROKER in block.text for block in shown):
-        real = kafka()
+#: The schema registry that pages name; a stub of one takes its place.
+SHOWN_REGISTRY = "http://localhost:8081"
+#: The bucket that pages name, on a server of the tests' own.
+SHOWN_BUCKET = "bank-evidence"
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[str]:
+    """The address of a stub of a schema registry."""
+    with serving(RegistryStub()) as stub:
+        yield stub.url
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[], Mapping[str, str]]]:
+    """Gives what a client of S3 has to know, of a server that is started when it is asked for."""
+    sys.path.insert(0, str(ROOT))
+    from tests.integration.s3_server import IDENTITY, S3Server  # noqa: PLC0415 - as above
+
+    started: list[S3Server] = []
+
+    def known() -> Mapping[str, str]:
+        if not started:
+            started.append(S3Server())
+            started[0].start()
+            started[0].bucket(SHOWN_BUCKET)
+        return {**IDENTITY, "AWS_ENDPOINT_URL": started[0].url}
+
+    yield known
+    for server in started:
+        server.stop()
+
+
+def with_real(shown: list[Block], named: str, real: Callable[[], str]) -> list[Block]:
+    """The blocks of a page; those that name a server name a real one."""
+    if any(named in block.text for block in shown):
+        address = real()
         for block in shown:
-            block.lines = [line.replace(SHOWN_BROKER, real) for line in block.lines]
+            block.lines = [line.replace(named, address) for line in block.lines]
     return shown
 
 
@@ -181,13 +215,22 @@ def run_python(block: Block, namespace: dict[str, object]) -> str:
 
 @pytest.mark.parametrize("page", with_something_to_run())
 def test_page_runs(
-    page: Path, tmp_path: Path, environment: dict[str, str], kafka: Callable[[], str]
+    page: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    kafka: Callable[[], str],
+    registry: str,
+    s3: Callable[[], Mapping[str, str]],
 ) -> None:
+    shown = with_real(blocks(page), SHOWN_BROKER, kafka)
+    shown = with_real(shown, SHOWN_REGISTRY, lambda: registry)
+    if any(f"s3://{SHOWN_BUCKET}" in block.text for block in shown):
+        environment = {**environment, **s3()}
     namespace: dict[str, object] = {"__name__": "__main__"}
     before = set(sys.modules)
     said: str | None = None
     try:
-        for block in with_real_broker(blocks(page), kafka):
+        for block in shown:
             if block.title:
                 path = tmp_path / block.title
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,10 @@ from headrace.pipeline.inputs import Inputs, Refused
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.replay import first_difference, inputs_of
 from headrace.pipeline.step import step
-from headrace.runtime.audit import Place, explain
+from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Place
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 from headrace.runtime.replaying import recorded_definitions, replay

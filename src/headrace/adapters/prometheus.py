@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    ProcessCollector,
+    start_http_server,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -15,8 +21,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from headrace.core.errors import DataError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.metrics_core import Metric
 
@@ -110,3 +118,24 @@ class Exposition:
         """
         encoder, content_type = choose_encoder(accept)
         return content_type, encoder(self._registry)
+
+    @contextmanager
+    def served(self, host: str, port: int) -> Iterator[None]:
+        """Give the page over HTTP meanwhile, from a thread of its own, to whoever asks.
+
+        Raises:
+            DataError: The address cannot be had.
+        """
+        try:
+            server, thread = start_http_server(port, host, self._registry)
+        except (OSError, OverflowError) as error:
+            raise DataError(
+                f"{host}:{port} cannot be listened at ({error}); name another --metrics HOST:PORT,"
+                " or stop what has it"
+            ) from error
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.adapters.file_store import FileStore
+    from headrace.adapters.kafka.cluster import Cluster
 
 
 def collect(
@@ -60,7 +61,11 @@ def collect(
         _go_on_from(store, place, use_case)
     if from_ is not None:
         keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
-        _from_topic(use_case, from_, kafka_config, keys, place)
+        from headrace.adapters.kafka.journal_topic import journal_topic  # noqa: PLC0415 - an extra
+
+        topic = journal_topic(use_case)
+        cluster = named_cluster(from_, topic, kafka_config)
+        collected(use_case, cluster, topic, keys, place)
     if store is not None:
         _into_store(use_case, place, store)
 
@@ -74,27 +79,38 @@ def _go_on_from(store: FileStore, home: Home, use_case: str) -> None:
                 stored.fetch(folder, done)
 
 
-def _from_topic(
-    use_case: str, servers: str, config: Path | None, keys: Sequence[PublicKey], home: Home
-) -> None:
+def named_cluster(servers: str, topic: str, config: Path | None) -> Cluster:
+    """The cluster of an address that names no topic; it must have that one.
+
+    Raises:
+        DataError: It is no address, or nothing answers there.
+        NotFound: The cluster has no such topic.
+    """
     from headrace.adapters.kafka.address import KafkaAddress, client_settings  # noqa: PLC0415 - an extra
     from headrace.adapters.kafka.cluster import Cluster  # noqa: PLC0415 - the same
-    from headrace.adapters.kafka.journal_topic import (  # noqa: PLC0415 - the same
-        JournalTopic,
-        journal_topic,
-    )
-    from headrace.runtime.collecting import collect as collect_journal  # noqa: PLC0415 - the same
 
-    topic = journal_topic(use_case)
     address = KafkaAddress.of(f"{servers.rstrip('/')}/{topic}", frozenset())
     client = client_settings(config) if config is not None else {}
     cluster = Cluster(address.servers, client, aside.print)
-    for lane in range(cluster.needed(topic)):
-        name, folder = lane_name(use_case, lane), home.journal(use_case, lane)
-        with progress(f"collecting {name}") as done:
+    cluster.needed(topic)
+    return cluster
+
+
+def collected(
+    use_case: str, cluster: Cluster, topic: str, keys: Sequence[PublicKey], home: Home
+) -> None:
+    """Bring a home to what a topic has of all lanes, and say what was added."""
+    from headrace.adapters.kafka.journal_topic import JournalTopic  # noqa: PLC0415 - an extra
+    from headrace.runtime.collecting import collect as collect_journal  # noqa: PLC0415 - the same
+
+    lanes = cluster.needed(topic)
+    for lane in range(lanes):
+        shown = use_case if lanes == 1 else lane_name(use_case, lane)
+        folder = home.journal(use_case, lane)
+        with progress(f"collecting {shown}") as done:
             found = collect_journal(JournalTopic(cluster, topic, lane), folder, keys, done)
         console.print(
-            f"{name}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
+            f"{shown}: {found.next_seq - found.first_seq:,} inputs added, {found.size:,} bytes;"
             f" {folder} holds {found.next_seq:,}"
         )
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from headrace.cli.terminal import console, progress
 from headrace.runtime.audit import explain as explain_decision
-from headrace.runtime.audit import find_decision
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Journals
 
 if TYPE_CHECKING:
     from headrace.runtime.audit import Explanation
@@ -43,7 +43,7 @@ def explain(
     """
     with progress("fetching the journal") as done:
         place = evidence(Home.at(home), journal, progress=done)
-    found = find_decision(place, decision)
+    found = Journals(place).decision(decision)
     explanation = explain_decision(found, Definitions(place.definitions))
     if json:
         console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())

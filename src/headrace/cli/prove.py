@@ -8,9 +8,10 @@ from pathlib import Path
 from headrace.cli.terminal import console, progress
 from headrace.journal.proof import prove as make_proof
 from headrace.journal.proof import write_proof
-from headrace.runtime.audit import find_decision, newest
+from headrace.runtime.audit import newest
 from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Journals
 from headrace.runtime.local_lane import lane_name, signing_key
 
 
@@ -44,9 +45,11 @@ def prove(
     """
     place = Home.at(home)
     with progress("fetching the journal") as done:
-        found = find_decision(evidence(place, journal, progress=done), decision)
+        found = Journals(evidence(place, journal, progress=done)).decision(decision)
     witnessed = newest(checkpoint, lane_name(found.use_case, found.lane)) if checkpoint else None
-    proof = make_proof(found.folder, found.seq, signing_key(place).public, witnessed)
+    proof = make_proof(
+        found.folder, found.seq, signing_key(place).public, witnessed, index=found.index
+    )
     path = out or Path(f"{found.use_case}-{found.lane}-{found.seq}.proof.json")
     write_proof(path, proof)
     script = files("headrace.journal") / "verify_proof.py"

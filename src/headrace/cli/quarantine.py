@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,21 +14,24 @@ from rich.text import Text
 
 from headrace.adapters.kafka.address import registry_settings
 from headrace.adapters.kafka.topic_form import registry as registry_of
-from headrace.cli.terminal import console, stages
+from headrace.cli.terminal import aside, console, stages
 from headrace.core.errors import DataError, NotFound
 from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
-from headrace.runtime.local_lane import LocalLane
+from headrace.runtime.local_lane import LocalLane, signing_key
 from headrace.runtime.models import model_of
 from headrace.runtime.quarantine import SOURCE, quarantined, quarantined_in, raw_bytes
 from headrace.runtime.quarantine import retry as retry_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
+    from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.schema_registry import SchemaRegistry
+    from headrace.pipeline.lane import Definition
     from headrace.runtime.quarantine import QuarantinedInput
 
 #: The columns of csv and json, and which attribute of an item each shows.
@@ -43,6 +47,27 @@ _FORM = {
     "expected": "expected",
     "back_as": "retried_as",
 }
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class OverKafka:
+    """Where a lane is whose journal is in a topic.
+
+    Attributes:
+        from_: The cluster, kafka://HOST:PORT; without it the journal is the home's own.
+        lane: Its number.
+        sink: A topic that decisions go to, kafka://HOST:PORT/TOPIC.
+        registry: The schema registry of events that came in its wire format, http://HOST:PORT.
+        kafka_config: A TOML file with settings of the Kafka client and of a schema registry.
+    """
+
+    from_: str | None = None
+    lane: int = 0
+    sink: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    registry: str | None = None
+    kafka_config: Path | None = None
+
 
 app = App(name="quarantine", help="List, show and retry quarantined events.")
 
@@ -196,13 +221,13 @@ def retry(
     *,
     seq: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     reason: str | None = None,
-    registry: str | None = None,
-    kafka_config: Path | None = None,
+    over: OverKafka | None = None,
     home: Path | None = None,
 ) -> None:
     """Put quarantined events through the use case once more, as backfills.
 
-    They are read in the form that they came in, under the schema of today.
+    They are read in the form that they came in, under the schema of today. Of a lane over Kafka
+    the journal is collected first, and the lane taken over meanwhile.
 
     Parameters
     ----------
@@ -212,10 +237,6 @@ def retry(
         Which, by number.
     reason
         All of this reason, such as late.
-    registry
-        The schema registry of events that came in its wire format, http://HOST:PORT.
-    kafka_config
-        A TOML file with settings of a schema registry, as for headrace run.
     home
         The folder of journal, models, vault and keys.
     """
@@ -224,21 +245,20 @@ def retry(
     wanted = _reason(reason)
     place = Home.at(home)
     use_case = load_case(case)
-    found = quarantined(_journal(place, use_case.name))
+    over = over or OverKafka()
+    schemas = _registry(over)
+    cluster = None if over.from_ is None else _collected(over, place, use_case.name)
+    found = quarantined(_journal(place, use_case.name, over.lane))
     chosen = [_one(found, number) for number in seq] or [
         item for item in found if item.reason == wanted and item.retried_as is None
     ]
     if not chosen:
         raise NotFound(f"nothing is in quarantine for reason {wanted!r}")
-    schemas = _registry(registry, kafka_config)
     definition = use_case.definition(model_of(use_case, place))
     with (
         stages() as stage,
-        LocalLane(
-            definition,
-            place,
-            [SOURCE],
-            progress=lambda done, most: stage("replaying the journal", done, most),
+        _opened(
+            definition, place, cluster, over, lambda done, most: stage("replaying", done, most)
         ) as local,
     ):
         made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq), schemas)
@@ -257,12 +277,42 @@ def retry(
         console.print(Text(told), soft_wrap=True)
 
 
-def _registry(url: str | None, config: Path | None) -> SchemaRegistry | None:
+def _registry(over: OverKafka) -> SchemaRegistry | None:
     """The registry that is named, if one is."""
-    told = {} if config is None else registry_settings(config)
-    if url is not None:
-        told = {**told, "url": url}
+    told = {} if over.kafka_config is None else registry_settings(over.kafka_config)
+    if over.registry is not None:
+        told = {**told, "url": over.registry}
     return registry_of(told) if told else None
+
+
+def _collected(over: OverKafka, home: Home, use_case: str) -> Cluster:
+    """The cluster, once the home's copy of the journal is that of the topic."""
+    from headrace.adapters.kafka.journal_topic import journal_topic  # noqa: PLC0415 - an extra
+    from headrace.cli.collect import collected, named_cluster  # noqa: PLC0415 - the same
+
+    topic = journal_topic(use_case)
+    cluster = named_cluster(str(over.from_), topic, over.kafka_config)
+    collected(use_case, cluster, topic, [signing_key(home).public], home)
+    return cluster
+
+
+def _opened(
+    definition: Definition,
+    home: Home,
+    cluster: Cluster | None,
+    over: OverKafka,
+    progress: Callable[[int, int], None],
+) -> AbstractContextManager[LocalLane]:
+    """The lane, wherever its journal is."""
+    if cluster is None:
+        return LocalLane(definition, home, [SOURCE], progress=progress, lane=over.lane)
+    from headrace.adapters.kafka.address import KafkaAddress  # noqa: PLC0415 - an extra
+    from headrace.adapters.kafka.transactions import LaneId  # noqa: PLC0415 - the same
+    from headrace.runtime.topic_retry import taken_over  # noqa: PLC0415 - the same
+
+    lane = LaneId(definition.name, over.lane)
+    sinks = [KafkaAddress.of(sink, frozenset()).topic for sink in over.sink]
+    return taken_over(definition, home, cluster, lane, sinks, say=aside.print, progress=progress)
 
 
 def _reason(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.traces import traces_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +48,29 @@ class Lasting:
             once (async); the last two may lose decisions in a crash of the machine.
         recover_within: How long it may take to go on after a crash, as in 30s or 5m: the state is
             kept as often as that asks for.
+        checkpoint: The witness file that the journal's head is written to at the end.
+        snapshots: Where workers over Kafka share their snapshots: s3://BUCKET/PREFIX, or a folder.
     """
 
     durability: Literal["fsync", "os", "async"] = "fsync"
     recover_within: str = "30s"
+    checkpoint: Path | None = None
+    snapshots: str | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How others watch the run.
+
+    Attributes:
+        metrics: Give metrics for Prometheus here meanwhile, to whoever asks: HOST:PORT.
+        traces: Send traces by OTLP over HTTP to this collector, as in http://localhost:4318; the
+            standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) say so too.
+    """
+
+    metrics: str | None = None
+    traces: str | None = None
 
 
 def run(
@@ -61,7 +82,7 @@ def run(
     kafka_config: Path | None = None,
     model: str | None = None,
     lasting: Lasting | None = None,
-    checkpoint: Path | None = None,
+    watched: Watched | None = None,
     home: Path | None = None,
 ) -> None:
     """Decide the events of files, stdin or topics; each decision is signed into the journal.
@@ -84,14 +105,14 @@ def run(
         A TOML file with settings of the Kafka client (librdkafka), such as those of security.
     model
         The id of a trained model, in place of the current one.
-    checkpoint
-        The witness file that the journal's head is written to at the end.
     home
         The folder of journal, models, vault and keys.
     """
     for path in sink:
         if sink.count(path) > 1:
             raise DataError(f"--sink {path} is named twice; expected a file for each")
+    watched = watched or Watched()
+    watching = _watching(watched.metrics)
     place = Home.at(home)
     use_case = load_case(case)
     aside.print(
@@ -103,10 +124,18 @@ def run(
     settings = RunSettings(
         lane=LaneSettings(durability=lasting.durability, recover_within=lasting.recover_within),
         model=model,
-        checkpoint=checkpoint,
+        checkpoint=lasting.checkpoint,
+        traces=traces_wanted(watched.traces),
+        snapshots=lasting.snapshots,
     )
+    over_kafka = any(KAFKA in name for name in (*source, *sink))
+    if lasting.snapshots is not None and not over_kafka:
+        raise DataError(
+            f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
+            " one machine keeps them in its home. Leave the setting out"
+        )
     with stages() as stage:
-        if any(KAFKA in name for name in (*source, *sink)):
+        if over_kafka:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
         else:
             worker = None
@@ -118,12 +147,28 @@ def run(
         LiveView.summary(console, use_case.name, worker.meters, worker.journal)
         return
     _say_what_was_found(opened)
-    with LiveView(use_case.name, opened.meters, opened.total):
+    with watching(opened), LiveView(use_case.name, opened.meters, opened.total):
         opened.go()
     # where answers went to stdout, nothing else does
     LiveView.summary(
         aside if STDOUT in sink else console, use_case.name, opened.meters, opened.journal
     )
+
+
+def _watching(
+    address: str | None,
+) -> Callable[[LocalRun], AbstractContextManager[None]]:
+    """What gives the metrics of a run at an address, if one was named."""
+    if address is None:
+        return lambda _opened: nullcontext()
+    try:
+        from headrace.runtime.run_metrics import RunMetrics, host_and_port  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise DataError(
+            "--metrics needs the extra `serve`; install it: pip install 'headrace[serve]'"
+        ) from error
+    host, port = host_and_port(address)
+    return lambda opened: RunMetrics(opened.local, opened.meters).served(host, port)
 
 
 def _over_kafka(

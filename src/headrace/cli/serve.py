@@ -16,6 +16,7 @@ from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local_lane import LaneSettings
 from headrace.runtime.logs import LogFormat, logged
+from headrace.runtime.traces import traces_wanted
 from headrace.security.api_keys import ApiKeys
 
 _LOG = logging.getLogger("headrace.service")
@@ -58,10 +59,13 @@ class Logs:
     Attributes:
         log: How the log is written to stderr: lines of text, or of JSON.
         access_log: Log every request too: method, route, status, milliseconds.
+        traces: Send traces by OTLP over HTTP to this collector, as in http://localhost:4318; the
+            standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) say so too.
     """
 
     log: LogFormat = "text"
     access_log: Annotated[bool, Parameter(negative="")] = False
+    traces: str | None = None
 
 
 def serve(
@@ -135,6 +139,7 @@ def _serve(
         listening.deadline_ms,
         logs.log,
         logs.access_log,
+        traces_wanted(logs.traces),
     )
     asked_at = f"{setting.address}/v1/{use_case.name}/decisions"
     _LOG.info(f"serving {use_case.name} at {asked_at}; Ctrl-C ends it")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _REQUEST = "headrace_request_duration_seconds"
+#: Of a run, its part.
+_DURABLE = "headrace_durable_duration_seconds"
 _STAGE = "headrace_stage_duration_seconds"
 _STAGES = ("parse", "step", "wait", "commit", "answer")
 #: Readings that a line of bars shows.
@@ -127,7 +129,7 @@ class TopView:
         self._read_at = read_at
         self._lost = ""
         self._rates.append(self._interval.rate("headrace_decisions_total"))
-        self._latencies.append(self._interval.quantile(0.99, _REQUEST))
+        self._latencies.append(self._took(0.99))
 
     def lost(self, why: str) -> None:
         """The service did not answer; what was read last stays in view."""
@@ -137,9 +139,12 @@ class TopView:
         """All of it."""
         blocks = [
             _block("decisions", self._rate()),
-            _block("latency, arrival to answer", self._latency()),
+            _block(
+                "latency, read to durable" if self._is_run else "latency, arrival to answer",
+                self._latency(),
+            ),
             _block("outcomes", self._outcomes()),
-            _block("a batch, by stage", self._stages()),
+            *([] if self._is_run else [_block("a batch, by stage", self._stages())]),
             _block("quarantined and refused", self._refused()),
             _block("queue, state, journal", self._state()),
         ]
@@ -167,7 +172,7 @@ class TopView:
     def _rate(self) -> RenderableType:
         between = self._interval
         total = between.now.value("headrace_decisions_total")
-        batch = between.mean("headrace_batch_events")
+        batch = between.mean("headrace_commit_events" if self._is_run else "headrace_batch_events")
         return Group(
             Text.assemble(
                 (f"{self._rates[-1]:,.0f}", "bold cyan"),
@@ -181,10 +186,22 @@ class TopView:
     def _latency(self) -> RenderableType:
         shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
         table = Table.grid(padding=(0, 3))
-        told = [duration(self._interval.quantile(share, _REQUEST)) for share in shares.values()]
+        told = [duration(self._took(share)) for share in shares.values()]
         table.add_row(*(Text(name, "dim") for name in shares))
         table.add_row(*(Text(text, "bold magenta") for text in told))
         return Group(table, Text(line(self._latencies), "magenta"))
+
+    def _took(self, share: float) -> float:
+        """A quantile of the seconds that a decision took, for whoever waits for it."""
+        if self._is_run:
+            return self._interval.quantile(share, _DURABLE)
+        case = self._interval.now.facts("headrace_info").get("use_case")
+        return self._interval.quantile(share, _REQUEST, route=f"/v1/{case}/decisions")
+
+    @property
+    def _is_run(self) -> bool:
+        """Whether it is of `headrace run`: nobody waits for an answer there."""
+        return f"{_DURABLE}_count" in self._interval.now.samples
 
     def _outcomes(self) -> RenderableType:
         counts = self._interval.grown("headrace_decisions_total", "outcome")
@@ -228,7 +245,8 @@ class TopView:
             now.value("headrace_waiting_events"),
             now.value("headrace_waiting_events_limit"),
         )
-        table.add_row("waiting", _gauge(waiting / most if most else 0.0), f"{waiting:,.0f}")
+        if not self._is_run:
+            table.add_row("waiting", _gauge(waiting / most if most else 0.0), f"{waiting:,.0f}")
         ids = now.value("headrace_state_bytes", structure="ids")
         held = now.value("headrace_state_bytes") - ids
         limit = now.value("headrace_state_limit_bytes")

@@ -247,6 +247,39 @@ def frames_of(path: Path, start: int = 0) -> Iterator[Frame]:
             offset = frame.end
 
 
+def links_from(path: Path, start: int) -> Iterator[BatchHeader | SignedHead]:
+    """The batches and commits from the frame at byte `start` on; payloads are not read.
+
+    Raises:
+        FrameDamaged: What comes next is cut short, or is no frame.
+    """
+    size = path.stat().st_size
+    with path.open("rb", 4096) as file:
+        offset = start
+        while offset < size:
+            file.seek(offset)
+            kind, length = _frame_head(file.read(FRAME.size), offset, size)
+            if kind in (FrameKind.BATCH, FrameKind.COMMIT):
+                body = file.read(min(length, _BATCH.size))
+                frame = Frame(kind, offset, np.frombuffer(body, np.uint8))
+                is_batch = kind is FrameKind.BATCH
+                yield BatchHeader.decoded(frame)[0] if is_batch else SignedHead.decoded(frame)
+            offset += FRAME.size + length
+
+
+def closing_head(path: Path) -> SignedHead:
+    """The commit that a segment ends with.
+
+    Raises:
+        FrameDamaged: It does not end with one.
+    """
+    start = max(0, path.stat().st_size - FRAME.size - _COMMIT.size)
+    frame = next(frames_of(path, start), None)
+    if frame is None or frame.kind is not FrameKind.COMMIT:
+        raise FrameDamaged(start, "the segment does not end with a signed head")
+    return SignedHead.decoded(frame)
+
+
 def frames_in(data: Bytes) -> Iterator[Frame]:
     """The frames that lie one after the other in `data`; `offset` counts from its start.
 

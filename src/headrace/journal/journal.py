@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.journal.batch import JournalBatch, Position
     from headrace.journal.chain_writer import Appended
     from headrace.journal.header import JournalHeader
+    from headrace.journal.index_files import IndexFolder
     from headrace.journal.keys import PublicKey, SigningKey
     from headrace.journal.recovery import UnvouchedTail
 
@@ -61,15 +62,17 @@ class Journal:
         durability: Durability,
         segment_bytes: int,
         clock: Callable[[], int],
+        index: IndexFolder | None,
     ) -> None:
         self.folder = folder
-        self._files = SegmentFiles(folder, (key.public, *trusted), durability, segment_bytes)
+        self._files = SegmentFiles(folder, (key.public, *trusted), durability, segment_bytes, index)
         chain = self._files.chain
         self.tails: tuple[UnvouchedTail, ...] = self._files.tails
         self._writer = ChainWriter(chain, header, key, clock)
         self._durable = durability == "fsync"
         self._committed = Commit(chain.head, chain.next_seq, 0, durable=True)
         self._last_header = chain.header
+        self._header = header
         self._write_lock = threading.Lock()
         self._failed: BaseException | None = None
 
@@ -83,6 +86,7 @@ class Journal:
         durability: Durability = "fsync",
         segment_bytes: int = SEGMENT_BYTES,
         clock: Callable[[], int] = time.time_ns,
+        index: IndexFolder | None = None,
     ) -> Journal:
         """Open a journal for writing, or begin one.
 
@@ -96,6 +100,7 @@ class Journal:
                 commits in a crash.
             segment_bytes: A segment that would grow beyond this is followed by a new one.
             clock: Nanoseconds since 1970, for the time of signing.
+            index: Where an index of it is kept, by which decisions are found at once.
 
         Raises:
             JournalError: Another process writes it, or its segments do not join.
@@ -108,6 +113,7 @@ class Journal:
             durability=durability,
             segment_bytes=segment_bytes,
             clock=clock,
+            index=index,
         )
 
     @property
@@ -136,6 +142,7 @@ class Journal:
 
     def describe(self, header: JournalHeader) -> None:
         """Record the batches to come under another header."""
+        self._header = header
         self._writer.describe(header)
 
     def append(self, batch: JournalBatch) -> Appended:
@@ -144,6 +151,8 @@ class Journal:
         Raises:
             InvariantBroken: The batch does not follow the last one, or its parts do not fit.
         """
+        if self._files.index is not None:
+            self._files.index.note(batch, self._header)
         return self._writer.append(batch)
 
     def commit(self) -> Commit:

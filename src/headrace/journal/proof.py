@@ -18,6 +18,7 @@ from headrace.journal.reader import find, groups
 if TYPE_CHECKING:
     from headrace.journal.checkpoint import Checkpoint, LaneHead
     from headrace.journal.frames import BatchHeader
+    from headrace.journal.index import JournalIndex
     from headrace.journal.keys import PublicKey
 
 #: The stand-alone verifier, to be handed over with a proof.
@@ -25,7 +26,12 @@ VERIFIER = Path(verify_proof.__file__)
 
 
 def prove(
-    folder: Path, seq: int, key: PublicKey, checkpoint: Checkpoint | None = None
+    folder: Path,
+    seq: int,
+    key: PublicKey,
+    checkpoint: Checkpoint | None = None,
+    *,
+    index: JournalIndex | None = None,
 ) -> dict[str, Any]:
     """The proof that input `seq` was recorded, and decided as it says.
 
@@ -34,6 +40,7 @@ def prove(
         seq: Sequence number of the input.
         key: The public key that signed its head.
         checkpoint: A witness's checkpoint that comes after it, to be bound into the proof.
+        index: Of the journal, if there is one: it is not read from the start then.
 
     Returns:
         Plain data for a JSON file. `said` is what the record says, for people; the verifier works
@@ -44,32 +51,32 @@ def prove(
         JournalError: What is stored is not what was signed, the key is another, or the checkpoint
             does not come after the record.
     """
-    stored, group = find(folder, seq)
+    found = find(folder, seq) if index is None else index.find(seq)
+    stored = found.stored
     batch = stored.batch()
     writer = RecordWriter(batch, stored.header)
     digests = writer.digests()
     leaves = leaves_of(digests, batch.inputs.read_ns)
-    index = seq - batch.first_seq
-    links = [item.link for item in group.batches if item.link.first_seq > seq]
+    at = seq - batch.first_seq
     proof: dict[str, Any] = {
         "format": verify_proof.FORMAT,
         "seq": seq,
         "record": writer.record(seq).hex(),
-        "digest": digests[index].tobytes().hex(),
-        "measured_ns": int(batch.inputs.read_ns[index]),
-        "leaf": leaves[index].tobytes().hex(),
-        "path": [node.hex() for node in audit_path(leaves, index)],
+        "digest": digests[at].tobytes().hex(),
+        "measured_ns": int(batch.inputs.read_ns[at]),
+        "leaf": leaves[at].tobytes().hex(),
+        "path": [node.hex() for node in audit_path(leaves, at)],
         "batch": stored.link.encoded().hex(),
         "header": stored.header_encoded.decode(),
-        "links": [link.encoded().hex() for link in links],
-        "signed": group.signed.encoded().hex(),
+        "links": [link.encoded().hex() for link in found.after],
+        "signed": found.signed.encoded().hex(),
         "public_key": key.raw.hex(),
     }
     if checkpoint is not None:
         expected = checkpoint.lane(stored.header.lane)
         if expected is None:
             raise JournalError(f"the checkpoint binds no lane {stored.header.lane!r}")
-        further = _links_to(folder, group.signed.next_seq, group.signed.head, expected)
+        further = _links_to(folder, found.signed.next_seq, found.signed.head, expected)
         proof["checkpoint"] = json.loads(checkpoint.encoded())
         proof["links_to_checkpoint"] = [link.encoded().hex() for link in further]
     try:

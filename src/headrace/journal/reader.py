@@ -64,6 +64,21 @@ class Group:
     signed: SignedHead
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A batch that was looked for, and what vouches for it.
+
+    Attributes:
+        stored: The batch.
+        after: The batches after it in its group commit.
+        signed: The head after them.
+    """
+
+    stored: StoredBatch
+    after: tuple[BatchHeader, ...]
+    signed: SignedHead
+
+
 def groups(folder: Path, from_seq: int = 0) -> Iterator[Group]:
     """The group commits of a journal that reach beyond input `from_seq`, in order.
 
@@ -76,8 +91,7 @@ def groups(folder: Path, from_seq: int = 0) -> Iterator[Group]:
     paths = segment_paths(folder)
     if not paths and not folder.is_dir():
         raise NotFound(f"{folder} holds no journal")
-    firsts = [_first_seq(path) for path in paths[:-1]]
-    begin = max(0, bisect_right(firsts, from_seq) - 1)
+    begin = max(0, bisect_right(paths[:-1], from_seq, key=_first_seq) - 1)
     for path in paths[begin:]:
         yield from _groups_of(path, from_seq, last=path is paths[-1])
 
@@ -130,8 +144,8 @@ def stored_batches(folder: Path, from_seq: int = 0) -> Iterator[StoredBatch]:
         yield from (item for item in group.batches if item.link.next_seq > from_seq)
 
 
-def find(folder: Path, seq: int) -> tuple[StoredBatch, Group]:
-    """The batch that holds input `seq`, and the group commit that it is in.
+def find(folder: Path, seq: int) -> Found:
+    """The batch that holds input `seq`, by reading the journal (`JournalIndex` has it at once).
 
     Raises:
         NotFound: The journal does not reach that far.
@@ -139,5 +153,6 @@ def find(folder: Path, seq: int) -> tuple[StoredBatch, Group]:
     for group in groups(folder, seq):
         for item in group.batches:
             if item.link.first_seq <= seq < item.link.next_seq:
-                return item, group
+                after = [other.link for other in group.batches if other.link.first_seq > seq]
+                return Found(item, tuple(after), group.signed)
     raise NotFound(f"input {seq} is not in the journal {folder}")

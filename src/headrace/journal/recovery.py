@@ -14,6 +14,7 @@ from headrace.journal.frames import (
     FrameDamaged,
     SegmentStart,
     SignedHead,
+    closing_head,
     frames_of,
     segment_path,
     segment_paths,
@@ -128,11 +129,9 @@ def _check_joint(folder: Path, segment: int) -> None:
         return
     start = SegmentStart.decoded(next(frames_of(segment_path(folder, segment))))
     before = segment_path(folder, segment - 1)
-    closing = SignedHead.encoded(SignedHead(bytes(32), 0, bytes(32), 0))
     try:
-        last = next(frames_of(before, max(0, before.stat().st_size - len(closing) - 16)))
-        signed = SignedHead.decoded(last)
-    except (FrameDamaged, StopIteration) as error:
+        signed = closing_head(before)
+    except FrameDamaged as error:
         raise JournalError(
             f"{before} does not end with a signed head; run headrace verify"
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headrace.core.errors import JournalError
 from headrace.core.folders import sync_folder
 from headrace.journal.frames import FrameKind, SegmentStart, framed, segment_path
+from headrace.journal.index_writer import IndexWriter
 from headrace.journal.recovery import recover
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from headrace.journal.chain import Chain
     from headrace.journal.chain_writer import FrameGroup
+    from headrace.journal.index_files import IndexFolder
     from headrace.journal.keys import PublicKey
     from headrace.journal.recovery import UnvouchedTail
 
@@ -35,6 +37,7 @@ class SegmentFiles:
         folder: Where they are.
         chain: The chain as it stood when they were opened.
         tails: What was found past the last good head and moved aside then.
+        index: What logs the batches that are written; None where no index is kept.
 
     Args:
         folder: Made if it is not there.
@@ -42,6 +45,7 @@ class SegmentFiles:
         durability: "fsync": a group is on the disk when `add` returns. "os": the operating system
             has it. "async": it is written behind.
         segment_bytes: A segment that would grow beyond this is followed by a new one.
+        index: Where an index is kept, for who notes to it each batch of the groups.
 
     Raises:
         JournalError: Another process writes them, or they do not join.
@@ -53,6 +57,7 @@ class SegmentFiles:
         keys: Sequence[PublicKey],
         durability: Durability = "fsync",
         segment_bytes: int = SEGMENT_BYTES,
+        index: IndexFolder | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -71,6 +76,7 @@ class SegmentFiles:
         self._file = -1
         if found.segment >= 0:
             self._file = os.open(segment_path(folder, found.segment), os.O_WRONLY | os.O_APPEND)
+        self.index = IndexWriter(folder, index, found.segment, found.size) if index else None
         self._writer = ThreadPoolExecutor(1, "journal") if durability == "async" else None
         self._writing: Future[None] | None = None
 
@@ -87,8 +93,10 @@ class SegmentFiles:
             start = SegmentStart(self._segment + 1, group.first_seq, group.previous).encoded()
             parts += [framed(FrameKind.START, len(start)), start]
             self._written_header = b""
-        frames, self._written_header = group.frames(self._written_header)
+        before = self._written_header
+        frames, self._written_header = group.frames(before)
         data = b"".join([*parts, *frames])
+        begin = sum(map(len, parts)) if starts else self._size
         self._size = len(data) + (0 if starts else self._size)
         self._segment += starts
         new_segment = self._segment if starts else None
@@ -98,6 +106,8 @@ class SegmentFiles:
             if self._writing is not None:
                 self._writing.result()
             self._writing = self._writer.submit(self._write, data, new_segment)
+        if self.index is not None:
+            self.index.committed(group, self._segment, begin, before)
         return len(data)
 
     def _write(self, data: bytes, new_segment: int | None) -> None:
@@ -132,6 +142,8 @@ class SegmentFiles:
             return
         if self._writer is not None:
             self._writer.shutdown()
+        if self.index is not None:
+            self.index.close()
         if self._file >= 0:
             os.close(self._file)
         os.close(self._lock_file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,7 @@ import pyarrow.compute as pc
 from headrace.core.columns import Kind, category_text
 from headrace.core.errors import DataError, NotFound
 from headrace.events.arrow_forms import to_arrow
-from headrace.events.schema import Role
 from headrace.journal.checkpoint import read_checkpoints
-from headrace.journal.reader import find, stored_batches
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
@@ -31,8 +28,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import Policy
     from headrace.runtime.definitions import Definitions
     from headrace.runtime.home import Home
-
-_DECISION_ID = re.compile(r"(?P<case>[\w.-]+)/(?P<lane>\d+)/(?P<seq>\d+)")
+    from headrace.runtime.journals import Place
 
 
 def newest(witness: Path, lane: str) -> Checkpoint:
@@ -86,62 +82,6 @@ def journals_of(home: Home, use_case: str | None) -> list[LaneJournalFolder]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a decision is recorded."""
-
-    folder: Path
-    use_case: str
-    lane: int
-    seq: int
-
-
-def find_decision(home: Home, name: str) -> Place:
-    """The place of a decision, by its own id or by the id of its event.
-
-    Raises:
-        NotFound: No journal of the home has it.
-    """
-    found = _DECISION_ID.fullmatch(name)
-    if found:
-        case, lane = found["case"], int(found["lane"])
-        place = Place(home.journal(case, lane), case, lane, int(found["seq"]))
-        if place.folder.is_dir():
-            return place
-    known = home.use_cases()
-    for case in known:
-        for lane in home.lanes(case):
-            seq = _seq_of_event(home.journal(case, lane), name.encode())
-            if seq is not None:
-                return Place(home.journal(case, lane), case, lane, seq)
-    raise NotFound(
-        f"no decision {name!r}: expected an id such as card-fraud/0/123, or the id of an event in"
-        f" one of the journals of {home.journals} ({', '.join(known) or 'there is none'})"
-    )
-
-
-def _seq_of_event(folder: Path, event_id: bytes) -> int | None:
-    """The sequence number of the accepted event of that id; None if there is none."""
-    for stored in stored_batches(folder):
-        header = stored.header
-        batch = stored.batch()
-        events = batch.events.get(header.on)
-        field = header.schema(header.on).having(Role.ID)
-        if events is None or field is None:
-            continue
-        ids = events.text(field.name)
-        lengths = np.diff(ids.offsets)
-        for row in np.flatnonzero(lengths == len(event_id)):
-            start = ids.offsets[row]
-            if ids.data[start : start + len(event_id)].tobytes() != event_id:
-                continue
-            rank = header.stream_names.index(header.on)
-            index = np.flatnonzero((batch.inputs.stream == rank) & (batch.inputs.row == row))[0]
-            if batch.inputs.original_seq[index] < 0 and not batch.inputs.reason[index]:
-                return batch.first_seq + int(index)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
 class Reason:
     """One reason of a score: a feature, its value, and what it added to the margin."""
 
@@ -188,7 +128,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
         DataError: The input there was not decided: it was a duplicate, quarantined, or of
             another stream; the message says which.
     """
-    stored, _ = find(place.folder, place.seq)
+    stored = place.found().stored
     header, batch = stored.header, stored.batch()
     at = int(np.searchsorted(batch.decisions.seq, place.seq))
     if at == len(batch.decisions) or batch.decisions.seq[at] != place.seq:

@@ -29,9 +29,10 @@ from headrace.events.schema import Role
 from headrace.journal.proof import VERIFIER, prove, write_proof
 from headrace.journal.verification import Report as Verification
 from headrace.journal.verification import verify
-from headrace.runtime.audit import Place, explain, newest
+from headrace.runtime.audit import explain, newest
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Place
 from headrace.runtime.local_lane import lane_name, signing_key
 from headrace.runtime.models import model_of
 from headrace.runtime.replaying import Replayed, replay

@@ -10,6 +10,7 @@ from headrace.journal.batch import JournalBatch
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.journal.journal import Journal
 from headrace.journal.reader import stored_batches
+from headrace.runtime.journals import index_folder
 from headrace.runtime.local_lane import now_ns, signing_key
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def erase(home: Home, vault: Vault, surrogate: str) -> Erasure:
             first = next(stored_batches(folder), None)
             if first is None:
                 continue
-            journal = holding.enter_context(Journal.open(folder, first.header, signing_key(home)))
+            journal = holding.enter_context(
+                Journal.open(
+                    folder, first.header, signing_key(home), index=index_folder(home, case, lane)
+                )
+            )
             header = journal.last_header or first.header
             journal.describe(header)
             held.append((case, header, journal))

@@ -2,6 +2,7 @@
 
 <home>/
 journal/<use case>/<lane>/      segments of a lane's journal, and a lock
+index/<use case>/<lane>/        where decisions are in a journal: made anew when it is missing
 snapshots/<use case>/<lane>/    states, each named by the sequence number it stands before
 models/                         artefacts, and which one each use case runs
 vault/                          surrogates and what they stand for, encrypted
@@ -61,6 +62,10 @@ class Home:
     def journal(self, use_case: str, lane: int = 0) -> Path:
         """The folder of a lane's journal; on one machine a use case has one lane, number 0."""
         return self.journals / use_case / str(lane)
+
+    def index(self, use_case: str, lane: int = 0) -> Path:
+        """The folder of the index of a lane's journal."""
+        return self.folder / "index" / use_case / str(lane)
 
     def snapshots(self, use_case: str, lane: int = 0) -> Path:
         """The folder of a lane's snapshots."""

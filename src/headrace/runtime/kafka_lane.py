@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
-from headrace.adapters.kafka.transactions import LaneId, Transactions
+from headrace.adapters.kafka.transactions import LaneId
 from headrace.core.errors import DataError
+from headrace.runtime.lane_hold import LaneHold
 from headrace.runtime.local import bind_head
-from headrace.runtime.local_lane import (
-    FROM_TOPIC,
-    Kept,
-    LocalLane,
-    key_mark,
-    now_ns,
-)
+from headrace.runtime.local_lane import FROM_TOPIC, LocalLane, now_ns
 from headrace.runtime.run import Run
 from headrace.runtime.topic_intake import TopicSource
-from headrace.runtime.topic_journal import TopicJournal
-from headrace.security.vault import Vault
-from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +23,6 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.header import JournalHeader
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
@@ -91,8 +80,16 @@ class KafkaLane(ABC):
         calls: LaneCalls,
     ) -> None:
         self.id = LaneId(stage.name, number)
-        self._held, self._holder, self._calls = stage, holder, calls
-        self._say = calls.say
+        self._held, self._say = stage, calls.say
+        self._hold = LaneHold(
+            stage.cluster,
+            self.id,
+            holder,
+            stage.home,
+            calls.say,
+            calls.asked,
+            snapshots=stage.snapshots,
+        )
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
         with ExitStack() as opening:
@@ -103,7 +100,7 @@ class KafkaLane(ABC):
                 stage.settings.lane,
                 calls.progress,
                 say=calls.say,
-                kept=self._kept,
+                kept=self._hold.kept,
                 lane=number,
             )
             opening.callback(self.local.close, keep_state=False)
@@ -121,7 +118,7 @@ class KafkaLane(ABC):
             self._feed, self._messages = self._connect(self._starts())
             self._attach()
             self._run = Run(self.local, (), meters, now_ns, self._worth)
-            self._transactions.stopped = self._run.stopped
+            self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
     @abstractmethod
@@ -135,6 +132,10 @@ class KafkaLane(ABC):
     @abstractmethod
     def _left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
         """What batches leave behind in other topics."""
+
+    def _all_left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
+        """The same, with what the vault took in."""
+        return [*self._left(batches), *self._hold.vault_records()]
 
     def _words(self) -> list[str]:
         """What else is to be said before the first decision."""
@@ -186,30 +187,6 @@ class KafkaLane(ABC):
         for word in words:
             self._say(f"lane {self.id}: {word}")
 
-    def _kept(self, header: JournalHeader) -> Kept:
-        """Take the lane over from whoever had it, and open its vault and journal."""
-        cluster, keys = self._held.cluster, self._held.keys
-        self._transactions = Transactions(
-            cluster, self.id, self._holder, self._say, self._calls.asked
-        )
-        with ExitStack() as opening:
-            opening.callback(self._transactions.close)
-            self._opened = TopicJournal(
-                JournalTopic(cluster, journal_topic(self.id.use_case), self.id.number),
-                self._transactions,
-                header,
-                keys.signing,
-                key_mark(keys.dedupe),
-            )
-            vault = self._vault()
-            opening.pop_all()
-        return Kept(self._opened, vault)
-
-    def _vault(self) -> Vault:
-        """Where personal data goes: nowhere, unless events come through the door here."""
-        log = VaultLog(str(self.id), {}, self._held.keys.master, secrets.token_bytes)
-        return Vault.kept_in(log)
-
     def _starts(self) -> dict[Partition, int | None]:
         """Where each partition goes on.
 
@@ -237,4 +214,4 @@ class KafkaLane(ABC):
             for place, source in self._sources.items()
             if self._held.single or not self._partitions[place].whole
         }
-        self._opened.attach(self._messages, own, self._left)
+        self._hold.journal.attach(self._messages, own, self._all_left)

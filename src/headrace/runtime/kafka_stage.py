@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from headrace.adapters.file_store import file_store
 from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
@@ -13,21 +14,22 @@ from headrace.adapters.kafka.topic_form import forms_of
 from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
 from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
+from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import dedupe_key, master_key, signing_key
+from headrace.runtime.local_lane import master_key, signing_key
 from headrace.runtime.source_lane import SourceLane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.file_store import FileStore
     from headrace.adapters.kafka.address import KafkaAddress
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.journal.keys import SigningKey
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
-    from headrace.security.keys import LocalMasterKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +63,6 @@ class ReadTopic:
         return [Partition(self.name, number) for number in numbers]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerKeys:
-    """The keys of a home, which every worker has the same of.
-
-    Attributes:
-        signing: Signs the heads of journals.
-        master: Vaults are sealed under it.
-        dedupe: Of the hashes of ids.
-    """
-
-    signing: SigningKey
-    master: LocalMasterKey
-    dedupe: tuple[int, int]
-
-
 class LaneStage(Protocol):
     """What lanes of a stage share, and a worker needs of it.
 
@@ -91,10 +77,10 @@ class LaneStage(Protocol):
         lanes: How many there are.
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is done.
-        keys: Of the home.
+        snapshots: Where snapshots are shared; None where they are not.
     """
 
-    keys: WorkerKeys
+    snapshots: FileStore | None
     case: UseCase
     home: Home
     settings: RunSettings
@@ -153,7 +139,7 @@ class KafkaStage:
         group: Name of the consumer group.
         forms: Of the messages of each topic that is read.
         definition: What decides.
-        keys: Of the home; made where they are not there.
+        snapshots: Where snapshots are shared; None where they are not.
 
     Raises:
         NotFound: A topic is not there.
@@ -181,6 +167,7 @@ class KafkaStage:
         self.until_end = until == "end"
         self.single = topics.setting("single") is not None
         self.group = topics.setting("group") or f"headrace.{case.name}"
+        self.snapshots = None if settings.snapshots is None else file_store(settings.snapshots)
         self.cluster = topics.cluster(say)
         self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()
@@ -191,8 +178,8 @@ class KafkaStage:
         ]
         self.definition = self._in_force(progress)
         self._make_topics()
-        # once, before lanes ask for them side by side
-        self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
+        for key in (signing_key, master_key, dedupe_key):
+            key(home)  # made once, before lanes ask for it side by side
 
     @property
     def name(self) -> str:
@@ -293,7 +280,7 @@ class KafkaStage:
         like = self.reads[0].name
         self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
-        self.cluster.ensure(vault_topic(self.case.name), self.lanes, VAULT_SETTINGS, like)
+        self.cluster.ensure(vault_topic(self.name), self.lanes, VAULT_SETTINGS, like)
 
     def _most_bytes(self, address: KafkaAddress) -> int | None:
         """How large a message of decisions may be; None for one decision in each."""

@@ -16,10 +16,12 @@ from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.parts import in_parts
 from headrace.adapters.kafka.topic_form import TopicForm
+from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
+from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.pipeline.lane import Definition
 from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.kafka_stage import KafkaStage, ReadTopic, WorkerKeys
+from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
 from headrace.runtime.local import definition_in_force
 from headrace.runtime.local_lane import FROM_TOPIC
 from headrace.runtime.main_lane import MainLane
@@ -145,9 +147,12 @@ class StageLanes:
         self.settings: RunSettings = admission.settings
         self.cluster: Cluster = admission.cluster
         self.lanes, self.until_end = admission.lanes, admission.until_end
-        self.keys: WorkerKeys = admission.keys
+        self.snapshots = admission.snapshots
         self.stages = admission.stages
-        self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, admission.reads[0].name)
+        like = admission.reads[0].name
+        self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
+        # it stays empty: personal data ends at admission
+        self.cluster.ensure(vault_topic(self.name), self.lanes, VAULT_SETTINGS, like)
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
+from headrace.core.siphash import sip64_at
 from headrace.definitions.plan import (
     Aggregate,
     Feature,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.engine.engine import Engine
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
     from headrace.models.ensemble import TreeEnsemble
     from headrace.pipeline.inputs import Inputs
 
@@ -319,6 +322,27 @@ def _journal() -> None:
     encode_payload(batch, header, leaves)
     content = np.frombuffer(b"".join(records), dtype=np.uint8).copy()
     batch_of_records(content, header, 0, _ROWS, 1)
+    _index(batch, header)
+
+
+def _index(batch: JournalBatch, header: JournalHeader) -> None:
+    from headrace.journal.index_entries import Gathering  # noqa: PLC0415 - as above
+    from headrace.journal.index_files import IndexFolder  # noqa: PLC0415 - as above
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = IndexFolder(Path(name), (1, 2))
+        gathering = Gathering(0, 0, folder.hash_key)
+        gathering.add(batch, header, 1, 1)
+        made = gathering.taken()
+        folder.write_closed(0, bytes(32), made)
+        for path, words in ((folder.places(0), made.places), (folder.ids(0), made.ids)):
+            path.write_bytes(folder.log_header(bytes(32)) + words.tobytes())
+        folder.read_log(0, 0, bytes(32), 2)
+        closed = folder.read_closed(0, 0, bytes(32))
+        if closed is not None:
+            closed.batch_at(0)
+            closed.seqs(1)
+    sip64_at(1, 0, np.uint64(1), np.uint64(2))
 
 
 #: What compiles the kernels of each part. Those that take longest come first; one that goes on from

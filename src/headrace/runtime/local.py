@@ -22,6 +22,7 @@ from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import Run
 from headrace.runtime.sources import historic_sources, named_sources, source_names
+from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,12 +50,16 @@ class RunSettings:
         model: The id of an artefact, in place of the current one.
         checkpoint: The witness file; None for the home's own.
         batch_rows: Rows of a batch of history.
+        traces: Where traces go; see `traces_wanted`.
+        snapshots: Where workers over Kafka share theirs: s3://BUCKET/PREFIX, or a folder.
     """
 
     lane: LaneSettings = field(default_factory=LaneSettings)
     model: str | None = None
     checkpoint: Path | None = None
     batch_rows: int = BATCH_ROWS
+    traces: str | None = None
+    snapshots: str | None = None
 
 
 def definition_in_force(
@@ -128,6 +133,7 @@ class LocalRun:
             out_file(self.settings.checkpoint)
         names = named_sources(sources, case.plan.on)
         definition = definition_in_force(case, home, self.settings.model, progress)
+        self._tracing = tracing(self.settings.traces, case.name, "run")
         self.meters = Meters()
         say = say or LOG.warning
         clock = SteadyClock(now_ns, say)
@@ -161,7 +167,13 @@ class LocalRun:
                     self.local.journal.positions,
                 )
                 self._begin = self._history.begin
-            self._run = Run(self.local, [make(self.local) for make in sinks], self.meters, clock)
+            self._run = Run(
+                self.local,
+                [make(self.local) for make in sinks],
+                self.meters,
+                clock,
+                tracing=self._tracing,
+            )
             opening.pop_all()
 
     def _stdin(self, source: SourceName, assembly: Assembly, clock: SteadyClock) -> LiveIntake:
@@ -213,6 +225,8 @@ class LocalRun:
         head = self.local.journal.committed
         self.local.close()
         bind_head(self.local, head, self.home, self.settings.checkpoint)
+        if self._tracing is not None:
+            self._tracing.close()
 
     def _batches(self) -> Iterator[Inputs]:
         if self._history is not None:

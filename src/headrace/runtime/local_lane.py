@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +16,13 @@ from headrace.events import countries, currencies
 from headrace.events.reasons import Reason
 from headrace.journal.batch import JournalBatch, Position
 from headrace.journal.header import JournalHeader
+from headrace.journal.index import JournalIndex
 from headrace.journal.journal import Journal
 from headrace.journal.keys import SigningKey
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
 from headrace.runtime.definitions import Definitions
+from headrace.runtime.journals import dedupe_key, index_folder
 from headrace.runtime.recovery import Opening
 from headrace.runtime.snapshot_pace import Pace
 from headrace.runtime.snapshot_writer import SnapshotWriter
@@ -94,10 +95,14 @@ class Stepped:
     Attributes:
         batch: The inputs and their decisions.
         state: The lane's state just after it, where a snapshot is due.
+        begun_ns: When `step` began with it, nanoseconds since 1970.
+        spent_ns: How long that took.
     """
 
     batch: JournalBatch
     state: FrozenLane | None
+    begun_ns: int = 0
+    spent_ns: int = 0
 
 
 def signing_key(home: Home) -> SigningKey:
@@ -122,10 +127,12 @@ class Kept:
     Attributes:
         journal: Of the lane.
         vault: Where its personal data goes.
+        snapshots: Keeps its snapshots, for a folder of the home and a definition.
     """
 
     journal: LaneJournal
     vault: Vault
+    snapshots: Callable[[Path, str], Snapshots] = Snapshots
 
 
 class LocalLane:
@@ -134,6 +141,7 @@ class LocalLane:
     Attributes:
         snapshots: The folder of its snapshots.
         folder: Of the home's journal.
+        index: Of that journal.
 
     Args:
         definition: What decides.
@@ -167,11 +175,15 @@ class LocalLane:
         self._pace = self.settings.pace()
         self._durable = self.settings.durability == "fsync"
         self.folder = home.journal(definition.name, lane)
+        self._index = index_folder(home, definition.name, lane)
+        self.index = JournalIndex(self.folder, self._index)
         self._durable = self.settings.durability == "fsync"
         bare = header_of(definition, (), lane)
         where = self._at_home(home, bare) if kept is None else kept(bare)
         self.journal, self.vault = where.journal, where.vault
         try:
+            states = home.snapshots(definition.name, lane)
+            self._snapshots = where.snapshots(states, definition.plan.digest())
             self._open(home, sources, lane, progress, say, self.folder if kept is None else None)
         except BaseException:
             self.journal.abandon()
@@ -182,8 +194,14 @@ class LocalLane:
         """Journal and vault in the home."""
         vault = open_vault(home)
         try:
-            key, durability = signing_key(home), self.settings.durability
-            return Kept(Journal.open(self.folder, header, key, durability=durability), vault)
+            journal = Journal.open(
+                self.folder,
+                header,
+                signing_key(home),
+                durability=self.settings.durability,
+                index=self._index,
+            )
+            return Kept(journal, vault)
         except BaseException:
             vault.close()
             raise
@@ -210,7 +228,7 @@ class LocalLane:
             header_of(definition, known + fresh, lane), forms=last.forms if last else {}
         )
         self.journal.describe(self.header)
-        snapshots = Snapshots(home.snapshots(definition.name, lane), definition.plan.digest())
+        snapshots = self._snapshots
         self.snapshots = snapshots.folder
         words = [str(tail) for tail in self.journal.tails]
         new_lane = partial(Lane, definition, dedupe_key(home), self.settings.limits)
@@ -249,10 +267,11 @@ class LocalLane:
 
     def step(self, inputs: Inputs) -> Stepped:
         """Put inputs through `step`; nothing of them is recorded before `record`."""
-        begun = time.perf_counter()
+        begun_ns, begun = now_ns(), time.perf_counter_ns()
         batch = step(self.lane, inputs)
-        self._pace.worked(len(inputs), time.perf_counter() - begun)
-        return Stepped(batch, self._writer.after_batch())
+        spent_ns = time.perf_counter_ns() - begun
+        self._pace.worked(len(inputs), spent_ns / SECOND_NS)
+        return Stepped(batch, self._writer.after_batch(), begun_ns, spent_ns)
 
     def record(self, stepped: Sequence[Stepped]) -> Commit:
         """Hash what was decided into the chain and make it durable, in the order of `step`.
@@ -364,9 +383,9 @@ def _check_is_no_copy(last: JournalHeader) -> None:
     if topics:
         raise JournalError(
             f"the journal of {last.lane} is in Kafka ({topics[0]}), and this home has a copy of"
-            " it: what was added here would be missing there. Decide over Kafka, with"
-            " headrace run --source kafka://HOST:PORT/TOPIC; events in quarantine come back when"
-            " they are sent to their topic once more"
+            " it: what was added here would be missing there. Go on over Kafka: headrace run with"
+            " --source kafka://HOST:PORT/TOPIC, headrace quarantine retry with"
+            " --from kafka://HOST:PORT"
         )
 
 
@@ -385,17 +404,6 @@ def _check_schemas(last: JournalHeader, definition: Definition) -> None:
                 " fields than the use case has now; give the use case another name, or another"
                 " home (--home), and run its history through it"
             )
-
-
-def dedupe_key(home: Home) -> tuple[int, int]:
-    """The secret key of the hashes of ids, made when it is first needed."""
-    path = home.keys / "dedupe.key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(16))
-    key = path.read_bytes()
-    return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
 
 
 def key_mark(key: tuple[int, int]) -> str:

@@ -8,7 +8,7 @@ from headrace.adapters.kafka.whole_messages import WholeMessages
 from headrace.core.errors import DataError
 from headrace.pipeline.staging import Joining
 from headrace.runtime.kafka_lane import KafkaLane
-from headrace.runtime.local_lane import FROM_TOPIC
+from headrace.runtime.local_lane import FROM_TOPIC, signing_key
 from headrace.runtime.stage_intake import MainIntake
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class MainLane(KafkaLane):
             Joining(stage.stages, begin),
             admitted=(place, self._sources[place]),
             begin=begin,
-            keys=[stage.keys.signing.public],
+            keys=[signing_key(stage.home).public],
             number=self._number,
             sides={
                 where: (side, self._sources[where], starts[where] or 0)

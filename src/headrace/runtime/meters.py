@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from headrace.journal.batch import InputKind, JournalBatch
+from headrace.runtime.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 _KINDS = tuple(InputKind)
 #: Ranks that an input's stream can have.
 _RANKS = 256
+
+#: Seconds from reading an input until its decision is durable.
+DURABLE_BOUNDS = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1),
+    *(0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+#: Inputs of one commit.
+COMMIT_BOUNDS = tuple(float(1 << bit) for bit in range(0, 21, 2))
 
 #: So many of the last commits are kept one by one: an hour at 70 a second, in 8 MB.
 RECENT_COMMITS = 1 << 18
@@ -133,7 +142,8 @@ class Meters:
 
     Every input is in exactly one of `accepted`, `duplicates` and `quarantined`. Kernels are
     compiled before a run begins; where one was not, events waited for it, and `compiling_seconds`
-    says how long.
+    says how long. `durable` has, for each commit, the seconds from reading its oldest input until
+    it was durable, and `commits` how many inputs it had.
     """
 
     received: int = 0
@@ -145,6 +155,8 @@ class Meters:
     reasons: dict[str, int] = field(default_factory=dict)
     journal_bytes: int = 0
     compiling_seconds: float = 0.0
+    durable: Histogram = field(default_factory=lambda: Histogram(DURABLE_BOUNDS))
+    commits: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS))
     _events: Int64s = field(default_factory=lambda: np.zeros(_RANKS * len(_KINDS), np.int64))
     _commits: RecentCommits = field(default_factory=RecentCommits)
     _begun_ns: int = 0
@@ -205,6 +217,8 @@ class Meters:
                 self._begun_ns = sample.durable_ns - sample.waited_ns
             self._ended_ns = sample.durable_ns
             self._commits.append(sample)
+            self.durable.add_one(max(0, sample.waited_ns) / 1e9)
+            self.commits.add_one(sample.inputs)
             self.journal_bytes += size
 
     def compiled(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from headrace.runtime.meters import Sample
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.local_lane import LocalLane, Stepped
@@ -50,6 +51,7 @@ class Run:
         clock: Nanoseconds since 1970.
         worth: Whether a batch of that size is worth handing on while others are under way; the
             size is that of which `takes` is asked.
+        tracing: Makes spans of commits, where that is asked for.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Run:
         meters: Meters,
         clock: Callable[[], int],
         worth: Callable[[int], bool] = lambda size: size >= _WORTH_BYTES,
+        tracing: Tracing | None = None,
     ) -> None:
         self._local = local
         self._sinks = sinks
         self._meters = meters
         self._clock = clock
         self._worth = worth
+        self._tracing = tracing
         self._conveyor: Conveyor[Inputs, Stepped] = Conveyor(
             local.step, self._keep, lambda inputs: len(inputs) <= _SMALL_ROWS
         )
@@ -101,6 +105,7 @@ class Run:
             sink.close()
 
     def _keep(self, stepped: list[Stepped]) -> None:
+        begun = self._clock()
         commit = self._local.record(stepped)
         durable = self._clock()
         batches = [item.batch for item in stepped]
@@ -120,6 +125,24 @@ class Run:
         for sink in self._sinks:
             sink.write(batches)
         self._local.settle()
+        if self._tracing is not None:
+            self._trace(self._tracing, stepped, oldest, (begun, durable))
+
+    def _trace(
+        self, tracing: Tracing, stepped: list[Stepped], oldest: int, commit: tuple[int, int]
+    ) -> None:
+        """Tell of a commit: from when its oldest input was read until its sinks had it."""
+        stages = [("step", item.begun_ns, item.begun_ns + item.spent_ns) for item in stepped]
+        stages.append(("commit", *commit))
+        if self._sinks:
+            stages.append(("sinks", commit[1], self._clock()))
+        facts: dict[str, int | str] = {
+            "headrace.lane": self._local.header.lane,
+            "headrace.first_seq": stepped[0].batch.first_seq,
+            "headrace.events": sum(len(item.batch) for item in stepped),
+            "headrace.decisions": sum(len(item.batch.decisions) for item in stepped),
+        }
+        tracing.batch(oldest, stages, (), facts)
 
 
 @contextmanager

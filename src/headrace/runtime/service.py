@@ -23,6 +23,7 @@ from headrace.runtime.kernels import load_all
 from headrace.runtime.local_lane import LaneSettings, LocalLane
 from headrace.runtime.models import model_of
 from headrace.runtime.run import undisturbed
+from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,8 +123,13 @@ class Service:
             DataError: The front ended on its own.
             HeadraceError: Nothing could be decided any more.
         """
-        with self._local, undisturbed(), _front(setting) as channel:
-            ServedLane(self._local, self.meters, channel, self._fallback).run()
+        traces = tracing(setting.traces, self._local.definition.name, "lane")
+        try:
+            with self._local, undisturbed(), _front(setting) as channel:
+                ServedLane(self._local, self.meters, channel, self._fallback, traces).run()
+        finally:
+            if traces is not None:
+                traces.close()
         _LOG.info(
             f"stopped after {self.meters.decisions:,} decisions; every answer that was promised has"
             " gone out",

@@ -179,9 +179,18 @@ class Snapshots:
             os.fsync(file.fileno())
 
 
-def _place(path: Path) -> int:
+def is_state(name: str) -> bool:
+    """Whether a file of that name, or at that path, is a state."""
+    return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def stands_before(name: str) -> int:
     """The input that the state of a file stands before."""
-    return int(path.name.split(".")[0])
+    return int(name.rpartition("/")[2].split(".")[0])
+
+
+def _place(path: Path) -> int:
+    return stands_before(path.name)
 
 
 def _removed(path: Path) -> str:

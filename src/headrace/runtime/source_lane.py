@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.messages import Messages, Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
-from headrace.adapters.kafka.vault_topic import VaultTopic
 from headrace.runtime.intake import Assembly
 from headrace.runtime.kafka_lane import KafkaLane
 from headrace.runtime.local import lacking
 from headrace.runtime.local_lane import now_ns
 from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake
-from headrace.security.vault import Vault
-from headrace.security.vault_log import VaultLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,15 +66,6 @@ class SourceLane(KafkaLane):
         )
         return TopicIntake(assembly, self._sources, messages, self._came, self._say), messages
 
-    def _vault(self) -> Vault:
-        self._vault_topic = VaultTopic(self._stage.cluster, self._stage.case.name, self.id.number)
-        records = self._vault_topic.records()
-        place = self._vault_topic.place
-        self._vault_log = VaultLog(place, records, self._stage.keys.master, secrets.token_bytes)
-        vault = Vault.kept_in(self._vault_log)
-        vault.purge(now_ns())
-        return vault
-
     def _left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
         found: list[Outgoing] = []
         for batch in batches:
@@ -87,4 +74,4 @@ class SourceLane(KafkaLane):
             found += self._quarantine.outgoing(batch, self.local.header)
             found += self._stage.handed_on(batch, self.id.number)
             self._came.release(batch, self._numbers)
-        return found + self._vault_topic.outgoing(self._vault_log.taken())
+        return found

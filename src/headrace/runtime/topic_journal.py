@@ -139,14 +139,15 @@ class TopicJournal:
 
     def attach(
         self,
-        messages: TopicMessages,
+        messages: TopicMessages | None,
         partitions: Mapping[str, Partition],
         left: Callable[[Sequence[JournalBatch]], list[Outgoing]],
     ) -> None:
         """Say what is committed beside the journal.
 
         Args:
-            messages: That batches are made of; closed with the journal.
+            messages: That batches are made of; closed with the journal. None where they are made
+                of none.
             partitions: Whose offsets are kept, by the names of the sources.
             left: What batches leave behind in other topics.
         """
@@ -173,7 +174,7 @@ class TopicJournal:
             raise JournalError(f"the lane failed ({self._failed}); run again") from self._failed
         batches, self._waiting = self._waiting, []
         group = self._writer.close_group()
-        if group is None or self._messages is None:
+        if group is None:
             return replace(self._committed, size=0)
         content = b"".join(group.frames()[0])
         message = JournalMessage(0, group.first_seq, group.next_seq, self._dedupe, content)

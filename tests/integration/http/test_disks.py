@@ -18,6 +18,7 @@ from small_disk import fill, volume, writable  # type: ignore[import-not-found] 
 from headrace.journal.keys import SigningKey
 from headrace.journal.tables import tables
 from headrace.journal.verification import verify
+from headrace.runtime.home import Home
 
 pytestmark = pytest.mark.slow
 HOUR_NS = 3_600 * 10**9
@@ -33,7 +34,7 @@ def decided(service: ServiceProcess, *numbers: int, **fields: str) -> list[dict[
 def verified(home: Path) -> int:
     """How many records the journal has, each of them checked."""
     key = SigningKey.load_or_create(home / "keys" / "signing.pem").public
-    return verify(home / "journal" / "served", key).require().records
+    return verify(Home(home).journal("served"), key).require().records
 
 
 def test_a_full_disk_is_said_and_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_disk_that_takes_nothing_is_said_at_the_start(tmp_path: Path) -> None:
 
 def test_states_that_cannot_be_written_stop_nobody(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    snapshots = home / "snapshots" / "served"
+    snapshots = Home(home).snapshots("served")
     with volume(snapshots, "8m"):
         writable(snapshots, yes=False)
         with ServiceProcess(home) as running:
@@ -99,7 +100,7 @@ def test_with_damaged_states_the_journal_is_read(tmp_path: Path) -> None:
     for number in range(2):
         with ServiceProcess(home) as running:
             decided(running, number)
-    damaged = list((home / "snapshots" / "served").iterdir())
+    damaged = list(Home(home).snapshots("served").iterdir())
     assert damaged
     for path in damaged:
         content = bytearray(path.read_bytes())
@@ -135,6 +136,6 @@ def test_a_clock_that_steps_back_refuses_nobody(
         step.write_text(str(3 * HOUR_NS))
         decided(running, 2, 3, at=now)
         assert "the clock stepped back by 10,800.0 s" in running.said()
-    received = tables(home / "journal" / "served")["inputs"]["received"].to_pylist()
+    received = tables(Home(home).journal("served"))["inputs"]["received"].to_pylist()
     assert len(received) == 4
     assert received == sorted(received)

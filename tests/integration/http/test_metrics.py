@@ -54,7 +54,17 @@ def test_metrics_agree_with_what_was_asked(tmp_path: Path) -> None:
         assert reasons == {"unknown country": 1.0, "id conflict": 1.0, "malformed": 1.0}
         statuses = told.by("headrace_rejected_requests_total", "status")
         assert statuses == {"422": 1.0, "409": 1.0, "400": 1.0, "404": 1.0}
-        assert told.value("headrace_request_duration_seconds_count") == 10
+        routes = told.by("headrace_request_duration_seconds_count", "route")
+        assert routes.pop("/metrics") == 1
+        assert routes.pop("/readyz", 0) >= 0
+        assert routes == {
+            "/v1/served/decisions": 9.0,
+            "/v1/served/events/chargebacks": 1.0,
+            "other": 1.0,
+        }
+        served = "/v1/served/decisions"
+        classes = told.by("headrace_request_duration_seconds_count", "status", route=served)
+        assert classes == {"2xx": 6.0, "4xx": 3.0}
         assert 0 < told.value("headrace_request_duration_seconds_sum") < 10
         batches = told.value("headrace_batch_events_count")
         assert (batches, told.value("headrace_batch_events_sum")) == (10, 10)
@@ -99,11 +109,12 @@ def test_requests_are_counted_whatever_batches_they_came_in(tmp_path: Path) -> N
             list(pool.map(many, range(8)))
         told = reading(running)
         assert told.value("headrace_decisions_total") == 720
-        assert told.value("headrace_request_duration_seconds_count") == 240
+        served = "/v1/served/decisions"
+        assert told.value("headrace_request_duration_seconds_count", route=served) == 240
         assert told.value("headrace_batch_events_sum") == 720
         assert told.value("headrace_batch_events_count") < 240
         # buckets are running sums, and the last holds all
-        buckets = told.by("headrace_request_duration_seconds_bucket", "le")
+        buckets = told.by("headrace_request_duration_seconds_bucket", "le", route=served)
         assert list(buckets.values()) == sorted(buckets.values())
         assert buckets["+Inf"] == 240
 

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import make_topic
-from tests.integration.kafka.topic_stage import Stage, inputs_in, payment
+from tests.integration.kafka.topic_stage import COMMAND, Stage, inputs_in, payment
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,35 @@ def test_a_lane_decides_as_the_lines_of_its_partition(lanes: Stage, tmp_path: Pa
         assert [[item[name] for name in names] for item in mine] == [
             [item[name] for name in names] for item in alone
         ]
+
+
+def test_a_lane_moves_with_its_snapshot(lanes: Stage, tmp_path: Path) -> None:
+    stage, shared = lanes, f"--snapshots={tmp_path / 'shared'}"
+    stage.feed([payment(number) for number in range(2_000)])
+    first = stage.headrace([*stage.command()[len(COMMAND) :], shared])
+    assert first.returncode == 0, first.stderr
+    stage.feed([payment(number) for number in range(2_000, 2_400)])
+    moved = stage.command(home=stage.other_home("other"))[len(COMMAND) :]
+    second = stage.headrace([*moved, shared])
+    assert second.returncode == 0, second.stderr
+    told = " ".join(second.stderr.split())
+    for lane in range(LANES):
+        assert f"lane {stage.name}/{lane}: going on at input 500" in told
+    assert told.count("MB before input 500") == LANES
+    assert "from its start" not in told
+    assert len(stage.check_evidence()) == len(stage.decisions()) == 2_400
+
+
+def test_a_store_that_is_gone_stops_nothing(lanes: Stage, tmp_path: Path) -> None:
+    stage = lanes
+    stage.feed([payment(number) for number in range(400)])
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "snapshots").write_text("a file where a folder should be")
+    done = stage.headrace([*stage.command()[len(COMMAND) :], f"--snapshots={shared}"])
+    assert done.returncode == 0, done.stderr
+    assert "a snapshot was kept at home and not in" in " ".join(done.stderr.split())
+    assert len(stage.check_evidence()) == 400
 
 
 def test_topics_of_other_counts_are_refused(lanes: Stage) -> None:

@@ -214,6 +214,50 @@ def test_a_worker_that_is_stopped_while_it_waits(
     assert len(stage.check_evidence()) == 4
 
 
+def test_what_is_quarantined_comes_back_through_the_topic(
+    stage: Stage, registry: RegistryProcess
+) -> None:
+    """Unknown schemas, once they are known, and late events: as journaled backfills."""
+    settings = f"&format=avro&registry={registry.url}"
+    unknown = [b"\0\0\0\0\4" + avro(n, 2)[5:] for n in range(100, 110)]
+    late = b"\0\0\0\0\1" + avro(0)[5:].replace(b"p0", b"pL")
+    later = [avro(n + 86_400 * 3) for n in range(50)]
+    stage.feed([*(avro(n) for n in range(100)), *unknown, *later, late])
+    assert ran(stage, settings).returncode == 0
+    assert Counter(item["kind"] for item in stage.check_evidence()) == {0: 150, 2: 11}
+    registry.kill()
+    registry.schemas.append(SCHEMAS[1])
+    registry.start()
+
+    retry = ["quarantine", "retry", "case.py", f"--home={stage.home}"]
+    over = [
+        f"--from=kafka://{stage.servers}",
+        f"--sink=kafka://{stage.servers}/{stage.sink}",
+    ]
+    copied = stage.headrace([*retry, "--reason=late"])
+    assert copied.returncode == 1
+    assert "this home has a copy of it" in " ".join(copied.stderr.split())
+    unnamed = stage.headrace([*retry, *over, "--reason=unknown-schema"])
+    assert unnamed.returncode == 1
+    assert "say which with --registry" in " ".join(unnamed.stderr.split())
+    done = stage.headrace([*retry, *over, "--reason=unknown-schema", f"--registry={registry.url}"])
+    assert done.returncode == 0, done.stderr
+    assert "10 retried: 10 accepted as backfills, 10 decided, 0 refused again" in done.stdout
+    done = stage.headrace([*retry, *over, "--reason=late"])
+    assert "1 retried: 1 accepted as backfills, 1 decided" in done.stdout, done.stderr
+    again = stage.headrace([*retry, *over, "--reason=late"])
+    assert again.returncode == 1
+    assert "nothing is in quarantine" in again.stderr
+
+    stage.feed([avro(n + 86_400 * 3) for n in range(50, 60)])
+    assert ran(stage, settings).returncode == 0
+    inputs = stage.check_evidence()
+    assert Counter(item["kind"] for item in inputs) == {0: 160, 2: 11, 3: 11}
+    expected = {f"p{n}" for n in range(110)} | {"pL"}
+    expected |= {f"p{n + 86_400 * 3}" for n in range(60)}
+    assert Counter(item["event_id"] for item in stage.decisions()) == Counter(expected)
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [

@@ -15,8 +15,10 @@ headrace_decisions_total{{outcome="approve"}} {approved}
 headrace_decisions_total{{outcome="step_up"}} {stepped}
 headrace_quarantined_total{{reason="bad time"}} {bad}
 headrace_rejected_requests_total{{status="429"}} 12
-headrace_request_duration_seconds_bucket{{le="0.004"}} {approved}
-headrace_request_duration_seconds_bucket{{le="+Inf"}} {approved}
+headrace_request_duration_seconds_bucket{{route="/metrics",status="2xx",le="0.004"}} 0
+headrace_request_duration_seconds_bucket{{route="/metrics",status="2xx",le="+Inf"}} 900
+headrace_request_duration_seconds_bucket{{route="/v1/cards/decisions",le="0.004"}} {approved}
+headrace_request_duration_seconds_bucket{{route="/v1/cards/decisions",le="+Inf"}} {approved}
 headrace_waiting_events 19000
 headrace_waiting_events_limit 20000
 headrace_state_bytes{{structure="ids"}} 1024

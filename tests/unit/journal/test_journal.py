@@ -73,7 +73,7 @@ def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
         for name, events in before.events.items():
             assert (after.events[name].rows if events.rows else 0) == events.rows
     assert [stored.link.first_seq for stored in stored_batches(tmp_path, 8)] == [8, 20]
-    assert find(tmp_path, 19)[0].link.first_seq == 8
+    assert find(tmp_path, 19).stored.link.first_seq == 8
     with pytest.raises(NotFound, match="input 25"):
         find(tmp_path, 25)
     assert verify(tmp_path, KEY.public).require().records == 25

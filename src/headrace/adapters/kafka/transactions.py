@@ -170,7 +170,8 @@ class Transactions:
                 self._producer.begin_transaction()
                 for item in outgoing:
                     self._produce(item)
-                self._again(partial(self._calls.made, send_offsets, _PATIENCE_SECONDS))
+                if positions:
+                    self._again(partial(self._calls.made, send_offsets, _PATIENCE_SECONDS))
                 self._again(commit)
             except NoAnswer:
                 self._replace()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -30,6 +31,7 @@ from headrace.security.api_keys import Role
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.runtime.http.link import LaneLink
     from headrace.runtime.http.records import Records
     from headrace.runtime.http.wire import Hello
@@ -49,6 +51,7 @@ class Scope(Protocol):
 
     method: str
     path: str
+    scheme: str
 
     @property
     def headers(self) -> Any:
@@ -94,6 +97,7 @@ class App:
         keys: Who may ask for what; everybody may while there is none.
         limits: See `Limits`.
         clock: Nanoseconds since 1970.
+        tracing: Makes spans of requests, where that is asked for.
     """
 
     def __init__(
@@ -104,12 +108,15 @@ class App:
         keys: ApiKeys,
         limits: Limits,
         clock: Callable[[], int],
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self._lane = lane
         self._records = records
         self._keys = keys
         self._limits = limits
         self._clock = clock
+        self._tracing = tracing
         self._counts = FrontCounts(limits.waiting)
         self._refuse = Refusals(self._counts.rejected)
         self._ready = True
@@ -145,25 +152,48 @@ class App:
         return "/v1/decisions/{id}" + ("/proof" if path.endswith("/proof") else "")
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
-        """Answer one request."""
-        path = scope.path
+        """Answer one request, and count how long it took."""
+        if self._tracing is None:
+            await self._served(scope, exchange, b"")
+            return
+        headers, status = scope.headers, 0
+        span = self._tracing.request(
+            scope.method, scope.scheme, headers.get("traceparent"), headers.get("tracestate")
+        )
+        try:
+            status = await self._served(scope, exchange, span.context)
+        finally:
+            span.end(self.route(scope.path), status)
+
+    async def _served(self, scope: Scope, exchange: Exchange, trace: bytes) -> int:
+        """Answer one request; the status it was answered with."""
+        begun, path = perf_counter_ns(), scope.path
         rank = self._posts.get(path)
         if rank is not None and scope.method == "POST":
-            await self._post(rank, scope, exchange)
-        elif rank is not None:
-            self._refuse(exchange, Problem(405, f"{path} takes POST alone"), [("allow", "POST")])
-        elif scope.method not in ("GET", "HEAD"):
-            self._refuse(exchange, Problem(404, f"there is no {path} to {scope.method} to"))
-        elif path in self._gets:
-            exchange.response_bytes(*self._gets[path]())
-        elif path == "/metrics":
-            await self._measured(scope, exchange)
-        elif path.startswith("/v1/decisions/"):
-            await self._record(path.removeprefix("/v1/decisions/"), scope, exchange)
+            route, status = path, await self._post(rank, scope, exchange, trace)
         else:
-            self._refuse(
-                exchange, Problem(404, f"there is no {path}; /openapi.json says what there is")
-            )
+            route, status = self.route(path), await self._other(scope, exchange)
+        self._counts.times.add(route, status, perf_counter_ns() - begun)
+        return status
+
+    async def _other(self, scope: Scope, exchange: Exchange) -> int:
+        """Answer a request that brings no events; the status it was answered with."""
+        path = scope.path
+        if path in self._posts:
+            wrong = Problem(405, f"{path} takes POST alone")
+            return self._refuse(exchange, wrong, [("allow", "POST")])
+        if scope.method not in ("GET", "HEAD"):
+            return self._refuse(exchange, Problem(404, f"there is no {path} to {scope.method} to"))
+        if path in self._gets:
+            status, headers, body = self._gets[path]()
+            exchange.response_bytes(status, headers, body)
+            return status
+        if path == "/metrics":
+            return await self._measured(scope, exchange)
+        if path.startswith("/v1/decisions/"):
+            return await self._record(path.removeprefix("/v1/decisions/"), scope, exchange)
+        missing = Problem(404, f"there is no {path}; /openapi.json says what there is")
+        return self._refuse(exchange, missing)
 
     def _denied(self, scope: Scope, role: Role) -> Problem | None:
         """Why whoever asks may not; None if it may."""
@@ -175,40 +205,35 @@ class App:
             return Problem(401, "send an API key: Authorization: Bearer KEY")
         return None if may else Problem(403, f"this API key has not the role {role.value!r}")
 
-    async def _post(self, rank: int, scope: Scope, exchange: Exchange) -> None:
+    async def _post(self, rank: int, scope: Scope, exchange: Exchange, trace: bytes) -> int:
         denied = self._denied(scope, Role.DECIDE if rank == self._on else Role.FEED)
         if denied is not None:
-            self._refuse(exchange, denied)
-            return
+            return self._refuse(exchange, denied)
         body = await self._body(scope, exchange)
         if isinstance(body, Problem):
-            self._refuse(exchange, body)
-            return
+            return self._refuse(exchange, body)
         events = events_of(body, scope.headers.get("content-type") or "")
         if isinstance(events, Problem):
-            self._refuse(exchange, events)
-            return
+            return self._refuse(exchange, events)
         if self._lane.waiting + events.count > self._limits.waiting:
-            self._refuse(exchange, _overloaded(self._lane.waiting))
-            return
+            return self._refuse(exchange, _overloaded(self._lane.waiting))
         milliseconds = self._milliseconds(scope)
         if isinstance(milliseconds, Problem):
-            self._refuse(exchange, milliseconds)
-            return
-        answered = await self._lane.ask(rank, events, self._clock(), milliseconds)
+            return self._refuse(exchange, milliseconds)
+        answered = await self._lane.ask(rank, events, self._clock(), milliseconds, trace)
         if answered is None:
             answered = self._too_late(rank, events.count, milliseconds)
-        self._answer(exchange, answered, single=events.single)
+        return self._answer(exchange, answered, single=events.single)
 
-    def _answer(self, exchange: Exchange, answered: Answered | Problem, *, single: bool) -> None:
-        """Say what became of the events of a request."""
+    def _answer(self, exchange: Exchange, answered: Answered | Problem, *, single: bool) -> int:
+        """Say what became of the events of a request; the status that says it."""
         if isinstance(answered, Problem):
-            self._refuse(exchange, answered)
-        elif single and answered.problem is not None:
-            self._refuse(exchange, answered.problem)
-        else:
-            body = answered.body if single else b"[%b]" % answered.body
-            exchange.response_bytes(200, _JSON, body)
+            return self._refuse(exchange, answered)
+        if single and answered.problem is not None:
+            return self._refuse(exchange, answered.problem)
+        body = answered.body if single else b"[%b]" % answered.body
+        exchange.response_bytes(200, _JSON, body)
+        return 200
 
     def _milliseconds(self, scope: Scope) -> int | Problem | None:
         """How long a request waits for its decision at most; None for as long as it takes."""
@@ -249,35 +274,33 @@ class App:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _measured(self, scope: Scope, exchange: Exchange) -> None:
+    async def _measured(self, scope: Scope, exchange: Exchange) -> int:
         """What the service counts, for Prometheus."""
         denied = self._denied(scope, Role.OBSERVE)
         if denied is not None:
-            self._refuse(exchange, denied)
-            return
+            return self._refuse(exchange, denied)
         found = await self._lane.measure(scope.headers.get("accept") or "", self._counts)
         if isinstance(found, Problem):
-            self._refuse(exchange, found)
-        else:
-            exchange.response_bytes(200, [("content-type", found.content_type)], found.page)
+            return self._refuse(exchange, found)
+        exchange.response_bytes(200, [("content-type", found.content_type)], found.page)
+        return 200
 
-    async def _record(self, name: str, scope: Scope, exchange: Exchange) -> None:
+    async def _record(self, name: str, scope: Scope, exchange: Exchange) -> int:
         """A decision that was made before, or the proof of it."""
         denied = self._denied(scope, Role.READ)
         if denied is not None:
-            self._refuse(exchange, denied)
-            return
+            return self._refuse(exchange, denied)
         work: Callable[[str], object] = self._records.decision
         if name.endswith("/proof"):
             name, work = name.removesuffix("/proof"), self._records.proof
         try:
             found = await asyncio.to_thread(work, name)
         except NotFound as error:
-            self._refuse(exchange, Problem(404, str(error)))
+            return self._refuse(exchange, Problem(404, str(error)))
         except (DataError, JournalError) as error:
-            self._refuse(exchange, Problem(409, str(error)))
-        else:
-            exchange.response_bytes(200, _JSON, msgspec.json.encode(found))
+            return self._refuse(exchange, Problem(409, str(error)))
+        exchange.response_bytes(200, _JSON, msgspec.json.encode(found))
+        return 200
 
     def _health(self) -> tuple[int, Headers, bytes]:
         failed = self._lane.failed

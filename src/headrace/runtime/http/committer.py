@@ -16,7 +16,6 @@ from headrace.core.errors import JournalError, invariant
 from headrace.events.json_object import wrong_fields
 from headrace.events.reasons import LONGEST_EVENT, Reason
 from headrace.journal.batch import InputKind
-from headrace.journal.reader import find
 from headrace.runtime.http.answers import DecisionWriter
 from headrace.runtime.http.metrics import Metrics
 from headrace.runtime.http.problems import Problem, refused_fields
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.events.schema import Schema
+    from headrace.journal.batch import JournalBatch
     from headrace.runtime.http.answers import Answers
     from headrace.runtime.http.meters import Laps, ServiceMeters
     from headrace.runtime.http.wire import Asked, FromLane, Measure
@@ -79,6 +80,7 @@ class Committer:
         meters: What is counted.
         channel: The socket to the front.
         fallback: The outcome that requests get whose decision is not ready in time.
+        tracing: Makes spans of batches, where that is asked for.
 
     Attributes:
         failed: Why nothing is decided any more; None while all is well.
@@ -92,12 +94,14 @@ class Committer:
         meters: ServiceMeters,
         channel: socket.socket,
         fallback: str | None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._local = local
         self._schemas, self._names = schemas, list(schemas)
         self._meters = meters
-        self._metrics = Metrics(local, self._names, meters, fallback)
+        self._metrics = Metrics(local, meters, fallback)
         self._channel = channel
+        self._tracing = tracing
         plan = local.definition.plan
         self._writer = DecisionWriter(local.header, plan.features, local.settings.durability)
         self._recent = RecentAnswers()
@@ -149,7 +153,23 @@ class Committer:
         laps.end("answer")
         self._local.settle()
         self._meters.journal_bytes += commit.size
-        self._meters.decided(batch, header, [ask.arrived_ns for ask in made.asks], laps)
+        self._meters.decided(batch, header, laps)
+        if self._tracing is not None:
+            self._trace(self._tracing, made.asks, batch, laps)
+
+    def _trace(
+        self, tracing: Tracing, asks: Sequence[Asked], batch: JournalBatch, laps: Laps
+    ) -> None:
+        """Tell of a batch if one of its requests is sampled."""
+        if requests := [ask.trace for ask in asks if ask.trace]:
+            facts: dict[str, int | str] = {
+                "headrace.lane": self._local.header.lane,
+                "headrace.first_seq": batch.first_seq,
+                "headrace.events": len(batch),
+                "headrace.decisions": len(batch.decisions),
+                "headrace.requests": len(asks),
+            }
+            tracing.batch(laps.begun_ns, laps.stretches(), requests, facts)
 
     def _answers(
         self, asks: Sequence[Asked], decided: Decided, known: Answers
@@ -213,7 +233,7 @@ class Committer:
         """The answer that an earlier event got, by its sequence number."""
         if (recent := self._recent.get(seq)) is not None:
             return recent
-        stored, _ = find(self._local.folder, seq)
+        stored = self._local.index.find(seq).stored
         batch = stored.batch()
         if (
             stored.header.definition != self._local.header.definition

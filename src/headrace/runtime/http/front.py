@@ -30,9 +30,11 @@ from headrace.runtime.http.app import App, Limits
 from headrace.runtime.http.link import LaneLink
 from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
+from headrace.runtime.journals import Journals
 from headrace.runtime.local_lane import LOG, now_ns, signing_key
 from headrace.runtime.logs import LogFormat, logged
 from headrace.runtime.run import undisturbed
+from headrace.runtime.traces import tracing
 from headrace.security.api_keys import ApiKeys
 
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
@@ -52,6 +54,7 @@ class Setting(msgspec.Struct):
         deadline_ms: Likewise.
         log: How the log is written.
         access_log: Whether every request is logged too.
+        traces: Where traces go; see `traces_wanted`.
     """
 
     home: str
@@ -64,6 +67,7 @@ class Setting(msgspec.Struct):
     deadline_ms: int | None = None
     log: LogFormat = "text"
     access_log: bool = False
+    traces: str | None = None
 
     @property
     def address(self) -> Address:
@@ -95,14 +99,16 @@ def main() -> None:
     (hello,) = _HELLO.decode(held[1])
     assert isinstance(hello, Hello)
     home = Home(Path(setting.home))
+    traces = tracing(setting.traces, hello.use_case, "front")
     app = App(
         hello,
         # without a lane there is nothing to answer: others may have the port
         LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM)),
-        Records(home, Definitions(home.definitions), signing_key(home).public),
+        Records(Journals(home), Definitions(home.definitions), signing_key(home).public),
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),
         SteadyClock(now_ns, LOG.warning),
+        tracing=traces,
     )
     status = 0
     try:
@@ -113,6 +119,8 @@ def main() -> None:
         sys.stderr.write(f"headrace: {error}\n")
         sys.stderr.flush()
         status = 1
+    if traces is not None:
+        traces.close()
     # the server's threads may still call into Python, and abort when they find it taken down
     os._exit(status)
 

@@ -26,6 +26,7 @@ from headrace.runtime.intake import Assembly, Part
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.telemetry import Tracing
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
     from headrace.journal.batch import Position
@@ -70,6 +71,7 @@ class ServedLane:
         meters: What is counted.
         channel: The socket to the front.
         fallback: The outcome that requests get whose decision is not ready in time.
+        tracing: Makes spans of batches, where that is asked for.
     """
 
     def __init__(
@@ -78,13 +80,16 @@ class ServedLane:
         meters: ServiceMeters,
         channel: socket.socket,
         fallback: str | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._local = local
         self._channel = channel
         self._fallback = fallback
         self._assembly = Assembly(local.definition.plan, local.vault)
         self._sources = [self._source(name) for name in self._assembly.names]
-        self._committer = Committer(local, self._assembly.schemas, meters, channel, fallback)
+        self._committer = Committer(
+            local, self._assembly.schemas, meters, channel, fallback, tracing
+        )
         self._frames = Frames()
 
     def _source(self, stream: str) -> _Source:

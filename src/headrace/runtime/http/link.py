@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.runtime.http.problems import Problem
+from headrace.runtime.http.request_times import RequestTimes
 from headrace.runtime.http.wire import (
     Answered,
     Asked,
@@ -41,11 +42,13 @@ class FrontCounts:
         waiting_limit: Events that may wait; beyond it requests get 429.
         rejected: Requests that were answered by a problem, by HTTP status.
         fallbacks: Events that were answered by the fallback outcome.
+        times: How long requests took.
     """
 
     waiting_limit: int
     rejected: dict[int, int] = field(default_factory=dict)
     fallbacks: int = 0
+    times: RequestTimes = field(default_factory=RequestTimes)
 
 
 class LaneLink:
@@ -82,7 +85,12 @@ class LaneLink:
         loop.add_reader(self._channel, self._hear)
 
     async def ask(
-        self, rank: int, events: Events, arrived_ns: int, deadline_ms: int | None
+        self,
+        rank: int,
+        events: Events,
+        arrived_ns: int,
+        deadline_ms: int | None,
+        trace: bytes = b"",
     ) -> Answered | Problem | None:
         """What becomes of events; None when the deadline comes before it is known.
 
@@ -95,7 +103,7 @@ class LaneLink:
         answered: asyncio.Future[Answered | Problem | None] = loop.create_future()
         self._asked[number] = (answered, events.count, deadline_ms)
         self.waiting += events.count
-        self._say(Asked(number, rank, events.count, arrived_ns, events.lines))
+        self._say(Asked(number, rank, events.count, arrived_ns, events.lines, trace))
         if deadline_ms is None:
             return await answered
         timer = loop.call_later(deadline_ms / 1e3, _set, answered, None)
@@ -111,8 +119,17 @@ class LaneLink:
         number = self._number = self._number + 1
         measured: asyncio.Future[Measured | Problem] = asyncio.get_running_loop().create_future()
         self._measured[number] = measured
-        rejected, fallbacks = dict(counts.rejected), counts.fallbacks
-        self._say(Measure(number, accept, self.waiting, counts.waiting_limit, rejected, fallbacks))
+        self._say(
+            Measure(
+                number,
+                accept,
+                self.waiting,
+                counts.waiting_limit,
+                dict(counts.rejected),
+                counts.fallbacks,
+                counts.times.told(),
+            )
+        )
         return await measured
 
     def _say(self, message: FromFront) -> None:

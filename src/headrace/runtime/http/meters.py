@@ -5,25 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headrace.runtime.histogram import Histogram
 from headrace.runtime.meters import Meters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
 
 #: What a batch goes through, in this order.
 STAGES = ("parse", "step", "wait", "commit", "answer")
 
-#: Seconds from a request's arrival to its answer; fine about the milliseconds that matter.
-REQUEST_BOUNDS = (
-    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05),
-    *(0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
 #: Seconds of one stage of one batch.
 STAGE_BOUNDS = (
     *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02),
@@ -31,9 +22,6 @@ STAGE_BOUNDS = (
 )
 #: Events of one batch.
 BATCH_BOUNDS = tuple(float(1 << bit) for bit in range(13))
-
-#: Fewer requests than this are counted one by one: columns cost more to begin with.
-_FEW = 12
 
 
 class Laps:
@@ -57,42 +45,37 @@ class Laps:
         self.spent[stage] = now - self._last
         self._last = now
 
+    def stretches(self) -> list[tuple[str, int, int]]:
+        """Name, begin and end of each stage, nanoseconds since 1970."""
+        told, at = [], self.begun_ns
+        for stage, spent in self.spent.items():
+            told.append((stage, at, at + spent))
+            at += spent
+        return told
+
 
 class ServiceMeters(Meters):
     """Counts of a service's lane.
 
     Attributes:
-        requests: Seconds from a request's arrival until its answer was handed to the server.
         stages: For each of `STAGES`, seconds that a batch spent in it.
         batches: Events of a batch.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests = Histogram(REQUEST_BOUNDS)
         self.stages = {stage: Histogram(STAGE_BOUNDS) for stage in STAGES}
         self.batches = Histogram(BATCH_BOUNDS)
 
-    def decided(
-        self, batch: JournalBatch, header: JournalHeader, arrived_ns: Sequence[int], laps: Laps
-    ) -> None:
+    def decided(self, batch: JournalBatch, header: JournalHeader, laps: Laps) -> None:
         """Add a batch whose answers go out now.
 
         Args:
             batch: What was decided.
             header: What its numbers stand for.
-            arrived_ns: When each of its requests arrived, nanoseconds since 1970.
             laps: Of its stages.
         """
         self.count(batch, header.outcomes, header.reasons)
         for stage, spent_ns in laps.spent.items():
             self.stages[stage].add_one(spent_ns / 1e9)
         self.batches.add_one(len(batch))
-        answered_ns = laps.begun_ns + sum(laps.spent.values())
-        # a clock that was set back makes no time negative
-        if len(arrived_ns) < _FEW:
-            for arrived in arrived_ns:
-                self.requests.add_one(max(0, answered_ns - arrived) / 1e9)
-        else:
-            took_ns = answered_ns - np.array(arrived_ns, dtype=np.int64)
-            self.requests.add(np.maximum(took_ns, 0) / 1e9)

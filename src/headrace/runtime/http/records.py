@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.journal.proof import prove
-from headrace.runtime.audit import explain, find_decision
+from headrace.runtime.audit import explain
 
 if TYPE_CHECKING:
     from headrace.journal.keys import PublicKey
     from headrace.runtime.audit import Explanation
     from headrace.runtime.definitions import Definitions
-    from headrace.runtime.home import Home
+    from headrace.runtime.journals import Journals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Records:
     """What a home's journals say of decisions.
 
     Attributes:
-        home: Where the journals are.
+        journals: Of the home.
         definitions: What was in force.
         key: What their heads were signed with.
     """
 
-    home: Home
+    journals: Journals
     definitions: Definitions
     key: PublicKey
 
@@ -36,10 +36,10 @@ class Records:
             NotFound: There is none.
             DataError: The input of that id was not decided.
         """
-        place = find_decision(self.home, name)
+        place = self.journals.decision(name)
         return explain(place, self.definitions)
 
     def proof(self, name: str) -> dict[str, Any]:
         """The proof of a decision. Raises what `decision` raises."""
-        place = find_decision(self.home, name)
-        return prove(place.folder, place.seq, self.key)
+        place = self.journals.decision(name)
+        return prove(place.folder, place.seq, self.key, index=place.index)

@@ -48,8 +48,8 @@ class Refusals:
 
     def __call__(
         self, exchange: Answering, problem: Problem, more: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        """Answer a request by a problem, with more headers."""
+    ) -> int:
+        """Answer a request by a problem, with more headers; returns its status."""
         headers = [("content-type", PROBLEM_TYPE), *more]
         if problem.status == HTTPStatus.UNAUTHORIZED:
             headers.append(("www-authenticate", "Bearer"))
@@ -59,6 +59,7 @@ class Refusals:
         self._counts[problem.status] = self._counts.get(problem.status, 0) + 1
         if self._clock() - self._told_at.get(problem.status, float("-inf")) >= TELL_SECONDS:
             self._tell(problem.status)
+        return problem.status
 
     def tell_rest(self) -> None:
         """Log those that the log has not heard of yet."""

@@ -46,6 +46,7 @@ class Asked(msgspec.Struct, tag="a", array_like=True):
         count: How many events there are.
         arrived_ns: When the request was read, nanoseconds since 1970.
         lines: The events as JSON lines, each ended by a line feed and none of them blank.
+        trace: Of the request's span, where it is traced and sampled.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Asked(msgspec.Struct, tag="a", array_like=True):
     count: int
     arrived_ns: int
     lines: bytes
+    trace: bytes = b""
 
 
 class Answered(msgspec.Struct, tag="d", array_like=True):
@@ -95,6 +97,7 @@ class Measure(msgspec.Struct, tag="m", array_like=True):
         waiting_limit: Events that may wait; beyond it requests get 429.
         rejected: Requests that were answered by a problem, by HTTP status.
         fallbacks: Events that were answered by the fallback outcome.
+        times: How long requests took; see `RequestTimes.told`.
     """
 
     number: int
@@ -103,6 +106,7 @@ class Measure(msgspec.Struct, tag="m", array_like=True):
     waiting_limit: int
     rejected: dict[int, int]
     fallbacks: int
+    times: list[tuple[str, str, list[int], int]]
 
 
 class Measured(msgspec.Struct, tag="p", array_like=True):
