@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.broker import NO_KAFKA, Broker
-from benchmarks.throughput import surroundings, table
+from benchmarks.report import surroundings, table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 HEADRACE = [sys.executable, "-c", "from headrace.cli import main; main()"]
-_STARTED_SECONDS = 120
+_STARTED_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)

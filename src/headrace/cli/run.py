@@ -142,7 +142,7 @@ def run(
             makers = [partial(_sink, name) for name in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
     if worker is not None:
-        with LiveView(use_case.name, worker.meters, lanes=worker.lanes):
+        with watching(worker), LiveView(use_case.name, worker.meters, lanes=worker.lanes):
             worker.go()
         LiveView.summary(console, use_case.name, worker.meters, worker.journal)
         return
@@ -157,18 +157,26 @@ def run(
 
 def _watching(
     address: str | None,
-) -> Callable[[LocalRun], AbstractContextManager[None]]:
+) -> Callable[[LocalRun | KafkaRun], AbstractContextManager[None]]:
     """What gives the metrics of a run at an address, if one was named."""
     if address is None:
         return lambda _opened: nullcontext()
     try:
-        from headrace.runtime.run_metrics import RunMetrics, host_and_port  # noqa: PLC0415 - an extra
+        from headrace.runtime import run_metrics, worker_metrics  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise DataError(
             "--metrics needs the extra `serve`; install it: pip install 'headrace[serve]'"
         ) from error
-    host, port = host_and_port(address)
-    return lambda opened: RunMetrics(opened.local, opened.meters).served(host, port)
+    host, port = run_metrics.host_and_port(address)
+
+    def watching(opened: LocalRun | KafkaRun) -> AbstractContextManager[None]:
+        if isinstance(opened, LocalRun):
+            gather = run_metrics.RunMetrics(opened.local, opened.meters).gather
+        else:
+            gather = worker_metrics.WorkerMetrics(opened.workers[-1]).gather
+        return run_metrics.served(gather, host, port)
+
+    return watching
 
 
 def _over_kafka(

@@ -261,6 +261,9 @@ class TopView:
         head = now.value("headrace_journal_next_seq")
         written = size(self._interval.rate("headrace_journal_bytes_total"))
         facts.add_row("journal", f"next {head:,.0f}, {written}/s")
+        if lanes := now.value("headrace_lanes"):
+            owned, behind = now.value("headrace_lanes_owned"), now.value("headrace_lag_messages")
+            facts.add_row("Kafka", f"{owned:,.0f} of {lanes:,.0f} lanes, {behind:,.0f} behind")
         cores = self._interval.rate("process_cpu_seconds_total")
         memory = size(now.value("process_resident_memory_bytes"))
         facts.add_row("process", f"{cores:.2f} cores, {memory}")

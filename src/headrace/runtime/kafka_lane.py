@@ -85,7 +85,7 @@ class KafkaLane(ABC):
             stage.cluster,
             self.id,
             holder,
-            stage.home,
+            stage.keys,
             calls.say,
             calls.asked,
             snapshots=stage.snapshots,
@@ -117,7 +117,7 @@ class KafkaLane(ABC):
             }
             self._feed, self._messages = self._connect(self._starts())
             self._attach()
-            self._run = Run(self.local, (), meters, now_ns, self._worth)
+            self._run = Run(self.local, (), meters, now_ns, self._worth, tracing=stage.tracing)
             self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
@@ -168,10 +168,14 @@ class KafkaLane(ABC):
 
     def behind(self) -> int:
         """How many messages lie in its partitions that it has not decided, as far as is known."""
-        return sum(
-            max(0, end - self.local.position(self._sources[place].name).ordinal)
+        return sum(self.behind_by().values())
+
+    def behind_by(self) -> dict[Partition, int]:
+        """The same for each partition."""
+        return {
+            place: max(0, end - self.local.position(self._sources[place].name).ordinal)
             for place, end in list(self._messages.ends.items())
-        )
+        }
 
     @staticmethod
     def _worth(inputs: int) -> bool:

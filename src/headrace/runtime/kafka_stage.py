@@ -17,8 +17,9 @@ from headrace.core.errors import DataError
 from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import master_key, signing_key
+from headrace.runtime.local_lane import header_of, master_key, signing_key
 from headrace.runtime.source_lane import SourceLane
+from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.adapters.kafka.transactions import Outgoing
+    from headrace.adapters.telemetry import Tracing
     from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
+    from headrace.journal.keys import SigningKey
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
     from headrace.runtime.meters import Meters
+    from headrace.security.keys import LocalMasterKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,21 @@ class ReadTopic:
         return [Partition(self.name, number) for number in numbers]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """The keys of a home, which every worker has the same of.
+
+    Attributes:
+        signing: Signs the heads of journals.
+        master: Vaults are sealed under it.
+        dedupe: Of the hashes of ids.
+    """
+
+    signing: SigningKey
+    master: LocalMasterKey
+    dedupe: tuple[int, int]
+
+
 class LaneStage(Protocol):
     """What lanes of a stage share, and a worker needs of it.
 
@@ -78,9 +98,15 @@ class LaneStage(Protocol):
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is done.
         snapshots: Where snapshots are shared; None where they are not.
+        keys: Of the home.
+        header: Of the lanes' journals, less what each has of its own.
+        tracing: Makes spans of commits, where that is asked for.
     """
 
     snapshots: FileStore | None
+    keys: WorkerKeys
+    header: JournalHeader
+    tracing: Tracing | None
     case: UseCase
     home: Home
     settings: RunSettings
@@ -177,9 +203,11 @@ class KafkaStage:
             for address in topics.sinks
         ]
         self.definition = self._in_force(progress)
+        self.header = header_of(self.definition, (), 0)
+        self.tracing = tracing(settings.traces, case.name, "run")
         self._make_topics()
-        for key in (signing_key, master_key, dedupe_key):
-            key(home)  # made once, before lanes ask for it side by side
+        # once, before lanes ask for them side by side
+        self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
 
     @property
     def name(self) -> str:

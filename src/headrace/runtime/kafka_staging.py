@@ -23,7 +23,7 @@ from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import FROM_TOPIC
+from headrace.runtime.local_lane import FROM_TOPIC, header_of
 from headrace.runtime.main_lane import MainLane
 from headrace.runtime.side_lane import SideLane
 from headrace.runtime.stage_messages import encoded_events
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.decision_topic import DecisionTopic
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.transactions import Outgoing
+    from headrace.adapters.telemetry import Tracing
     from headrace.definitions.stages import SideStage, Stages
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.use_case import UseCase
@@ -111,7 +112,7 @@ class AdmissionStage(KafkaStage):
             sent = forwarded(batch, self.stages.admission, side, lane, self.lanes)
             for target, inputs in sent.items():
                 content = encoded_events(inputs, self._digests[side.name])
-                found.append(in_parts(topic, target, content, {}, self.cluster.message_bytes))
+                found.append(in_parts(topic, target, content, {}, self.cluster.part_bytes))
         return found
 
     def _in_force(self, _progress: Callable[[str, int, int], None]) -> Definition:
@@ -147,7 +148,9 @@ class StageLanes:
         self.settings: RunSettings = admission.settings
         self.cluster: Cluster = admission.cluster
         self.lanes, self.until_end = admission.lanes, admission.until_end
-        self.snapshots = admission.snapshots
+        self.snapshots, self.keys = admission.snapshots, admission.keys
+        self.tracing: Tracing | None = None
+        self.header = header_of(self.definition, (), 0)
         self.stages = admission.stages
         like = admission.reads[0].name
         self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
@@ -231,6 +234,8 @@ class MainStageLanes(StageLanes):
             group=admission.group.removesuffix(".admission"),
             leader=journal_topic(admission.name),
         )
+        # spans are of decisions
+        self.tracing, admission.tracing = admission.tracing, None
         self._admitted = self._own(self.leader)
         self._values = {
             side.name: self._own(values_topic(case.name, side.name)) for side in self.stages.sides

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.membership import Holder
+    from headrace.runtime.kafka_lane import KafkaLane
     from headrace.runtime.kafka_stage import LaneStage
 
 #: Between two looks at the lanes.
@@ -49,6 +50,11 @@ class KafkaWorker:
         self._holder: Holder
         self._idle_since = time.monotonic()
 
+    def open_lanes(self) -> list[KafkaLane]:
+        """The lanes that are open now; from any thread."""
+        lanes = [thread.open_lane for thread in list(self._threads.values())]
+        return [lane for lane in lanes if lane is not None]
+
     def stop(self) -> None:
         """End in good order: what was read is decided and committed."""
         self._stop.set()
@@ -63,6 +69,8 @@ class KafkaWorker:
             self._alone()
         else:
             self._in_group()
+        if self.stage.tracing is not None:
+            self.stage.tracing.close()
         self._raise()
         if not self._stop.is_set():
             self.through.set()

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.transactions import Transactions
 from headrace.adapters.kafka.vault_topic import VaultTopic
-from headrace.runtime.journals import dedupe_key
-from headrace.runtime.local_lane import (
-    Kept,
-    key_mark,
-    master_key,
-    now_ns,
-    signing_key,
-)
+from headrace.runtime.local_lane import Kept, key_mark, now_ns
 from headrace.runtime.shared_snapshots import SharedSnapshots
 from headrace.runtime.snapshots import Snapshots
 from headrace.runtime.topic_journal import TopicJournal
@@ -32,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.transactions import LaneId, Outgoing
     from headrace.journal.header import JournalHeader
-    from headrace.runtime.home import Home
+    from headrace.runtime.kafka_stage import WorkerKeys
 
 
 class LaneHold:
@@ -42,11 +35,12 @@ class LaneHold:
         cluster: Where it is.
         lane: Which.
         holder: In whose name offsets are committed.
-        home: That has the keys.
+        keys: Of the lane.
         say: Told what a user should know while it goes on.
         stopped: Whether to give up where the cluster cannot be reached.
         snapshots: Where snapshots are shared; None where they are not.
-        opens_values: Whether values of the vault will be asked for, which then stays in memory.
+        opens_bytes: Whether bytes that the vault keeps will be asked for; else they need not stay
+            in memory.
 
     Attributes:
         transactions: Of the lane, once it is taken over.
@@ -61,25 +55,25 @@ class LaneHold:
         cluster: Cluster,
         lane: LaneId,
         holder: Holder,
-        home: Home,
+        keys: WorkerKeys,
         say: Callable[[str], None],
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool],
         *,
-        opens_values: bool = False,
+        opens_bytes: bool = False,
         snapshots: FileStore | None = None,
     ) -> None:
-        self._opens_values, self._store = opens_values, snapshots
+        self._opens_bytes, self._store = opens_bytes, snapshots
         self._cluster, self._lane, self._holder = cluster, lane, holder
-        self._home, self._say, self._stopped = home, say, stopped
+        self._keys, self._say, self._stopped = keys, say, stopped
 
     def kept(self, header: JournalHeader) -> Kept:
         """Take the lane over from whoever had it, and open its vault and journal.
 
         Raises:
             JournalError: The journal there is not to be gone on with.
-            SecurityError: A key of the home is not the lane's.
+            SecurityError: A key is not the lane's.
         """
-        cluster, lane, home = self._cluster, self._lane, self._home
+        cluster, lane, keys = self._cluster, self._lane, self._keys
         self.transactions = Transactions(cluster, lane, self._holder, self._say, self._stopped)
         with ExitStack() as opening:
             opening.callback(self.transactions.close)
@@ -87,17 +81,17 @@ class LaneHold:
                 JournalTopic(cluster, journal_topic(lane.use_case), lane.number),
                 self.transactions,
                 header,
-                signing_key(home),
-                key_mark(dedupe_key(home)),
+                keys.signing,
+                key_mark(keys.dedupe),
             )
             self._vault_topic = VaultTopic(cluster, lane.use_case, lane.number)
             records = self._vault_topic.records()
             self._vault_log = VaultLog(
                 self._vault_topic.place,
                 records,
-                master_key(home),
+                keys.master,
                 secrets.token_bytes,
-                keep=self._opens_values,
+                keep=self._opens_bytes,
             )
             vault = Vault.kept_in(self._vault_log)
             vault.purge(now_ns())
@@ -107,9 +101,8 @@ class LaneHold:
     def _snapshots(self, folder: Path, definition: str) -> Snapshots:
         if self._store is None:
             return Snapshots(folder, definition)
-        return SharedSnapshots(
-            folder, definition, self._store, f"snapshots/{self._lane}", self._say
-        )
+        under = f"snapshots/{self._lane}"
+        return SharedSnapshots(folder, definition, self._store, under, self._say)
 
     def vault_records(self) -> list[Outgoing]:
         """What the vault took in since this was last asked for, to be committed with it."""

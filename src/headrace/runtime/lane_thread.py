@@ -77,6 +77,11 @@ class LaneThread:
         behind = lane.behind() if self.running else 0
         return LaneStanding(self.number, self._state, lane.next_seq, behind)
 
+    @property
+    def open_lane(self) -> KafkaLane | None:
+        """The lane while it is open."""
+        return self._lane if self.running else None
+
     def stop(self) -> None:
         """End it in good order: what was taken is committed, a snapshot is made."""
         self._asked.set()

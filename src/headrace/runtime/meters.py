@@ -143,7 +143,7 @@ class Meters:
     Every input is in exactly one of `accepted`, `duplicates` and `quarantined`. Kernels are
     compiled before a run begins; where one was not, events waited for it, and `compiling_seconds`
     says how long. `durable` has, for each commit, the seconds from reading its oldest input until
-    it was durable, and `commits` how many inputs it had.
+    it was durable, `committing` those since the commit began, and `commits` how many inputs it had.
     """
 
     received: int = 0
@@ -156,6 +156,7 @@ class Meters:
     journal_bytes: int = 0
     compiling_seconds: float = 0.0
     durable: Histogram = field(default_factory=lambda: Histogram(DURABLE_BOUNDS))
+    committing: Histogram = field(default_factory=lambda: Histogram(DURABLE_BOUNDS))
     commits: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS))
     _events: Int64s = field(default_factory=lambda: np.zeros(_RANKS * len(_KINDS), np.int64))
     _commits: RecentCommits = field(default_factory=RecentCommits)
@@ -210,14 +211,15 @@ class Meters:
             if kind is not InputKind.CONTROL
         }
 
-    def committed(self, sample: Sample, size: int) -> None:
-        """Add one commit of `size` bytes."""
+    def committed(self, sample: Sample, size: int, took_ns: int) -> None:
+        """Add one commit of `size` bytes that took so long."""
         with self._lock:
             if not self._ended_ns:
                 self._begun_ns = sample.durable_ns - sample.waited_ns
             self._ended_ns = sample.durable_ns
             self._commits.append(sample)
             self.durable.add_one(max(0, sample.waited_ns) / 1e9)
+            self.committing.add_one(max(0, took_ns) / 1e9)
             self.commits.add_one(sample.inputs)
             self.journal_bytes += size
 

@@ -121,6 +121,7 @@ class Run:
                 durable - oldest,
             ),
             commit.size,
+            durable - begun,
         )
         for sink in self._sinks:
             sink.write(batches)

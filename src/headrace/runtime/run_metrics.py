@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from headrace.adapters.prometheus import Exposition, histogram
+from headrace.adapters.prometheus import Exposition
 from headrace.core.errors import DataError
-from headrace.runtime.lane_metrics import LaneMetrics, buckets
+from headrace.runtime.lane_metrics import LaneMetrics, committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from prometheus_client.metrics_core import Metric
 
@@ -33,28 +33,23 @@ class RunMetrics:
     def gather(self) -> Iterator[Metric]:
         """The metrics as they are now."""
         yield from self._lane.gather()
-        yield histogram(
-            "headrace_durable_duration_seconds",
-            "From when the oldest input of a commit was read until the commit was durable.",
-            (),
-            {(): buckets(self._meters.durable)},
-        )
-        yield histogram(
-            "headrace_commit_events",
-            "Inputs committed together.",
-            (),
-            {(): buckets(self._meters.commits)},
-        )
+        yield from committed(self._meters)
 
-    @contextmanager
-    def served(self, host: str, port: int) -> Iterator[None]:
-        """Give the metrics at an address meanwhile.
 
-        Raises:
-            DataError: The address cannot be had.
-        """
-        with Exposition(self.gather).served(host, port):
-            yield
+def served(
+    gather: Callable[[], Iterable[Metric]], host: str, port: int
+) -> AbstractContextManager[None]:
+    """Give metrics at an address meanwhile.
+
+    Args:
+        gather: The metrics as they are now.
+        host: Where to listen.
+        port: Likewise.
+
+    Raises:
+        DataError: The address cannot be had.
+    """
+    return Exposition(gather).served(host, port)
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -63,6 +63,6 @@ class SideLane(KafkaLane):
         for batch in batches:
             for number, answer in answered(batch, stage.side).items():
                 content = encoded_values(answer, stage.side.name, self._digest)
-                lane, most = self._asked_by[number], stage.cluster.message_bytes
+                lane, most = self._asked_by[number], stage.cluster.part_bytes
                 found.append(in_parts(stage.values_topic, lane, content, {}, most))
         return found

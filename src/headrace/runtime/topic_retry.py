@@ -14,8 +14,10 @@ from headrace.adapters.kafka.journal_topic import journal_topic
 from headrace.adapters.kafka.membership import Alone
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
+from headrace.runtime.journals import dedupe_key
+from headrace.runtime.kafka_stage import WorkerKeys
 from headrace.runtime.lane_hold import LaneHold
-from headrace.runtime.local_lane import LocalLane
+from headrace.runtime.local_lane import LocalLane, master_key, signing_key
 from headrace.runtime.quarantine import SOURCE
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ def taken_over(
     """
     counts = {topic: cluster.needed(topic) for topic in [journal_topic(lane.use_case), *sinks]}
     holder = Alone(cluster, f"headrace.{lane.use_case}")
-    # what was refused is sealed in the vault, and is read once more
-    hold = LaneHold(cluster, lane, holder, home, say, opens_values=True)
+    keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
+    hold = LaneHold(cluster, lane, holder, keys, say, lambda: False, opens_bytes=True)
     local = LocalLane(
         definition, home, [SOURCE], None, progress, say=say, kept=hold.kept, lane=lane.number
     )

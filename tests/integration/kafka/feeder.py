@@ -77,7 +77,7 @@ def check(stage: Stage, feeder: Feeder) -> None:
 
 def until_decided(stage: Stage, count: int) -> None:
     """Wait until the sink has so many decisions."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while len(stage.decisions()) < count:
         assert time.monotonic() < end, f"{count} decisions do not come"
         time.sleep(0.3)

@@ -75,7 +75,7 @@ def test_the_broker_restarts_under_two_workers(broker: Broker, tmp_path: Path) -
     check(stage, feeder)
 
 
-def wait_for(holds: Any, seconds: float = 60.0) -> None:
+def wait_for(holds: Any, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end

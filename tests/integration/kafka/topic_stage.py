@@ -171,7 +171,7 @@ class Stage:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
             check=False,
             env={**os.environ, "COLUMNS": "10000"},
         )

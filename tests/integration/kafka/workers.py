@@ -60,7 +60,7 @@ class Workers:
     def stop(self, at: int) -> None:
         worker = self.running.pop(at)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(90) == 0, self.said(at)
+        assert worker.wait(240) == 0, self.said(at)
 
     def said(self, at: int) -> str:
         return " ".join((self.stage.folder / f"worker-{at}.txt").read_text().split())

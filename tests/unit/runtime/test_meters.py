@@ -73,7 +73,7 @@ def test_rate_and_latency_are_those_of_the_commits() -> None:
     assert np.isnan(meters.latency_ms(50)).all()
     meters.count(batch([InputKind.ACCEPTED] * 100, [0] * 100, [0] * 100), OUTCOMES, REASONS)
     for number in range(10):
-        meters.committed(Sample(10**9 * (number + 1), 10, 10, 10**9 if number else 10**8), 7)
+        meters.committed(Sample(10**9 * (number + 1), 10, 10, 10**9 if number else 10**8), 7, 5)
     assert meters.rate() == 100 / 9.1
     assert meters.latency_ms(5, 50) == [100.0, 1000.0]
     assert meters.journal_bytes == 70

@@ -177,7 +177,7 @@ def test_what_is_erased_leaves_no_older_copy_of_its_page(tmp_path: Path) -> None
     held.surrogates("card", Text.of([f"{number:016d}" for number in range(3_000)]))
     held.commit()
     query = "SELECT keys, entries FROM pages WHERE page = 1"
-    keys, entries = held._store._connection.execute(query).fetchone()
+    keys, entries = held._store._connection.execute(query).fetchone()  # type: ignore[attr-defined]  # the one of a file
     held.erase(name)
     raw = files(tmp_path)
     held.close()

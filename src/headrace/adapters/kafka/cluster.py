@@ -34,6 +34,8 @@ _LOG.addHandler(logging.NullHandler())
 
 #: How long to wait for the first answer of a cluster.
 ANSWER_SECONDS = 15.0
+#: What a message has around its content, at most.
+_AROUND_BYTES = 16_384
 #: Between two words on the same thing.
 _QUIET_SECONDS = 10.0
 
@@ -111,6 +113,11 @@ class Cluster:
     def message_bytes(self) -> int:
         """The most bytes of one message, with what is around it."""
         return int(self._settings.get("message.max.bytes", 1_000_000))
+
+    @property
+    def part_bytes(self) -> int:
+        """The most bytes of a content that is cut into parts, a message for each."""
+        return max(self.message_bytes - _AROUND_BYTES, self.message_bytes // 2)
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 where there is no such topic.

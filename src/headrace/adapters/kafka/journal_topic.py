@@ -73,8 +73,8 @@ class JournalTopic:
             "next_seq": message.next_seq,
             "dedupe": message.dedupe,
         }
-        most = self._cluster.message_bytes
-        return in_parts(self.topic, self.lane, message.content, told, most)
+        size = self._cluster.part_bytes
+        return in_parts(self.topic, self.lane, message.content, told, size)
 
     def last(self) -> JournalMessage | None:
         """The last message that was committed; None where there is none."""

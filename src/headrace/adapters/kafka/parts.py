@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
     from headrace.adapters.kafka.cluster import Message
 
-#: What a message has around its content, at most.
-_AROUND_BYTES = 16_384
-
 
 def in_parts(
-    topic: str, partition: int, content: bytes, told: Mapping[str, object], message_bytes: int
+    topic: str, partition: int, content: bytes, told: Mapping[str, object], part_bytes: int
 ) -> Outgoing:
     """The parts of a message.
 
@@ -28,14 +25,13 @@ def in_parts(
         partition: Likewise.
         content: At least one byte.
         told: Headers that each part has.
-        message_bytes: The most bytes of one message, with what is around it.
+        part_bytes: The most bytes of a part.
 
-    >>> sent = in_parts("t", 0, b"abc", {"of": 7}, 4)
+    >>> sent = in_parts("t", 0, b"abc", {"of": 7}, 2)
     >>> sent.values, dict(sent.headers[1])
     ([b'ab', b'c'], {'of': b'7', 'parts': b'2', 'part': b'1'})
     """
-    size = max(message_bytes - _AROUND_BYTES, message_bytes // 2)
-    parts = [content[at : at + size] for at in range(0, len(content), size)]
+    parts = [content[at : at + part_bytes] for at in range(0, len(content), part_bytes)]
     headers = [
         [
             (name, str(value).encode())

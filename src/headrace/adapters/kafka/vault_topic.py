@@ -24,8 +24,6 @@ SETTINGS = {
     "max.compaction.lag.ms": "86400000",
     "delete.retention.ms": "86400000",
 }
-#: What a message has around its content, at most.
-_AROUND_BYTES = 16_384
 #: Between the key of a record and the number of a part, the first of which has none.
 _PART = "#"
 
@@ -101,6 +99,6 @@ class VaultTopic:
         """The parts of a value; the first begins with how many there are."""
         if value is None:
             return [None]
-        size = self._cluster.message_bytes - _AROUND_BYTES
+        size = self._cluster.part_bytes
         parts = [value[at : at + size] for at in range(0, max(len(value), 1), size)]
         return [bytes([len(parts)]) + parts[0], *parts[1:]]
