@@ -1,9 +1,13 @@
 """Decisions a second from topic to topic, through one worker beside the broker on this machine.
 
     python -m benchmarks.kafka [--folder FOLDER] [--runs 3] [--partitions 1] [--profile]
+    python -m benchmarks.kafka --partitions 2 --stages [--events 300000]
 
 The workload and use case are those of `benchmarks.throughput`. Every payment is a message of JSON;
 a decision is one when its transaction is committed: offsets, decisions and the journal's message.
+
+One lane takes all partitions; with `--stages`, each has lanes of its own, and features by merchant
+are computed in a stage of their own (docs/concepts/stages.md), all by the one worker.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from benchmarks.workload import Workload
 
 ROOT = Path(__file__).parent.parent
+CARD = re.compile(rb'"card": ?"([^"]*)"')
 
 
 def main() -> int:
@@ -38,6 +45,7 @@ def main() -> int:
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
     options.add_argument("--partitions", type=int, default=1)
+    options.add_argument("--stages", action="store_true")
     options.add_argument("--profile", action="store_true")
     options.add_argument("--worker", nargs=3, metavar=("HOME", "SERVERS", "REPORT"))
     options.add_argument("--sink", default="decisions")
@@ -48,7 +56,10 @@ def main() -> int:
     if "HEADRACE_KAFKA_BROKER" not in os.environ:
         print(NO_KAFKA)
         return 0
-    work = prepared(given.folder / "times-1", events=given.events)
+    if given.stages and given.partitions < 2:
+        options.error("--stages needs --partitions 2 or more: one partition is in one order")
+    events = f"events-{given.events}" if given.events else "times-1"
+    work = prepared(given.folder / events, events=given.events)
     surroundings()
     broker = Broker(given.folder / "kafka")
     shutil.rmtree(broker.folder, ignore_errors=True)
@@ -65,7 +76,8 @@ def main() -> int:
         print(f"{work.lines:,} messages fed at {work.lines / fed:,.0f} a second")
         sinks = ("", "decisions", "batches")
         rows = [measured(given, broker, work, sink) for sink in sinks]
-        table("From topic to topic, one worker", [head, *rows])
+        stages = ", in stages" if given.stages else ""
+        table(f"From topic to topic, one worker{stages}", [head, *rows])
     finally:
         broker.stop()
         shutil.rmtree(broker.folder, ignore_errors=True)
@@ -87,8 +99,10 @@ def feed(servers: str, work: Workload, partitions: int) -> float:
     )
     begun = time.perf_counter()
     with work.json.open("rb") as lines:
-        for number, line in enumerate(lines):
-            producer.produce("payments", line[:-1], partition=number % partitions)
+        for line in lines:
+            found = CARD.search(line)
+            place = zlib.crc32(found[1]) % partitions if found else 0
+            producer.produce("payments", line[:-1], partition=place)
     producer.flush()
     return time.perf_counter() - begun
 
@@ -135,6 +149,7 @@ def one_run(
     before = brokers.processor_seconds()
     command = [sys.executable, "-m", "benchmarks.kafka", "--sink", topic]
     command += ["--profile"] if given.profile else []
+    command += ["--stages"] if given.stages else []
     command += ["--worker", str(home), broker.servers, str(report)]
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
     told: dict[str, Any] = json.loads(report.read_text())
@@ -144,8 +159,8 @@ def one_run(
 def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) -> None:
     """Open, run and close a worker; what it says of itself."""
     from headrace.runtime.home import Home  # noqa: PLC0415 - in the worker alone
+    from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
     from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
-    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
     from headrace.runtime.loading import load_case  # noqa: PLC0415 - the same
     from headrace.runtime.local import RunSettings  # noqa: PLC0415 - the same
 
@@ -159,9 +174,10 @@ def worker(home: Path, servers: str, report: Path, given: argparse.Namespace) ->
     case = load_case(str(Path(__file__).with_name("payments.py")))
     batch = "?messages=batch" if given.sink.startswith("batches") else ""
     sinks = [] if given.sink.startswith("none") else [f"kafka://{servers}/{given.sink}{batch}"]
-    source = f"kafka://{servers}/payments?single&until=end"
+    how = "key=card" if given.stages else "single"
+    source = f"kafka://{servers}/payments?{how}&until=end"
     topics = Topics.named([source], sinks, {}, case.plan.on)
-    run = KafkaWorker(case, Home(home), topics, RunSettings())
+    run = KafkaRun(case, Home(home), topics, RunSettings())
     processor = time.process_time()
     run.go()
     meters = run.meters

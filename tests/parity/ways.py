@@ -147,12 +147,7 @@ class Prepared:
 
     def stored(self, batch: JournalBatch) -> JournalBatch:
         """A batch as it is read back from the journal, from records and from columns by turns."""
-        leaves = np.zeros((len(batch), 32), dtype=np.uint8)
-        kept = records(batch, self.header) if batch.first_seq % 2 else None
-        parts = encode_payload(batch, self.header, leaves, kept)
-        payload = b"".join(bytes(part) for part in parts)
-        aligned = np.frombuffer(bytearray(payload), dtype=np.uint8)
-        return decode_payload(aligned, self.header, batch.first_seq)[0]
+        return stored(batch, self.header)
 
     def records(self, batches: Sequence[JournalBatch]) -> list[bytes]:
         """The canonical bytes of every input, in known order."""
@@ -176,6 +171,16 @@ class Prepared:
         """Everything through `step`, so many inputs at a time; the lane after it."""
         lane = self.lane(threads)
         return lane, [step(lane, inputs) for inputs in intake.batches(0, size)]
+
+
+def stored(batch: JournalBatch, header: JournalHeader) -> JournalBatch:
+    """A batch as it is read back from a journal, from records and from columns by turns."""
+    leaves = np.zeros((len(batch), 32), dtype=np.uint8)
+    kept = records(batch, header) if batch.first_seq % 2 else None
+    parts = encode_payload(batch, header, leaves, kept)
+    payload = b"".join(bytes(part) for part in parts)
+    aligned = np.frombuffer(bytearray(payload), dtype=np.uint8)
+    return decode_payload(aligned, header, batch.first_seq)[0]
 
 
 def _told(prepared: Prepared, lane: Lane, batch: JournalBatch) -> list[dict[str, Any]]:

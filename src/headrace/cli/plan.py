@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 from headrace.cli.terminal import console
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, DefinitionError
 from headrace.definitions.describe import (
     EVENTS_PER_KEY,
     KEYS,
@@ -13,13 +14,24 @@ from headrace.definitions.describe import (
     group_sizes,
     worst_case_bytes,
 )
+from headrace.definitions.stage_lines import stage_lines
 from headrace.pipeline.acceptance import BYTES_PER_ID
 from headrace.policy.tables import truth_table
 from headrace.runtime.loading import load_case
 
+if TYPE_CHECKING:
+    from headrace.pipeline.use_case import UseCase
 
-def plan(case: str, /, *, keys: int = KEYS, events_per_key: int = EVENTS_PER_KEY) -> None:
-    """Show what a use case compiles to: features, the size of its state, its policy.
+
+def plan(
+    case: str,
+    /,
+    *,
+    keys: int = KEYS,
+    events_per_key: int = EVENTS_PER_KEY,
+    key: str | None = None,
+) -> None:
+    """Show what a use case compiles to: features, the size of its state, its stages, its policy.
 
     Parameters
     ----------
@@ -29,6 +41,9 @@ def plan(case: str, /, *, keys: int = KEYS, events_per_key: int = EVENTS_PER_KEY
         How many keys each group has: cards, merchants.
     events_per_key
         The most events of one key that fall into its longest window.
+    key
+        The field that topics of the decided stream are partitioned by; by default the one that
+        most windows are kept by.
     """
     for name, value in (("keys", keys), ("events-per-key", events_per_key)):
         if value < 1:
@@ -57,8 +72,22 @@ def plan(case: str, /, *, keys: int = KEYS, events_per_key: int = EVENTS_PER_KEY
     for stream in made.streams:
         say(f"    {stream.name} for {dt.timedelta(microseconds=stream.dedupe_ns // 1000)}")
     say()
+    say("Where topics have many partitions:")
+    for line in _stages(use_case, key):
+        say(f"  {line}")
+    say()
     if use_case.policy is None:
         say("No policy: events are scored, not decided.")
         return
     say(f"Policy {use_case.policy.digest()}: the first rule that matches decides.")
     say(str(truth_table(use_case.policy)))
+
+
+def _stages(use_case: UseCase, key: str | None) -> list[str]:
+    """The stages; or why there can be none."""
+    try:
+        return stage_lines(use_case.stages(key))
+    except DefinitionError as error:
+        if key is not None:
+            raise
+        return [f"none: {error}"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.pipeline.use_case import UseCase
-    from headrace.runtime.kafka_worker import KafkaWorker
+    from headrace.runtime.kafka_run import KafkaRun
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.run import Sink
 
@@ -157,7 +157,7 @@ def run(
 
 def _watching(
     address: str | None,
-) -> Callable[[LocalRun | KafkaWorker], AbstractContextManager[None]]:
+) -> Callable[[LocalRun | KafkaRun], AbstractContextManager[None]]:
     """What gives the metrics of a run at an address, if one was named."""
     if address is None:
         return lambda _opened: nullcontext()
@@ -169,11 +169,11 @@ def _watching(
         ) from error
     host, port = run_metrics.host_and_port(address)
 
-    def watching(opened: LocalRun | KafkaWorker) -> AbstractContextManager[None]:
+    def watching(opened: LocalRun | KafkaRun) -> AbstractContextManager[None]:
         if isinstance(opened, LocalRun):
             gather = run_metrics.RunMetrics(opened.local, opened.meters).gather
         else:
-            gather = worker_metrics.WorkerMetrics(opened).gather
+            gather = worker_metrics.WorkerMetrics(opened.workers[-1]).gather
         return run_metrics.served(gather, host, port)
 
     return watching
@@ -186,19 +186,19 @@ def _over_kafka(
     config: Path | None,
     settings: RunSettings,
     stage: Callable[[str, int, int], None],
-) -> KafkaWorker:
+) -> KafkaRun:
     """A worker over topics; the client of Kafka is loaded here, and nowhere else."""
     from headrace.adapters.kafka.address import (  # noqa: PLC0415 - an extra
         client_settings,
         registry_settings,
     )
+    from headrace.runtime.kafka_run import KafkaRun  # noqa: PLC0415 - the same
     from headrace.runtime.kafka_topics import Topics  # noqa: PLC0415 - the same
-    from headrace.runtime.kafka_worker import KafkaWorker  # noqa: PLC0415 - the same
 
     client = client_settings(config) if config is not None else {}
     registry = registry_settings(config) if config is not None else {}
     topics = Topics.named(*named, client, case.plan.on, registry)
-    return KafkaWorker(case, home, topics, settings, stage, aside.print)
+    return KafkaRun(case, home, topics, settings, stage, aside.print)
 
 
 def _say_what_was_found(opened: LocalRun) -> None:

@@ -37,7 +37,7 @@ from headrace.definitions.terms import (
 from headrace.events.currencies import digits_by_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headrace.definitions.feature_set import Features
     from headrace.definitions.streams import Stream, Table
@@ -75,18 +75,31 @@ def compile_plan(
     >>> plan.features[0].text
     "the card's payments in the last 5 minutes: {value}"
     """
-    compiler = _Compiler(on.definition, features.definitions)
+    compiler = Compiler(on.definition, features.definitions)
     return compiler.plan(
         [stream.definition for stream in streams], [table.definition for table in tables]
     )
 
 
-class _Compiler:
-    """One compilation: what is shared, one builder for each stream's row program."""
+class Compiler:
+    """One compilation: what is shared, one builder for each stream's row program.
 
-    def __init__(self, on: StreamDefinition, definitions: dict[str, Term]) -> None:
+    Args:
+        on: The stream that is decided.
+        definitions: What its features are computed as.
+        given: Windows that another stage computes, by identity of node: the load that each is
+            read from (`field:NAME`).
+    """
+
+    def __init__(
+        self,
+        on: StreamDefinition,
+        definitions: Mapping[str, Term],
+        given: Mapping[int, str] | None = None,
+    ) -> None:
         self.on = on
         self.definitions = definitions
+        self.given = given or {}
         self.shared = SharedTables()
         self.streams: list[StreamDefinition] = []
         self.rows: dict[str, ProgramBuilder] = {}
@@ -100,15 +113,25 @@ class _Compiler:
         windows = self.windows()
         for stream in streams:
             self.stream(stream)
-        for _, window in windows:
+        self.keep([window for _, window in windows if id(window) not in self.given])
+        loads = {node: f"aggregate:{number}" for node, number in self.numbers.items()}
+        return self.made(*self.features({**self.given, **loads}), tables)
+
+    def keep(self, windows: Sequence[Windowed]) -> None:
+        """Give windows their groups and aggregates, and their values to row programs."""
+        for window in windows:
             for part in (window.value, window.where):
                 if part is not None:
                     self.rows[window.stream.name].register(part)
         for builder in self.rows.values():
             builder.finish()
-        for _, window in windows:
+        for window in windows:
             self.numbers[id(window)] = self.aggregate(window)
-        program, features = self.features()
+
+    def made(
+        self, program: Program, features: tuple[Feature, ...], tables: Iterable[TableDefinition]
+    ) -> Plan:
+        """The plan of what was kept, with a feature program over it."""
         for table in tables:
             self.shared.table(table)
         return Plan(
@@ -236,9 +259,13 @@ class _Compiler:
         self.groups.append((window, []))
         return len(self.groups) - 1
 
-    def features(self) -> tuple[Program, tuple[Feature, ...]]:
-        """The feature program, and where each feature stands in it."""
-        builder = ProgramBuilder(self.shared, self.rows[self.on.name], self.numbers)
+    def features(self, windows: Mapping[int, str]) -> tuple[Program, tuple[Feature, ...]]:
+        """The feature program, and where each feature stands in it.
+
+        Args:
+            windows: What each window is loaded from, by identity of node.
+        """
+        builder = ProgramBuilder(self.shared, self.rows[self.on.name], windows)
         registers = [
             self.in_major_units(builder, term) if term.type.varying else builder.register(term)
             for term in self.definitions.values()

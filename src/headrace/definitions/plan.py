@@ -18,14 +18,17 @@ made; there is no type at run time.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, IntEnum, StrEnum
 
 import msgspec
 
 from headrace.core.columns import Kind  # noqa: TC001 - a plan is decoded by its annotations
-from headrace.core.errors import ArtefactError
-from headrace.events.schema import Schema
+from headrace.core.errors import ArtefactError, InvariantBroken
+from headrace.events.schema import Role, Schema
+
+#: Marks an attribute that canonical bytes leave out where it is false.
+_SAID_IF_SO = "said if so"
 
 
 class Op(IntEnum):
@@ -42,6 +45,7 @@ class Op(IntEnum):
     ABS_I = 4
     SCALE_UP_I = 5  # times 10 ** immediate; the compiler has proved that it fits
     TO_FLOAT = 6  # integer / 10 ** immediate, correctly rounded
+    SCALE_DOWN_I = 7  # by 10 ** immediate, rounded down
     ADD_F = 10
     SUB_F = 11
     MUL_F = 12
@@ -205,6 +209,14 @@ class StreamPlan:
     arrives_after_ns: int
     program: Program
 
+    @property
+    def event_time(self) -> str:
+        """The name of the field that says when an event was."""
+        found = self.schema.having(Role.EVENT_TIME)
+        if found is None:
+            raise InvariantBroken(f"events of {self.name} have a time")
+        return found.name
+
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
@@ -291,6 +303,11 @@ class Plan:
     """All of a use case's features. `on` is the stream that is decided.
 
     The rank of a stream is its place in `streams`; tables rank after all streams, in order.
+
+    Attributes:
+        admitted: Whether the inputs were judged by another lane before, as those of a side stage
+            are (`headrace.definitions.stages`): then each counts, and one that is further than its
+            stream's lateness behind has no features. Said in the canonical bytes where it is so.
     """
 
     on: str
@@ -305,6 +322,7 @@ class Plan:
     calendars: tuple[Calendar, ...] = ()
     conversions: tuple[Conversion, ...] = ()
     lookups: tuple[LookUp, ...] = ()
+    admitted: bool = field(default=False, metadata={_SAID_IF_SO: True})
 
     def stream(self, name: str) -> StreamPlan:
         """The stream called `name`."""
@@ -344,7 +362,9 @@ def _plain(value: object) -> object:
     if isinstance(value, Schema):
         return msgspec.Raw(value.canonical())
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        said = {item.name: getattr(value, item.name) for item in fields(value)}
+        silent = [n.name for n in fields(value) if _SAID_IF_SO in n.metadata and not said[n.name]]
+        return {name: _plain(item) for name, item in said.items() if name not in silent}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, IntEnum):

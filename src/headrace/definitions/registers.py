@@ -140,18 +140,18 @@ class ProgramBuilder:
         self,
         shared: SharedTables,
         rows: ProgramBuilder | None = None,
-        aggregates: dict[int, int] | None = None,
+        windows: Mapping[int, str] | None = None,
     ) -> None:
         """Begin a program.
 
         Args:
             shared: What the plan's programs refer to.
             rows: For a feature program: the finished row program of the decided stream.
-            aggregates: For a feature program: the numbers of aggregates, by identity of node.
+            windows: For a feature program: what each window is loaded from, by identity of node.
         """
         self._shared = shared
         self._rows = rows
-        self._aggregates = aggregates
+        self._windows = windows
         self._loads: dict[str, int] = {}
         self._steps: dict[tuple[Op, tuple[int, ...], int], int] = {}
         self._known: dict[int, tuple[Term, int]] = {}
@@ -220,8 +220,8 @@ class ProgramBuilder:
         if isinstance(node, FeatureValue):
             return self._known[id(node.definition)][1]
         if isinstance(node, Windowed):
-            invariant(self._aggregates is not None, "windows are read by features alone")
-            return self._load(f"aggregate:{(self._aggregates or {})[id(node)]}")
+            invariant(self._windows is not None, "windows are read by features alone")
+            return self._load((self._windows or {})[id(node)])
         if isinstance(node, Outside):
             raise DefinitionError(
                 f"the {node.name} is made of features", at=term.at, fix="use it in the policy"

@@ -59,8 +59,8 @@ BLOCK = 1024
 _CONST, _ADD_I, _SUB_I, _NEG_I, _ABS_I = (
     int(op) for op in (Op.CONST, Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I)
 )
-_SCALE_UP_I, _TO_FLOAT, _MIN_I, _MAX_I = (
-    int(op) for op in (Op.SCALE_UP_I, Op.TO_FLOAT, Op.MIN_I, Op.MAX_I)
+_SCALE_UP_I, _SCALE_DOWN_I, _TO_FLOAT, _MIN_I, _MAX_I = (
+    int(op) for op in (Op.SCALE_UP_I, Op.SCALE_DOWN_I, Op.TO_FLOAT, Op.MIN_I, Op.MAX_I)
 )
 _EQ_I, _NE_I, _LT_I, _LE_I = (int(op) for op in (Op.EQ_I, Op.NE_I, Op.LT_I, Op.LE_I))
 _EQ_F, _NE_F, _LT_F, _LE_F = (int(op) for op in (Op.EQ_F, Op.NE_F, Op.LT_F, Op.LE_F))
@@ -86,6 +86,8 @@ def _integer(op: int, a: int, b: int, immediate: int) -> int:  # noqa: PLR0911 -
         return abs(a)
     if op == _SCALE_UP_I:
         return a * immediate
+    if op == _SCALE_DOWN_I:
+        return a // immediate
     if op == _MIN_I:
         return min(a, b)
     if op == _MAX_I:

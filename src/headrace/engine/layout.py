@@ -48,6 +48,7 @@ _TOTAL = {
     Op.NEG_I,
     Op.ABS_I,
     Op.SCALE_UP_I,
+    Op.SCALE_DOWN_I,
     Op.TO_FLOAT,
     Op.NEG_F,
     Op.ABS_F,

@@ -20,7 +20,6 @@ from headrace.engine import reference_kernels as references
 from headrace.engine import register_kernels as slots
 from headrace.engine.ratio_kernels import wide_ratio
 from headrace.engine.texts import words_of
-from headrace.events.schema import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +46,8 @@ _PARTS = {
 
 _FAMILIES = {
     machine.do_integers: (
-        *(Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I, Op.SCALE_UP_I, Op.MIN_I, Op.MAX_I),
-        *(Op.EQ_I, Op.NE_I, Op.LT_I, Op.LE_I, Op.NOT),
+        *(Op.ADD_I, Op.SUB_I, Op.NEG_I, Op.ABS_I, Op.SCALE_UP_I, Op.SCALE_DOWN_I),
+        *(Op.MIN_I, Op.MAX_I, Op.EQ_I, Op.NE_I, Op.LT_I, Op.LE_I, Op.NOT),
     ),
     machine.do_floats: (
         *(Op.ADD_F, Op.SUB_F, Op.MUL_F, Op.DIV_F, Op.NEG_F, Op.ABS_F, Op.SQRT_F, Op.FLOOR_F),
@@ -260,7 +259,7 @@ def _code_of(program: Program) -> tuple[NDArray[np.int64], Int64s]:
         # a missing second argument repeats the first, so that its validity is asked twice
         first += [first[0] if first else 0] * (4 - len(first))
         immediate = step.immediate
-        if step.op is Op.SCALE_UP_I:
+        if step.op in (Op.SCALE_UP_I, Op.SCALE_DOWN_I):
             immediate = 10**immediate
         tens = power_of_ten(immediate) if step.op is Op.TO_FLOAT else 0
         does = entry(_DOES[step.op])
@@ -279,10 +278,7 @@ class RowProgram:
     """
 
     def __init__(self, stream: StreamPlan, around: Surroundings) -> None:
-        event_time = stream.schema.having(Role.EVENT_TIME)
-        if event_time is None:
-            raise InvariantBroken(f"{stream.name} has an event time")
-        self.event_time = event_time.name
+        self.event_time = stream.event_time
         self.compiled = CompiledProgram(stream.program, around)
         self._name = stream.name
         self._loads = tuple(

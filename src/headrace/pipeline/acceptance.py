@@ -29,7 +29,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import ArtefactError, DefinitionError, InvariantBroken, LimitReached
+from headrace.core.errors import (
+    ArtefactError,
+    DefinitionError,
+    InvariantBroken,
+    LimitReached,
+)
 from headrace.core.mapping import reserve
 from headrace.core.siphash import sip128
 from headrace.core.slot_kernels import TOP, slots_begin
@@ -48,6 +53,8 @@ if TYPE_CHECKING:
 
 _MAGIC = b"headrace/acceptance/v1\0\0"
 _MOST_SLOTS = 2**31
+#: Fields that are not compared where an id comes again.
+_NO_CONTENT = (Role.KNOWN_AT, Role.GIVEN)
 _PIECE = 16_384  # records that are made into bytes at once
 
 #: The most that one held id costs: its record, and slots at their emptiest, grown out of once.
@@ -108,15 +115,24 @@ class Acceptance:
         key: Of the hashes of ids and contents: two secret 64-bit halves. Keep it with the state:
             a snapshot is restored under the same key.
         budget_bytes: The most memory that ids may take; above it, intake stops.
+        admitted: Whether another lane has judged the inputs: then each is accepted, and watermarks
+            alone are kept.
 
     Raises:
         DefinitionError: If a stream has no id or no event time.
     """
 
     def __init__(
-        self, streams: tuple[StreamPlan, ...], on: str, key: tuple[int, int], budget_bytes: int
+        self,
+        streams: tuple[StreamPlan, ...],
+        on: str,
+        key: tuple[int, int],
+        budget_bytes: int,
+        *,
+        admitted: bool = False,
     ) -> None:
         self._plans = streams
+        self._admitted = admitted
         self._decided = [stream.name for stream in streams].index(on)
         self._budget = budget_bytes
         self._fields = tuple(_Layout.of(stream) for stream in streams)
@@ -180,6 +196,8 @@ class Acceptance:
         Raises:
             LimitReached: If the ids within the horizon no longer fit the budget.
         """
+        if self._admitted:
+            return self._accepted(inputs)
         size = len(inputs)
         spans, columns = self._addresses(inputs.batches)
         if size > len(self._times):
@@ -217,6 +235,33 @@ class Acceptance:
         if len(inputs.refused):
             reason[inputs.refused.index] = inputs.refused.reasons
         return Verdicts(verdict, reason, original, watermark, inputs.retried)
+
+    def _accepted(self, inputs: Inputs) -> Verdicts:
+        """The verdicts on inputs that another lane has accepted."""
+        size = len(inputs)
+        watermark = np.full(size, self._streams[self._decided, kernels.WATERMARK])
+        for rank, plan in enumerate(self._plans):
+            chosen = np.flatnonzero((inputs.stream == rank) & (inputs.row >= 0))
+            if len(chosen) == 0:
+                continue
+            times = inputs.batches[plan.name].fixed(plan.event_time).values[inputs.row[chosen]]
+            if rank == self._decided:
+                watermark[chosen] = np.maximum(watermark[chosen], times)
+                np.maximum.accumulate(watermark, out=watermark)
+            state = self._streams[rank]
+            state[kernels.BEGUN] = 1
+            state[kernels.WATERMARK] = max(int(state[kernels.WATERMARK]), int(times.max()))
+        # a row of a table that this lane reads itself, and that could not be read
+        verdict = np.where(inputs.row < 0, Verdict.QUARANTINED, Verdict.ACCEPTED).astype(np.uint8)
+        reason = np.zeros(size, dtype=np.uint16)
+        reason[inputs.refused.index] = inputs.refused.reasons
+        return Verdicts(
+            verdict,
+            reason,
+            np.full(size, -1, dtype=np.int64),
+            watermark,
+            inputs.retried,
+        )
 
     def _full(self, sequence: int) -> LimitReached:
         most = int(self._counts[kernels.MOST])
@@ -374,7 +419,7 @@ class _Layout:
         content = [
             field.name
             for field in stream.schema.fields
-            if field.role is not Role.KNOWN_AT and field.name != identity
+            if field.role not in _NO_CONTENT and field.name != identity
         ]
         names = stream.schema.names
         order = np.array([names.index(name) for name in (*content, identity)], dtype=np.int64)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import InvariantBroken
 from headrace.definitions.plan import Op, Program
 from headrace.engine.engine import Engine, StreamRows
 from headrace.engine.layout import lay_out
@@ -22,7 +21,6 @@ from headrace.engine.ring_kernels import C_FLOAT, C_KIND, C_ONE, C_VALUE, C_WHER
 from headrace.engine.state_bytes import opened, sealed
 from headrace.engine.summary_kernels import C_WORD
 from headrace.engine.texts import texts_read
-from headrace.events.schema import Role
 from headrace.journal.batch import InputKind
 from headrace.pipeline.lane import LaneState
 
@@ -241,10 +239,7 @@ class Rebuilding:
 
 def times_of(plan: Plan, batch: JournalBatch, name: str) -> Int64s:
     """When a batch's events of a stream were."""
-    field = plan.stream(name).schema.having(Role.EVENT_TIME)
-    if field is None:
-        raise InvariantBroken(f"events of {name} have a time")
-    return batch.events[name].fixed(field.name).values
+    return batch.events[name].fixed(plan.stream(name).event_time).values
 
 
 def _rank(plan: Plan, name: str, ranks: Sequence[int] | None) -> int:

@@ -211,7 +211,13 @@ class Lane:
         self.definition = definition
         self.limits = limits or LaneLimits()
         plan = definition.plan
-        self.acceptance = Acceptance(plan.streams, plan.on, dedupe_key, self.limits.dedupe_bytes)
+        self.acceptance = Acceptance(
+            plan.streams,
+            plan.on,
+            dedupe_key,
+            self.limits.dedupe_bytes,
+            admitted=plan.admitted,
+        )
         self.key = dedupe_key
         self.engine = Engine(
             plan,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
-    from headrace.definitions.plan import Feature
+    from headrace.definitions.plan import Feature, StreamPlan
     from headrace.engine.engine import Features
     from headrace.pipeline.acceptance import Verdicts
     from headrace.pipeline.inputs import Inputs
@@ -80,7 +80,19 @@ def accept(lane: Lane, inputs: Inputs) -> Accepted:
     decided = rows.get(plan.on)
     if decided is None:
         return Accepted(verdicts, Batch({}, 0), np.zeros(0, dtype=np.int64), features)
+    if plan.admitted:
+        _leave_out_late(plan.stream(plan.on), decided, features)
     return Accepted(verdicts, decided.batch, decided.sequence, features)
+
+
+def _leave_out_late(stream: StreamPlan, rows: StreamRows, features: Features) -> None:
+    """Take the features away of events that look back further than state is held for.
+
+    Where a lane judges its inputs itself there are none: they are quarantined as late.
+    """
+    at = rows.batch.fixed(stream.event_time).values
+    late = rows.watermark_ns - at > stream.lateness_ns
+    features.values[:, late] = np.nan
 
 
 def _accepted_rows(

@@ -14,6 +14,7 @@ from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.plan import Function
 from headrace.definitions.source_lines import user_line
+from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
 from headrace.definitions.terms import INT, InCalendar, Windowed
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
@@ -24,6 +25,7 @@ from headrace.policy.policy import Policy
 from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
+    from headrace.definitions.stages import Stages
     from headrace.models.serving import ServedModel
     from headrace.models.specification import ModelSpecification
 
@@ -83,12 +85,29 @@ class UseCase:
         self.model = model
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
-        beside = (Stream(label.stream),) if label is not None else ()
-        self.plan = compile_plan(on=on, features=features, streams=beside)
+        self.plan = compile_plan(on=on, features=features, streams=self._beside)
         self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
         return f"<use case {self.name}: {len(self.features)} features on {self.plan.on}>"
+
+    def stages(self, key: str | None = None) -> Stages:
+        """The stages that it is worked on in where its topics have many partitions.
+
+        Args:
+            key: The field of the decided stream that its topics are partitioned by; by default the
+                one that most windows are kept by.
+
+        Raises:
+            DefinitionError: A window cannot be computed there, or `key` is no field that can be
+                one.
+        """
+        return plan_stages(on=self.on, features=self.features, streams=self._beside, key=key)
+
+    @property
+    def _beside(self) -> tuple[Stream, ...]:
+        """Streams that belong to it though features may not read them."""
+        return (Stream(self.label.stream),) if self.label is not None else ()
 
     def definition(self, model: ServedModel | None, policy: Policy | None = None) -> Definition:
         """What decides, with a model that was trained for it (or none).

@@ -1,36 +1,62 @@
-"""One lane over Kafka: its partitions through `step` into its journal and out to its sinks."""
+"""A lane over Kafka: what it reads through `step` into its journal, and on to other topics."""
 
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from headrace.adapters.kafka.messages import Messages, Partition
-from headrace.adapters.kafka.quarantine_topic import QuarantineTopic, quarantine_topic
 from headrace.adapters.kafka.transactions import LaneId
 from headrace.core.errors import DataError
-from headrace.runtime.intake import Assembly
 from headrace.runtime.lane_hold import LaneHold
-from headrace.runtime.local import bind_head, lacking
+from headrace.runtime.local import bind_head
 from headrace.runtime.local_lane import FROM_TOPIC, LocalLane, now_ns
 from headrace.runtime.run import Run
-from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake, TopicSource
+from headrace.runtime.topic_intake import TopicSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.adapters.kafka.membership import Holder
+    from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_stage import KafkaStage
+    from headrace.pipeline.inputs import Inputs
+    from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
 
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
 
 
-class KafkaLane:
+class Feed(Protocol):
+    """What gives a lane its inputs."""
+
+    def batches(
+        self, takes: Callable[[int], bool], stopped: Callable[[], bool]
+    ) -> Iterator[Inputs]:
+        """Inputs, a batch at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCalls:
+    """What a lane tells and asks whoever works it.
+
+    Attributes:
+        progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
+            raises gives the lane up.
+        say: Told what a user should know while it goes on.
+        asked: Whether to stop, while it is being opened.
+    """
+
+    progress: Callable[[int, int], None]
+    say: Callable[[str], None]
+    asked: Callable[[], bool]
+
+
+class KafkaLane(ABC):
     """A lane that is taken over, goes over its partitions until it is stopped, and is closed.
 
     Args:
@@ -38,10 +64,7 @@ class KafkaLane:
         number: Of the lane.
         holder: In whose name offsets are committed.
         meters: What is counted.
-        progress: Called with (inputs replayed, inputs to replay) while the lane recovers; what it
-            raises gives the lane up.
-        say: Told what a user should know while it goes on.
-        asked: Whether to stop, while it is being opened.
+        calls: What it tells and asks.
 
     Raises:
         DataError: A topic does not fit.
@@ -50,20 +73,22 @@ class KafkaLane:
 
     def __init__(
         self,
-        stage: KafkaStage,
+        stage: LaneStage,
         number: int,
         holder: Holder,
         meters: Meters,
-        *,
-        progress: Callable[[int, int], None],
-        say: Callable[[str], None],
-        asked: Callable[[], bool],
+        calls: LaneCalls,
     ) -> None:
-        self._stage = stage
-        self.id = LaneId(stage.case.name, number)
-        self._say = say
+        self.id = LaneId(stage.name, number)
+        self._held, self._say = stage, calls.say
         self._hold = LaneHold(
-            stage.cluster, self.id, holder, stage.keys, say, asked, snapshots=stage.snapshots
+            stage.cluster,
+            self.id,
+            holder,
+            stage.keys,
+            calls.say,
+            calls.asked,
+            snapshots=stage.snapshots,
         )
         self._partitions = stage.partitions_of(number)
         names = {place: f"{FROM_TOPIC}{place}" for place in self._partitions}
@@ -71,10 +96,10 @@ class KafkaLane:
             self.local = LocalLane(
                 stage.definition,
                 stage.home,
-                list(names.values()),
+                [*names.values(), *stage.other_sources(number)],
                 stage.settings.lane,
-                progress,
-                say=say,
+                calls.progress,
+                say=calls.say,
                 kept=self._hold.kept,
                 lane=number,
             )
@@ -86,23 +111,35 @@ class KafkaLane:
                     names[place],
                     topic.stream,
                     topic.id,
-                    stage.forms[topic.name],
+                    stage.form_of(topic),
                 )
                 for place, topic in self._partitions.items()
             }
-            self.local.read_as(
-                {names[place]: source.form.recorded for place, source in self._sources.items()}
-            )
-            self._messages = Messages(
-                stage.cluster, stage.group, self._starts(), now_ns, until_end=stage.until_end
-            )
-            came = MessagesAsTheyCame()
-            self._attach(came)
-            assembly = Assembly(stage.case.plan, self.local.vault)
-            self._intake = TopicIntake(assembly, self._sources, self._messages, came, say)
+            self._feed, self._messages = self._connect(self._starts())
+            self._attach()
             self._run = Run(self.local, (), meters, now_ns, self._worth, tracing=stage.tracing)
             self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
+
+    @abstractmethod
+    def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
+        """What gives inputs, and the messages that they are made of.
+
+        Args:
+            starts: The partitions, with the offset to go on from; None for the beginning.
+        """
+
+    @abstractmethod
+    def _left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
+        """What batches leave behind in other topics."""
+
+    def _all_left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
+        """The same, with what the vault took in."""
+        return [*self._left(batches), *self._hold.vault_records()]
+
+    def _words(self) -> list[str]:
+        """What else is to be said before the first decision."""
+        return []
 
     def stop(self) -> None:
         """End in good order: what was read is decided and committed."""
@@ -116,13 +153,13 @@ class KafkaLane:
             HeadraceError: The lane cannot go on.
         """
         try:
-            self._run.through(self._intake.batches(self._run.takes, self._run.stopped))
+            self._run.through(self._feed.batches(self._run.takes, self._run.stopped))
         except BaseException:
             self.local.__exit__(*sys.exc_info())
             raise
         head = self.local.journal.committed
         self.local.close()
-        bind_head(self.local, head, self._stage.home, self._stage.settings.checkpoint)
+        bind_head(self.local, head, self._held.home, self._held.settings.checkpoint)
 
     @property
     def next_seq(self) -> int:
@@ -150,12 +187,7 @@ class KafkaLane:
         words = [*found.words]
         if found.next_seq:
             words.append(f"going on at input {found.next_seq:,}; {found}")
-        given = [stream for stream, _ in self._stage.topics.sources]
-        words += [
-            f"warning: features read {stream}, and neither this run nor an earlier one was given"
-            " it: what they make of it is missing or 0. Name its topic with --source"
-            for stream in lacking(self._stage.case, self.local, given)
-        ]
+        words += self._words()
         for word in words:
             self._say(f"lane {self.id}: {word}")
 
@@ -178,34 +210,12 @@ class KafkaLane:
             starts[name] = position.ordinal or None
         return starts
 
-    def _attach(self, came: MessagesAsTheyCame) -> None:
+    def _attach(self) -> None:
         """Say what is committed beside the journal, in the same transaction."""
-        places = [Partition("", 0)] * len(self.local.header.sources)
-        for name, source in self._sources.items():
-            places[source.number] = name
-        numbers = {source.name: source.number for source in self._sources.values()}
-        decisions = self._stage.decision_topics([place.number for place in places])
-        quarantine = QuarantineTopic(
-            quarantine_topic(self.id.use_case),
-            self.id.number,
-            places,
-            came.find,
-            self._stage.cluster.message_bytes // 2,
-        )
-
-        def left(batches: Sequence[JournalBatch]) -> list[Outgoing]:
-            found: list[Outgoing] = []
-            for batch in batches:
-                for topic in decisions:
-                    found += topic.outgoing(batch, self.local.header)
-                found += quarantine.outgoing(batch, self.local.header)
-                came.release(batch, numbers)
-            return found + self._hold.vault_records()
-
         # of what every lane reads there is no one place to go on from
         own = {
             source.name: place
             for place, source in self._sources.items()
-            if self._stage.single or not self._partitions[place].whole
+            if self._held.single or not self._partitions[place].whole
         }
-        self._hold.journal.attach(self._messages, own, left)
+        self._hold.journal.attach(self._messages, own, self._all_left)

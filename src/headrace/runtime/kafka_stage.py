@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.file_store import file_store
 from headrace.adapters.kafka.decision_topic import DecisionTopic
@@ -18,17 +18,29 @@ from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_topics import chosen
 from headrace.runtime.local import definition_in_force
 from headrace.runtime.local_lane import header_of, master_key, signing_key
+from headrace.runtime.source_lane import SourceLane
 from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.file_store import FileStore
     from headrace.adapters.kafka.address import KafkaAddress
+    from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.membership import Holder
+    from headrace.adapters.kafka.topic_form import TopicForm
+    from headrace.adapters.kafka.transactions import Outgoing
+    from headrace.adapters.telemetry import Tracing
+    from headrace.journal.batch import JournalBatch
+    from headrace.journal.header import JournalHeader
     from headrace.journal.keys import SigningKey
+    from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
+    from headrace.runtime.kafka_lane import KafkaLane, LaneCalls
     from headrace.runtime.kafka_topics import Topics
     from headrace.runtime.local import RunSettings
+    from headrace.runtime.meters import Meters
     from headrace.security.keys import LocalMasterKey
 
 
@@ -71,8 +83,69 @@ class WorkerKeys:
     dedupe: tuple[int, int]
 
 
+class LaneStage(Protocol):
+    """What lanes of a stage share, and a worker needs of it.
+
+    Attributes:
+        name: What its lanes, journal and transactions are called by.
+        case: The use case.
+        home: Where keys, vault, models and snapshots are.
+        settings: See `RunSettings`.
+        cluster: Where its topics are.
+        group: Name of the consumer group.
+        definition: What its lanes run.
+        lanes: How many there are.
+        single: Whether one lane takes all partitions, without a group.
+        until_end: Whether to end once all that was there is done.
+        snapshots: Where snapshots are shared; None where they are not.
+        keys: Of the home.
+        header: Of the lanes' journals, less what each has of its own.
+        tracing: Makes spans of commits, where that is asked for.
+    """
+
+    snapshots: FileStore | None
+    keys: WorkerKeys
+    header: JournalHeader
+    tracing: Tracing | None
+    case: UseCase
+    home: Home
+    settings: RunSettings
+    cluster: Cluster
+    group: str
+    definition: Definition
+    lanes: int
+    single: bool
+    until_end: bool
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def leader(self) -> str:
+        """The topic whose partitions stand for the lanes in the group."""
+
+    def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
+        """The partitions that a lane reads."""
+
+    def form_of(self, topic: ReadTopic) -> TopicForm:
+        """In what form the messages of a topic are."""
+
+    def other_sources(self, lane: int) -> Sequence[str]:
+        """Names of sources that its inputs are of, beside those partitions."""
+
+    def open(
+        self,
+        number: int,
+        holder: Holder,
+        meters: Meters,
+        calls: LaneCalls,
+    ) -> KafkaLane:
+        """A lane, taken over from whoever had it; see `KafkaLane`."""
+
+
 class KafkaStage:
-    """A use case, its topics, and its lanes.
+    """The stage that reads the sources of a use case: its topics, and its lanes.
 
     A lane is a partition number over all topics of events; the rows of tables go to every lane.
     Where a source is declared `single` there is one lane, which takes all partitions.
@@ -90,12 +163,9 @@ class KafkaStage:
         single: Whether one lane takes all partitions, without a group.
         until_end: Whether to end once all that was there is decided.
         group: Name of the consumer group.
-        snapshots: Where snapshots are shared; None where they are not.
         forms: Of the messages of each topic that is read.
         definition: What decides.
-        keys: Of the home; made where they are not there.
-        header: Of the lanes' journals, less what each has of its own.
-        tracing: Makes spans of commits, where that is asked for.
+        snapshots: Where snapshots are shared; None where they are not.
 
     Raises:
         NotFound: A topic is not there.
@@ -132,12 +202,43 @@ class KafkaStage:
             (address, self.cluster.needed(address.topic), self._most_bytes(address))
             for address in topics.sinks
         ]
-        self.definition = definition_in_force(case, home, settings.model, progress)
+        self.definition = self._in_force(progress)
         self.header = header_of(self.definition, (), 0)
         self.tracing = tracing(settings.traces, case.name, "run")
         self._make_topics()
         # once, before lanes ask for them side by side
         self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
+
+    @property
+    def name(self) -> str:
+        """What its lanes are called by: the use case."""
+        return self.case.name
+
+    def other_sources(self, _lane: int) -> Sequence[str]:
+        """It reads sources alone."""
+        return ()
+
+    def form_of(self, topic: ReadTopic) -> TopicForm:
+        """In what form the messages of a topic are."""
+        return self.forms[topic.name]
+
+    def handed_on(self, _batch: JournalBatch, _lane: int) -> list[Outgoing]:
+        """What a batch sends to other stages: there are none."""
+        return []
+
+    def open(
+        self,
+        number: int,
+        holder: Holder,
+        meters: Meters,
+        calls: LaneCalls,
+    ) -> KafkaLane:
+        """A lane, taken over from whoever had it."""
+        return SourceLane(self, number, holder, meters, calls)
+
+    def _in_force(self, progress: Callable[[str, int, int], None]) -> Definition:
+        """What its lanes run."""
+        return definition_in_force(self.case, self.home, self.settings.model, progress)
 
     @property
     def leader(self) -> str:
@@ -205,9 +306,9 @@ class KafkaStage:
     def _make_topics(self) -> None:
         """Make Headrace's own topics where they are not there, a partition for each lane."""
         like = self.reads[0].name
-        self.cluster.ensure(journal_topic(self.case.name), self.lanes, SETTINGS, like)
+        self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
-        self.cluster.ensure(vault_topic(self.case.name), self.lanes, VAULT_SETTINGS, like)
+        self.cluster.ensure(vault_topic(self.name), self.lanes, VAULT_SETTINGS, like)
 
     def _most_bytes(self, address: KafkaAddress) -> int | None:
         """How large a message of decisions may be; None for one decision in each."""

@@ -13,7 +13,7 @@ from headrace.runtime.sources import named_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_SOURCE_SETTINGS = frozenset({"single", "until", "group", "format", "registry"})
+_SOURCE_SETTINGS = frozenset({"single", "until", "group", "key", "format", "registry"})
 _SINK_SETTINGS = frozenset({"messages", "columns"})
 
 

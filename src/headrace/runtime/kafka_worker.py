@@ -1,31 +1,22 @@
-"""A worker over Kafka: the lanes that its group gives it, each in threads of its own."""
+"""A worker's part in one stage: the lanes that a group gives it, each in threads of its own."""
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from numba.core.event import install_timer
-
-from headrace.adapters.kafka.journal_topic import journal_topic
 from headrace.adapters.kafka.membership import Alone, Membership
 from headrace.core.errors import HeadraceError
-from headrace.runtime.kafka_stage import KafkaStage
 from headrace.runtime.lane_thread import LaneThread
 from headrace.runtime.meters import Meters, WorkerMeters
-from headrace.runtime.run import stopping, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.membership import Holder
-    from headrace.pipeline.use_case import UseCase
-    from headrace.runtime.home import Home
     from headrace.runtime.kafka_lane import KafkaLane
-    from headrace.runtime.kafka_topics import Topics
-    from headrace.runtime.local import RunSettings
+    from headrace.runtime.kafka_stage import LaneStage
 
 #: Between two looks at the lanes.
 _LOOK_SECONDS = 0.1
@@ -36,46 +27,28 @@ _IDLE_SECONDS = 10.0
 
 
 class KafkaWorker:
-    """A worker that joins its group, works its lanes until it is stopped, and leaves.
+    """Joins the group of a stage, works its lanes until it is stopped, and leaves.
 
     Args:
-        case: The use case.
-        home: Where keys, vault, models and snapshots are; the journal is in the cluster.
-        topics: What is read and written.
-        settings: See `RunSettings`.
-        progress: Called with (what is done, done, of how many) while kernels are loaded.
+        stage: Whose lanes.
         say: Told what a user should know while it goes on.
 
     Attributes:
         meters: What is counted, over all lanes.
         lanes: How they are, and how they come and go.
-
-    Raises:
-        DataError: The cluster cannot be reached, or a topic does not fit.
+        through: Set when it has reached the end that was asked for.
     """
 
-    def __init__(
-        self,
-        case: UseCase,
-        home: Home,
-        topics: Topics,
-        settings: RunSettings,
-        progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
-        say: Callable[[str], None] = lambda _word: None,
-    ) -> None:
-        self.stage = KafkaStage(case, home, topics, settings, progress, say)
+    def __init__(self, stage: LaneStage, say: Callable[[str], None]) -> None:
+        self.stage = stage
         self.meters = Meters()
-        self.lanes = WorkerMeters(self.stage.lanes)
+        self.lanes = WorkerMeters(stage.lanes)
+        self.through = threading.Event()
         self._say = say
         self._threads: dict[int, LaneThread] = {}
         self._stop = threading.Event()
         self._holder: Holder
         self._idle_since = time.monotonic()
-
-    @property
-    def journal(self) -> str:
-        """Where the journal is, for people."""
-        return f"topic {journal_topic(self.stage.case.name)} of {self.stage.cluster.servers}"
 
     def open_lanes(self) -> list[KafkaLane]:
         """The lanes that are open now; from any thread."""
@@ -86,23 +59,21 @@ class KafkaWorker:
         """End in good order: what was read is decided and committed."""
         self._stop.set()
 
-    def go(self) -> None:
+    def work(self) -> None:
         """Work until it is stopped, or until the end where that was asked for.
 
         Raises:
             HeadraceError: A lane cannot go on; the others were closed in good order.
         """
-        with ExitStack() as going:
-            going.enter_context(install_timer("numba:compile", self.meters.compiled))
-            going.enter_context(stopping(self.stop))
-            going.enter_context(undisturbed())
-            if self.stage.single:
-                self._alone()
-            else:
-                self._in_group()
+        if self.stage.single:
+            self._alone()
+        else:
+            self._in_group()
         if self.stage.tracing is not None:
             self.stage.tracing.close()
         self._raise()
+        if not self._stop.is_set():
+            self.through.set()
 
     def _alone(self) -> None:
         """Take the one lane, whoever has it."""

@@ -110,6 +110,7 @@ def _lines() -> None:
 def _door() -> None:
     from headrace.core.interning import TextTable  # noqa: PLC0415 - as above
     from headrace.pipeline.acceptance import Acceptance  # noqa: PLC0415 - as above
+    from headrace.pipeline.staging import partitions_of  # noqa: PLC0415 - as above
 
     table = TextTable()
     codes = table.intern(Text.of(["a", "b"]).take(np.array([1, 0])))
@@ -118,6 +119,7 @@ def _door() -> None:
     acceptance = Acceptance((_STREAM,), "payments", (1, 2), 2**20)
     acceptance.judge(_inputs(), 0)
     acceptance.restore(acceptance.snapshot())
+    partitions_of(_batch(), "card", 2)
 
 
 def _vault() -> None:

@@ -8,14 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.cluster import Fenced
-from headrace.runtime.kafka_lane import KafkaLane
+from headrace.runtime.kafka_lane import LaneCalls
 from headrace.runtime.meters import LaneStanding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.adapters.kafka.membership import Holder
-    from headrace.runtime.kafka_stage import KafkaStage
+    from headrace.runtime.kafka_lane import KafkaLane
+    from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
 
 
@@ -41,7 +42,7 @@ class LaneThread:
 
     def __init__(
         self,
-        stage: KafkaStage,
+        stage: LaneStage,
         number: int,
         holder: Holder,
         meters: Meters,
@@ -53,17 +54,9 @@ class LaneThread:
         self._state = "opening"
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
-        self._open = partial(
-            KafkaLane,
-            stage,
-            number,
-            holder,
-            meters,
-            progress=self._replayed,
-            say=say,
-            asked=self._asked.is_set,
-        )
-        self._thread = threading.Thread(target=self._work, name=f"lane {number}")
+        calls = LaneCalls(self._replayed, say, self._asked.is_set)
+        self._open = partial(stage.open, number, holder, meters, calls)
+        self._thread = threading.Thread(target=self._work, name=f"lane {stage.name}/{number}")
         self._thread.start()
 
     @property

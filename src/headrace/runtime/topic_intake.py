@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
+    from headrace.events.schema import Schema
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.intake import Assembly
@@ -162,21 +163,22 @@ class TopicIntake:
                 read,
                 piece.values.__getitem__,
             )
-            self._say_when(received, source, part)
+            received_at(received, self._assembly.schemas[source.stream], part)
             parts.append(part)
             self._words[piece.partition.topic].look(read, piece.values, piece.offsets)
             self._came.hold(source.number, piece.offsets, piece.values)
             positions[source.name] = _after(piece, source)
         return self._assembly.inputs(parts, received, arrived.read_ns, positions)
 
-    def _say_when(self, received: Int64s, source: TopicSource, part: Part) -> None:
-        """Put the receive times that events name in their places."""
-        known = self._assembly.schemas[source.stream].having(Role.KNOWN_AT)
-        if known is None:
-            return
-        said = part.parsed.batch.fixed(known.name)
-        places = part.placed(part.parsed.rows)
-        received[places] = np.where(said.valid, said.values, received[places])
+
+def received_at(received: Int64s, schema: Schema, part: Part) -> None:
+    """Put the receive times that events name in their places."""
+    known = schema.having(Role.KNOWN_AT)
+    if known is None:
+        return
+    said = part.parsed.batch.fixed(known.name)
+    places = part.placed(part.parsed.rows)
+    received[places] = np.where(said.valid, said.values, received[places])
 
 
 def _after(piece: Piece, source: TopicSource) -> Position:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.adapters.kafka.journal_topic import JournalTopic
-    from headrace.adapters.kafka.messages import Messages, Partition
+    from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing, Transactions
     from headrace.journal.batch import JournalBatch, Position
     from headrace.journal.chain_writer import Appended, FrameGroup
@@ -65,7 +65,7 @@ class TopicJournal:
         self._committed = Commit(chain.head, chain.next_seq, 0, durable=True)
         self._waiting: list[JournalBatch] = []
         self._left: Callable[[Sequence[JournalBatch]], list[Outgoing]] = lambda _batches: []
-        self._messages: Messages | None = None
+        self._messages: TopicMessages | None = None
         self._partitions: Mapping[str, Partition] = {}
         self._failed: BaseException | None = None
 
@@ -139,7 +139,7 @@ class TopicJournal:
 
     def attach(
         self,
-        messages: Messages | None,
+        messages: TopicMessages | None,
         partitions: Mapping[str, Partition],
         left: Callable[[Sequence[JournalBatch]], list[Outgoing]],
     ) -> None:

@@ -74,9 +74,23 @@ def test_plan_shows_features_state_and_policy(capsys: pytest.CaptureFixture[str]
     assert f"together {worst:,} bytes" in said
 
 
+def test_plan_shows_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    build()(("plan", "card-fraud"))
+    said = capsys.readouterr().out
+    assert "3 stages: windows are kept by card, merchant." in said
+    assert "partition topics of payments by card; of other streams by anything" in said
+    assert "merchant: takes payments by merchant, chargebacks by merchant" in said
+    assert "gives by_merchant_2: the merchant's chargebacks in the last 30 days" in said
+    build()(("plan", "card-fraud", "--key", "merchant"))
+    said = capsys.readouterr().out
+    assert "partition topics of payments by merchant, chargebacks by merchant" in said
+    assert "card: takes payments by card" in said
+
+
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [
+        (("plan", "card-fraud", "--key", "cards"), "did you mean 'card'"),
         (("plan", "nowhere.py"), "no file nowhere.py"),
         (("plan", "loans"), "card-fraud"),
         (("plan", "card-fraud", "--keys", "0"), "--keys 0: expected 1 or more"),

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.partition_reader import PartitionReader
-from headrace.adapters.kafka.transactions import Outgoing
+from headrace.adapters.kafka.parts import Gathering, headers_of, in_parts
 from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from headrace.adapters.kafka.cluster import Cluster, Message
+    from headrace.adapters.kafka.transactions import Outgoing
 
 #: Kept for good: it is the record of every decision.
 SETTINGS = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
@@ -67,20 +68,13 @@ class JournalTopic:
 
     def outgoing(self, message: JournalMessage) -> Outgoing:
         """The parts of a message, to be sent in one transaction."""
-        size = self._cluster.part_bytes
-        content = message.content
-        parts = [content[at : at + size] for at in range(0, len(content), size)]
         told = {
             "first_seq": message.first_seq,
             "next_seq": message.next_seq,
             "dedupe": message.dedupe,
-            "parts": len(parts),
         }
-        headers = [
-            [(name, str(value).encode()) for name, value in {**told, "part": part}.items()]
-            for part in range(len(parts))
-        ]
-        return Outgoing(self.topic, self.lane, parts, headers)
+        size = self._cluster.part_bytes
+        return in_parts(self.topic, self.lane, message.content, told, size)
 
     def last(self) -> JournalMessage | None:
         """The last message that was committed; None where there is none."""
@@ -125,16 +119,11 @@ class _Reading(PartitionReader):
 
     def commits(self, offset: int) -> Iterator[JournalMessage]:
         """Whole messages from an offset to where the partition ended when `bounds` was called."""
-        parts: list[Message] = []
+        gathering = Gathering()
         for message in self.messages(offset):
             told = _told(message)
-            if told["part"] != str(len(parts)):
-                # it was entered in the middle of a message
-                parts = []
-                if told["part"] != "0":
-                    continue
-            parts.append(message)
-            if len(parts) == int(told["parts"]):
+            parts = gathering.take(message)
+            if parts:
                 yield JournalMessage(
                     int(parts[0].offset() or 0),
                     int(told["first_seq"]),
@@ -142,7 +131,6 @@ class _Reading(PartitionReader):
                     told["dedupe"],
                     b"".join([part.value() or b"" for part in parts]),
                 )
-                parts = []
 
     def offset_before(self, seq: int, low: int, high: int) -> int:
         """Where the message that holds an input begins, or one before it: a search by halves."""
@@ -165,10 +153,7 @@ def _told(message: Message) -> Mapping[str, str]:
     Raises:
         JournalError: They are not there.
     """
-    # the client gives pairs of bytes, whatever its types allow for
-    headers: dict[str, str] = {}
-    for name, value in dict(message.headers() or {}).items():
-        headers[name] = value.decode() if isinstance(value, bytes) else value or ""
+    headers = headers_of(message)
     if not {"first_seq", "next_seq", "part", "parts", "dedupe"} <= set(headers):
         raise JournalError(
             f"{message.topic()}/{message.partition()}, offset {message.offset()}: this is no"

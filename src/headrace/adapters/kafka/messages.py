@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -96,6 +96,19 @@ class ArrivedMessages:
             ArrivedMessages(first, at, self.read_ns),
             ArrivedMessages(then, self.count - at, self.read_ns),
         ]
+
+
+class TopicMessages(Protocol):
+    """Messages of partitions as a lane's journal knows them.
+
+    Attributes:
+        ends: The offset after the last message of each partition, as the client last heard of it.
+    """
+
+    ends: dict[Partition, int]
+
+    def close(self) -> None:
+        """Let go of the partitions."""
 
 
 class Messages:

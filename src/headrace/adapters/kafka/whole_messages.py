@@ -1,0 +1,178 @@
+"""Messages of one stage to another as they arrive: whole, in the order of each partition.
+
+They are few and large, beside those of sources: each holds a batch. What is not asked for stays
+with the client, whose queue is bounded.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.adapters.kafka import codes
+from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, TopicPartition
+from headrace.adapters.kafka.messages import Partition
+from headrace.adapters.kafka.parts import Gathering, headers_of
+from headrace.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
+
+#: The offset of the first message that a partition holds, as the client knows it.
+_BEGINNING = -2
+_MOST_AT_ONCE = 256
+#: Between two looks at how far the partitions reach.
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WholeMessage:
+    """A message with all its parts.
+
+    Attributes:
+        partition: Where it lies.
+        offset: Of its first part.
+        next_offset: After its last part.
+        headers: Of its first part.
+        content: Of all parts.
+    """
+
+    partition: Partition
+    offset: int
+    next_offset: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class WholeMessages:
+    """The messages of partitions that one lane alone reads.
+
+    Args:
+        cluster: Where they are.
+        group: A name for the client; nothing is kept under it.
+        starts: Each partition, with the offset to go on from; None for its beginning.
+
+    Attributes:
+        ends: The offset after the last message of each partition, as the client last heard of it.
+    """
+
+    def __init__(
+        self, cluster: Cluster, group: str, starts: Mapping[Partition, int | None]
+    ) -> None:
+        self._cluster = cluster
+        self._gathering = {name: Gathering() for name in starts}
+        self._reached = {name: at or 0 for name, at in starts.items()}
+        self.ends: dict[Partition, int] = {}
+        self._looked_s = 0.0
+        self._consumer: Consumer = cluster.consumer(
+            group_id=group,
+            enable_auto_commit=False,
+            enable_auto_offset_store=False,
+            isolation_level="read_committed",
+            auto_offset_reset="error",
+            enable_partition_eof=True,
+            fetch_wait_max_ms=20,
+            fetch_queue_backoff_ms=10,
+            fetch_error_backoff_ms=100,
+        )
+        self._consumer.assign(
+            [
+                TopicPartition(name.topic, name.number, _BEGINNING if at is None else at)
+                for name, at in starts.items()
+            ]
+        )
+
+    def poll(self, seconds: float) -> list[WholeMessage]:
+        """What has arrived; waits for the first for so long.
+
+        Raises:
+            DataError: Messages that were to be read are gone, or may not be read.
+        """
+        found: list[WholeMessage] = []
+        got = self._consumer.consume(1, seconds)
+        if got:
+            got += self._consumer.consume(_MOST_AT_ONCE, 0)
+        for message in got:
+            if not self._is_event(message):
+                found += self._whole(message)
+        self._look()
+        return found
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Fetch nothing of these for now."""
+        self._consumer.pause([TopicPartition(name.topic, name.number) for name in partitions])
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Fetch them again."""
+        self._consumer.resume([TopicPartition(name.topic, name.number) for name in partitions])
+
+    def expect_ends(self) -> dict[Partition, int]:
+        """Where every partition ends now.
+
+        Raises:
+            DataError: The cluster does not say.
+        """
+        found = {}
+        for name in self._gathering:
+            try:
+                bounds = self._consumer.get_watermark_offsets(
+                    TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
+                )
+            except KafkaException as error:
+                raise self._cluster.failed(str(name), error) from error
+            found[name] = bounds[1] if bounds else 0
+        return found
+
+    def has_reached(self, ends: Mapping[Partition, int]) -> bool:
+        """Whether all up to these offsets was handed over, or is no message."""
+        return all(self._reached[name] >= end for name, end in ends.items())
+
+    def close(self) -> None:
+        """Let go of the partitions."""
+        self._consumer.close()
+
+    def _look(self) -> None:
+        """Note where the partitions end, once in a while."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_SECONDS:
+            return
+        self._looked_s = now
+        for name in self._gathering:
+            place = TopicPartition(name.topic, name.number)
+            bounds = self._consumer.get_watermark_offsets(place, cached=True)
+            if bounds is not None and bounds[1] >= 0:
+                self.ends[name] = bounds[1]
+
+    def _whole(self, message: Message) -> list[WholeMessage]:
+        name = Partition(str(message.topic()), int(message.partition() or 0))
+        self._reached[name] = int(message.offset() or 0) + 1
+        parts = self._gathering[name].take(message)
+        if not parts:
+            return []
+        content = b"".join([part.value() or b"" for part in parts])
+        first = int(parts[0].offset() or 0)
+        return [WholeMessage(name, first, self._reached[name], headers_of(parts[0]), content)]
+
+    def _is_event(self, message: Message) -> bool:
+        """Whether it is no message but word of something; raises where that is bad."""
+        error = message.error()
+        if error is None:
+            return False
+        name = Partition(str(message.topic()), int(message.partition() or 0))
+        if error.code() == codes.PARTITION_END:
+            # what lies up to here besides are marks of transactions
+            self._reached[name] = max(self._reached[name], int(message.offset() or 0))
+            return True
+        if error.code() == codes.OFFSET_GONE:
+            raise DataError(
+                f"{name}: the messages to go on with, from offset {message.offset()}, are not"
+                f" there any more ({error.str()}). A stage would lose events: raise the topic's"
+                " retention, and decide the sources from their beginning under another name of"
+                " the use case"
+            )
+        if error.retriable() or error.code() in codes.PASSING:
+            return True
+        raise self._cluster.failed(str(name), KafkaException(error))
