@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,14 +32,18 @@ NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 def free_port() -> int:
-    """A port that is free, as is the one after it."""
+    """A port that is free, as is the one after it.
+
+    It is none of those that the system gives to clients: one of theirs, or one that asks in vain
+    whether the broker is there, would have it while the broker is down.
+    """
     while True:
+        port = secrets.choice(range(12_000, 30_000, 2))
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             return port
 
