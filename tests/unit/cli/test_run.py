@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,8 +79,8 @@ def test_a_run_says_what_it_came_back_from(
         return " ".join(capsys.readouterr().err.split())
 
     assert "recovered" not in said()
-    assert "recovered in 0.0 s: a state of 0.0 MB before input 1 (0.0 s)" in said()
+    assert re.search(r"recovered in \d+\.\d s: a state of 0\.0 MB before input 1 ", said())
     case.write_text(CASE.replace("usd=usd", 'usd=usd, often=payments.by("card").count("7d")'))
-    assert "that of often was rebuilt from the journal, its first input on, in 0.0 s" in said()
+    assert "that of often was rebuilt from the journal, its first input on, in " in said()
     with pytest.raises(DefinitionError, match="recover_within 'soon' is no length of time"):
         said("--recover-within", "soon")
