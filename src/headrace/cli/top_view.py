@@ -24,7 +24,7 @@ _REQUEST = "headrace_request_duration_seconds"
 #: Of a run, its part.
 _DURABLE = "headrace_durable_duration_seconds"
 _STAGE = "headrace_stage_duration_seconds"
-_STAGES = ("parse", "step", "wait", "commit", "answer")
+_STAGES = ("parse", "step", "commit", "answer")
 #: Readings that a line of bars shows.
 _HISTORY = 44
 _BAR = 12

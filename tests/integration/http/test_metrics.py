@@ -69,7 +69,7 @@ def test_metrics_agree_with_what_was_asked(tmp_path: Path) -> None:
         batches = told.value("headrace_batch_events_count")
         assert (batches, told.value("headrace_batch_events_sum")) == (10, 10)
         stages = told.by("headrace_stage_duration_seconds_count", "stage")
-        assert stages == dict.fromkeys(("parse", "step", "wait", "commit", "answer"), 10.0)
+        assert stages == dict.fromkeys(("parse", "step", "commit", "answer"), 10.0)
         assert told.value("headrace_journal_next_seq") == 10
         written = sum(path.stat().st_size for path in home.glob("journal/served/0/*.segment"))
         assert told.value("headrace_journal_bytes_total") == written

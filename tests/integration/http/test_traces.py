@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HEADRACE = [sys.executable, "-c", "from headrace.cli import main; main()"]
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-STAGES = ["answer", "commit", "parse", "step", "wait"]
+STAGES = ["answer", "commit", "parse", "step"]
 
 
 def named(spans: list[Received], name: str) -> list[Received]:

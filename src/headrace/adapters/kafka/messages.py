@@ -17,7 +17,7 @@ from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, Topi
 from headrace.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
     from headrace.core.columns import Int64s
@@ -98,6 +98,34 @@ class ArrivedMessages:
         ]
 
 
+class PartitionEnds:
+    """How far partitions reach, as their client last heard of it.
+
+    Args:
+        names: The partitions.
+
+    Attributes:
+        known: The offset after the last message of each, once it is known.
+    """
+
+    def __init__(self, names: Iterable[Partition]) -> None:
+        self._names = tuple(names)
+        self.known: dict[Partition, int] = {}
+        self._looked_s = 0.0
+
+    def look(self, consumer: Consumer) -> None:
+        """Note what the client knows, once in a while; it is not asked anew."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_SECONDS:
+            return
+        self._looked_s = now
+        for name in self._names:
+            place = TopicPartition(name.topic, name.number)
+            bounds = consumer.get_watermark_offsets(place, cached=True)
+            if bounds is not None and bounds[1] >= 0:
+                self.known[name] = bounds[1]
+
+
 class TopicMessages(Protocol):
     """Messages of partitions as a lane's journal knows them.
 
@@ -137,9 +165,8 @@ class Messages:
         self._cluster = cluster
         self._clock = clock
         self._until_end = until_end
-        self._names = tuple(starts)
-        self.ends: dict[Partition, int] = {}
-        self._looked_s = 0.0
+        self._ends = PartitionEnds(starts)
+        self.ends = self._ends.known
         self._unended: dict[Partition, int] = dict.fromkeys(starts, 0)
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
@@ -162,18 +189,6 @@ class Messages:
         if until_end:
             self._unended = {name: self._end(name) for name in starts}
 
-    def _look(self) -> None:
-        """Note where the partitions end, once in a while."""
-        now = time.monotonic()
-        if now - self._looked_s < _LOOK_SECONDS:
-            return
-        self._looked_s = now
-        for name in self._names:
-            place = TopicPartition(name.topic, name.number)
-            bounds = self._consumer.get_watermark_offsets(place, cached=True)
-            if bounds is not None and bounds[1] >= 0:
-                self.ends[name] = bounds[1]
-
     def batches(
         self, takes: Callable[[int], bool], stopped: Callable[[], bool]
     ) -> Iterator[ArrivedMessages]:
@@ -192,7 +207,7 @@ class Messages:
             got = self._some(MOST - len(held), wait=not held)
             read_ns = read_ns if held else self._clock()
             held += got
-            self._look()
+            self._ends.look(self._consumer)
             if held and (len(held) >= MOST or takes(len(held))):
                 yield self._counted(_arrived(held, read_ns))
                 held = []

@@ -6,13 +6,12 @@ with the client, whose queue is bounded.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka import codes
 from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, TopicPartition
-from headrace.adapters.kafka.messages import Partition
+from headrace.adapters.kafka.messages import Partition, PartitionEnds
 from headrace.adapters.kafka.parts import Gathering, headers_of
 from headrace.core.errors import DataError
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 #: The offset of the first message that a partition holds, as the client knows it.
 _BEGINNING = -2
 _MOST_AT_ONCE = 256
-#: Between two looks at how far the partitions reach.
-_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +62,8 @@ class WholeMessages:
         self._cluster = cluster
         self._gathering = {name: Gathering() for name in starts}
         self._reached = {name: at or 0 for name, at in starts.items()}
-        self.ends: dict[Partition, int] = {}
-        self._looked_s = 0.0
+        self._ends = PartitionEnds(starts)
+        self.ends = self._ends.known
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
             enable_auto_commit=False,
@@ -98,7 +95,7 @@ class WholeMessages:
         for message in got:
             if not self._is_event(message):
                 found += self._whole(message)
-        self._look()
+        self._ends.look(self._consumer)
         return found
 
     def pause(self, partitions: Iterable[Partition]) -> None:
@@ -133,18 +130,6 @@ class WholeMessages:
     def close(self) -> None:
         """Let go of the partitions."""
         self._consumer.close()
-
-    def _look(self) -> None:
-        """Note where the partitions end, once in a while."""
-        now = time.monotonic()
-        if now - self._looked_s < _LOOK_SECONDS:
-            return
-        self._looked_s = now
-        for name in self._gathering:
-            place = TopicPartition(name.topic, name.number)
-            bounds = self._consumer.get_watermark_offsets(place, cached=True)
-            if bounds is not None and bounds[1] >= 0:
-                self.ends[name] = bounds[1]
 
     def _whole(self, message: Message) -> list[WholeMessage]:
         name = Partition(str(message.topic()), int(message.partition() or 0))

@@ -143,7 +143,6 @@ class Committer:
             if made.notes:
                 self._local.record(made.notes)
             return
-        laps.end("wait")
         commit = self._local.record([*made.notes, decided.stepped])
         laps.end("commit")
         batch, header = decided.stepped.batch, self._local.header

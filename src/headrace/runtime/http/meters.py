@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
 
 #: What a batch goes through, in this order.
-STAGES = ("parse", "step", "wait", "commit", "answer")
+STAGES = ("parse", "step", "commit", "answer")
 
 #: Seconds of one stage of one batch.
 STAGE_BOUNDS = (
