@@ -11,6 +11,7 @@ from headrace.core.errors import DataError, JournalError, NotFound
 try:
     from confluent_kafka import (
         Consumer,
+        ConsumerGroupState,
         KafkaError,
         KafkaException,
         Message,
@@ -155,6 +156,19 @@ class Cluster:
             return str(asked[topic].result().topic_id)
         except KafkaException as error:
             raise self.failed(f"topic {topic}", error) from error
+
+    def group(self, name: str) -> dict[str, list[TopicPartition]] | None:
+        """What each member of a group has, by the member's id; None where it is not settled."""
+        asked = self._admin.describe_consumer_groups([name], request_timeout=ANSWER_SECONDS)
+        try:
+            found = asked[name].result()
+        except KafkaException as error:
+            if error.args[0].code() in codes.UNREACHABLE | codes.MOVING:
+                return None
+            raise self.failed(f"group {name}", error) from error
+        if found.state != ConsumerGroupState.STABLE:
+            return None
+        return {member.member_id: member.assignment.topic_partitions for member in found.members}
 
     def ensure(self, topic: str, partitions: int, settings: Mapping[str, str], like: str) -> None:
         """Create one of Headrace's own topics if it is not there.
