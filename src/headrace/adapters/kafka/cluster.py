@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.errors import DataError, JournalError, NotFound
+from headrace.core.errors import DataError, JournalError, NotFound, Unavailable
 
 try:
     from confluent_kafka import (
@@ -205,11 +205,11 @@ class Cluster:
             time.sleep(0.05)
         return count
 
-    def failed(self, what: str, error: KafkaException) -> DataError:
+    def failed(self, what: str, error: KafkaException) -> DataError | Unavailable:
         """The error to raise when something could not be done."""
         said = error.args[0]
         if said.code() in codes.UNREACHABLE:
-            return DataError(
+            return Unavailable(
                 f"Kafka at {self.servers} does not answer ({said.str()}); check the address, that"
                 " it runs, and the security settings (--kafka-config)"
             )
