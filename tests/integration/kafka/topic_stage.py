@@ -150,7 +150,12 @@ class Stage:
     def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
         """A worker that goes on until it is stopped."""
         return subprocess.Popen(
-            self.command(until="", **how), cwd=self.folder, stdout=output, stderr=output
+            self.command(until="", **how),
+            cwd=self.folder,
+            stdout=output,
+            stderr=output,
+            # should the client crash, it says where
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
 
     def other_home(self, name: str) -> Path:
