@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/integration/test_benchmarks.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_handbook.py",
+    "tests/parity/test_processors.py",
 }
 #: The tests here wait more than they work: for a broker, a group, a session to end.
 WAITING = "tests/integration/kafka/"
