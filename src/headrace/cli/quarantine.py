@@ -287,12 +287,10 @@ def _registry(over: OverKafka) -> SchemaRegistry | None:
 
 def _collected(over: OverKafka, home: Home, use_case: str) -> Cluster:
     """The cluster, once the home's copy of the journal is that of the topic."""
-    from headrace.adapters.kafka.journal_topic import journal_topic  # noqa: PLC0415 - an extra
-    from headrace.cli.collect import collected, named_cluster  # noqa: PLC0415 - the same
+    from headrace.cli.collect import collected, named_cluster  # noqa: PLC0415 - an extra
 
-    topic = journal_topic(use_case)
-    cluster = named_cluster(str(over.from_), topic, over.kafka_config)
-    collected(use_case, cluster, topic, [signing_key(home).public], home)
+    cluster = named_cluster(str(over.from_), over.kafka_config)
+    collected(use_case, cluster, [signing_key(home).public], home)
     return cluster
 
 

@@ -23,7 +23,7 @@ from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import FROM_TOPIC, header_of
+from headrace.runtime.local_lane import FROM_TOPIC, admission_name, header_of
 from headrace.runtime.main_lane import MainLane
 from headrace.runtime.side_lane import SideLane
 from headrace.runtime.stage_messages import encoded_events
@@ -94,7 +94,7 @@ class AdmissionStage(KafkaStage):
     @property
     def name(self) -> str:
         """What its lanes are called by."""
-        return f"{self.case.name}.admission"
+        return admission_name(self.case.name)
 
     def decision_topics(self, _came_from: Sequence[int]) -> list[DecisionTopic]:
         """None: it decides nothing."""
