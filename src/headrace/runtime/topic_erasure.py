@@ -10,13 +10,12 @@ rest. The lane that a surrogate was named of comes last, since there alone is wh
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.membership import Alone
 from headrace.adapters.kafka.transactions import LaneId
-from headrace.adapters.kafka.vault_topic import VaultTopic, vault_topic
+from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import NotFound, SecurityError
 from headrace.journal.batch import JournalBatch
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
@@ -31,8 +30,8 @@ from headrace.runtime.local_lane import (
     now_ns,
     signing_key,
 )
-from headrace.security.vault import Erased, Vault
-from headrace.security.vault_log import VaultLog
+from headrace.runtime.topic_vault import looked_into
+from headrace.security.vault import Erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.runtime.home import Home
     from headrace.security.keys import LocalMasterKey
+    from headrace.security.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +132,10 @@ class VaultsOverKafka:
         )
 
     def _opened(self) -> Iterator[tuple[LaneId, Vault]]:
-        """Each vault that holds anything, open until the next one is."""
+        """Each vault, open until the next one is."""
         for lane in self._lanes:
-            topic = VaultTopic(self._cluster, lane.use_case, lane.number)
-            records = topic.records()
-            if not records:
-                continue
-            log = VaultLog(topic.place, records, self._master, secrets.token_bytes, keep=True)
-            vault = Vault.kept_in(log)
-            try:
+            with looked_into(self._cluster, lane, self._master) as vault:
                 yield lane, vault
-            finally:
-                vault.close()
 
 
 def _known(lane: LaneId, vault: Vault, surrogate: str) -> KnownPerson:
