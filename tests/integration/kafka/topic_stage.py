@@ -1,5 +1,6 @@
 """A use case on a real Kafka: its topics, its commands, and what is found in them afterwards."""
 
+import os
 import subprocess
 import sys
 import time
