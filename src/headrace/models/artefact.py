@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.core.errors import ArtefactError
+from headrace.models.calibration import Calibration  # noqa: TC001 - a manifest is decoded by it
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ _FILE_NAMES = {
 }
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is said of a model.
 
     Attributes:
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True):
         split: Times that part training, validation and test.
         metrics: On the validation and test parts.
         libraries: Names and versions.
+        calibration: What makes probabilities of margins; None where the model's own link does.
     """
 
     model_sha256: str
@@ -62,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True):
     split: dict[str, Any]
     metrics: dict[str, Any]
     libraries: dict[str, str]
+    calibration: Calibration | None = None
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and no spaces."""

@@ -33,7 +33,8 @@ class Scores:
 
     Attributes:
         margin: Raw score, as the model's library computes it.
-        probability: The margin through the logistic function.
+        probability: The margin through the logistic function, or through the calibration of the
+            model where it has one.
     """
 
     margin: Floats
@@ -105,6 +106,9 @@ class ServedModel:
     def score(self, taken: Floats) -> Scores:
         """Margins and probabilities of rows that `taken` gave."""
         margin = self._scorer.margins(taken)
+        calibration = self.artefact.manifest.calibration
+        if calibration is not None:
+            return Scores(margin, calibration.probability(margin))
         return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods
 from headrace.definitions.source_lines import user_line
+from headrace.models.calibration import METHODS, Method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from headrace.core.errors import SourceLine
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_UNCONSTRAINED: Mapping[str, int] = MappingProxyType({})
 #: What the libraries call the kind of model, and its values that make a probability.
 _OBJECTIVES = frozenset({"objective", "objective_type", "app", "application", "loss"})
 _CLASSIFIES = frozenset({"binary", "binary:logistic", "cross_entropy"})
@@ -45,6 +47,7 @@ _SETTINGS = {
     "colsample_bytree": "colsample",
     "feature_fraction": "colsample",
     "num_leaves": "leaves",
+    **dict.fromkeys(("monotone_constraints", "monotonic_cst", "mc"), "monotone"),
 }
 
 
@@ -65,6 +68,11 @@ class _Trees:
         early_stopping: Stop when so many trees in a row have not improved the validation loss;
             None grows all trees.
         seed: Of whatever the library draws.
+        monotone: Of features by name: 1 where the score may only rise as the feature grows, -1
+            where it may only fall. Training proves it from the trees (a missing value is free).
+        calibration: How scores are made probabilities that come out as often as they say:
+            "isotonic", "platt" or "beta" (`headrace.models.calibration`), fitted to the validation
+            part; None leaves them as the library has them.
         extra: Further settings of the library, by its own names.
     """
 
@@ -78,6 +86,8 @@ class _Trees:
     class_weight: float | Literal["balanced"] | None = None
     early_stopping: int | None = 30
     seed: int = 0
+    monotone: Mapping[str, int] = field(default_factory=lambda: _UNCONSTRAINED)
+    calibration: Method | None = None
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
     #: The user's line, for errors that only the library can find.
@@ -100,7 +110,25 @@ class _Trees:
                 'a number over 0, "balanced" or None',
                 lambda value: 0.0 < value < math.inf,
             )
+        self._check_monotone()
+        if self.calibration is not None and self.calibration not in METHODS:
+            raise DefinitionError(
+                f"calibration={self.calibration!r} of hr.{type(self).__name__}",
+                at=self.at,
+                fix=f"give one of {', '.join(METHODS)}, or None",
+            )
         self._check_extra()
+
+    def _check_monotone(self) -> None:
+        kind = f"hr.{type(self).__name__}"
+        fix = 'give directions by feature, as in monotone={"utilisation": 1, "income": -1}'
+        if not isinstance(self.monotone, Mapping):
+            raise DefinitionError(f"monotone={self.monotone!r} of {kind}", at=self.at, fix=fix)
+        for name, sign in self.monotone.items():
+            if not isinstance(name, str) or type(sign) is not int or sign not in (-1, 1):
+                raise DefinitionError(
+                    f"monotone={{{name!r}: {sign!r}}} of {kind}", at=self.at, fix=fix
+                )
 
     def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
         value = getattr(self, name)
@@ -141,6 +169,21 @@ class _Trees:
                     fix=f"write {_SETTINGS[name]}={value!r}",
                 )
 
+    def check_features(self, names: Sequence[str], categorical: Sequence[bool]) -> None:
+        """See that directions are declared of features that are there, and are numbers.
+
+        Raises:
+            DefinitionError: With the line of the specification.
+        """
+        numbers = [name for name, flag in zip(names, categorical, strict=True) if not flag]
+        wrong = [name for name in self.monotone if name not in numbers]
+        if wrong:
+            raise DefinitionError(
+                f"monotone= of hr.{type(self).__name__} names {', '.join(map(repr, wrong))}",
+                at=self.at,
+                fix=f"name features that are numbers: {', '.join(numbers) or 'there is none'}",
+            )
+
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests.
 
@@ -149,6 +192,7 @@ class _Trees:
         """
         settings = {name: getattr(self, name) for name in _Trees.__slots__ if name != "at"}
         settings["extra"] = dict(self.extra)
+        settings["monotone"] = dict(self.monotone)
         return {"kind": type(self).__name__, **settings}
 
 

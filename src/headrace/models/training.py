@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.errors import DataError, DefinitionError, HeadraceError, invariant
+from headrace.core.errors import (
+    ArtefactError,
+    DataError,
+    DefinitionError,
+    HeadraceError,
+    invariant,
+)
+from headrace.models.monotonicity import violations
+from headrace.models.serving import read_model
 from headrace.models.specification import LightGBM, XGBoost
 
 if TYPE_CHECKING:
@@ -92,6 +100,7 @@ def fit(
 
     Raises:
         DataError: When a class is missing from `train`.
+        ArtefactError: When the trees are not shown to keep to the declared directions.
     """
     positives = int(train.y.sum())
     if positives in (0, len(train.y)):
@@ -99,8 +108,17 @@ def fit(
             f"{positives} of {len(train.y)} training examples are positive: both classes are"
             " needed; give a longer history, or check that labels refer to its events"
         )
+    specification.check_features(names, categorical)
     grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
-    return grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+    fitted = grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+    if specification.monotone:
+        broken = violations(read_model(fitted.content, fitted.form), specification.monotone)
+        if broken:
+            raise ArtefactError(
+                f"the trees do not keep to monotone= for {broken} (trees by feature), with the"
+                f" settings {dict(specification.extra)}: leave out what relaxes the constraints"
+            )
+    return fitted
 
 
 def try_out(
@@ -191,7 +209,7 @@ def _fit_xgboost(
         watched = [(matrix(validation, fitted_on), "validation")]
     stopping = specification.early_stopping if watched else None
     booster = xgboost.train(
-        _xgboost_settings(specification, train.y),
+        _xgboost_settings(specification, train.y, names),
         fitted_on,
         specification.trees,
         evals=watched,
@@ -209,7 +227,7 @@ def _fit_xgboost(
     )
 
 
-def _xgboost_settings(specification: XGBoost, y: Floats) -> dict[str, object]:
+def _xgboost_settings(specification: XGBoost, y: Floats, names: Sequence[str]) -> dict[str, object]:
     """The settings by the library's names."""
     return {
         "objective": "binary:logistic",
@@ -223,8 +241,17 @@ def _xgboost_settings(specification: XGBoost, y: Floats) -> dict[str, object]:
         "reg_lambda": specification.l2,
         "scale_pos_weight": positive_weight(y, specification.class_weight),
         "seed": specification.seed,
+        **_constraints(specification, names),
         **specification.extra,
     }
+
+
+def _constraints(specification: XGBoost | LightGBM, names: Sequence[str]) -> dict[str, object]:
+    """The directions of features in their order, where any is declared."""
+    if not specification.monotone:
+        return {}
+    signs = [specification.monotone.get(name, 0) for name in names]
+    return {"monotone_constraints": signs if isinstance(specification, LightGBM) else tuple(signs)}
 
 
 def _fit_lightgbm(
@@ -269,6 +296,7 @@ def _fit_lightgbm(
         "deterministic": True,
         "force_row_wise": True,
         "verbose": -1,
+        **_constraints(specification, names),
         **specification.extra,
     }
     booster = lightgbm.train(

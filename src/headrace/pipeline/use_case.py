@@ -7,6 +7,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
 
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
@@ -86,6 +87,9 @@ class UseCase:
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
+        if isinstance(model, XGBoost | LightGBM):
+            kinds = [feature.kind in CATEGORICAL for feature in self.plan.features]
+            model.check_features([feature.name for feature in self.plan.features], kinds)
         self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
