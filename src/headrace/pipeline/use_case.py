@@ -18,7 +18,7 @@ from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
 from headrace.definitions.terms import INT, InCalendar, Windowed
-from headrace.models.specification import LightGBM, ModelFile, XGBoost
+from headrace.models.specification import LightGBM, ModelFile, Scorecard, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
 from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
@@ -26,7 +26,12 @@ from headrace.policy.policy import Policy
 from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.errors import SourceLine
+    from headrace.definitions.plan import Plan
     from headrace.definitions.stages import Stages
+    from headrace.events.schema import Schema
     from headrace.models.serving import ServedModel
     from headrace.models.specification import ModelSpecification
 
@@ -87,7 +92,8 @@ class UseCase:
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
-        if isinstance(model, XGBoost | LightGBM):
+        _check_protected(self.plan, at)
+        if isinstance(model, XGBoost | LightGBM | Scorecard):
             kinds = [feature.kind in CATEGORICAL for feature in self.plan.features]
             model.check_features([feature.name for feature in self.plan.features], kinds)
         self._compiled_policy = self._compiled(policy) if policy is not None else None
@@ -147,6 +153,8 @@ class UseCase:
                         fix="give the use case a model, as in model=hr.XGBoost(), or leave the"
                         " rule out",
                     )
+                if operand.source is Source.FIELD and decided.schema.field(operand.name).protected:
+                    raise _protected(f"rule {rule.name}", operand.name, decided.schema, rule.at)
                 if operand.stream not in ("", decided.name):
                     raise DefinitionError(
                         f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"
@@ -156,6 +164,28 @@ class UseCase:
                         f" {operand.stream!r} through a window",
                     )
         return CompiledPolicy(policy, self.plan.features, decided.schema, _limits(self.features))
+
+
+def _check_protected(plan: Plan, at: SourceLine | None) -> None:
+    """Refuse features that read what the law protects, be it on their way through a window."""
+    on = plan.stream(plan.on)
+    fields = [name.removeprefix("field:") for name in plan.program.loads if "field:" in name]
+    read: list[tuple[Schema, Sequence[str]]] = [(on.schema, fields)]
+    read += [(stream.schema, stream.program.loads) for stream in plan.streams]
+    for group in plan.groups:
+        read += [(plan.stream(group.stream).schema, group.key), (on.schema, group.asked_by)]
+    for schema, names in read:
+        for name in names:
+            if schema.field(name).protected:
+                raise _protected("a feature", name, schema, at)
+
+
+def _protected(who: str, name: str, schema: Schema, at: SourceLine | None) -> DefinitionError:
+    return DefinitionError(
+        f"{who} reads {schema.name}.{name}, which is protected",
+        at=at,
+        fix=f"leave {name} out: it is there to measure decisions by, not to make them",
+    )
 
 
 def _limits(features: Features) -> dict[Operand, Allowed]:
@@ -194,8 +224,8 @@ def _check_parts(
         (
             "model",
             model,
-            (XGBoost, LightGBM, ModelFile, NoneType),
-            "give hr.XGBoost(), hr.LightGBM() or hr.ModelFile(path)",
+            (XGBoost, LightGBM, Scorecard, ModelFile, NoneType),
+            "give hr.XGBoost(), hr.LightGBM(), hr.Scorecard() or hr.ModelFile(path)",
         ),
         ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
     ]
