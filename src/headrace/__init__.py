@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from headrace.models.artefact import Artefact as Artefact
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
+    from headrace.models.specification import Scorecard as Scorecard
     from headrace.models.specification import XGBoost as XGBoost
     from headrace.pipeline.use_case import UseCase as UseCase
     from headrace.policy.policy import Policy as Policy
@@ -104,7 +105,7 @@ _PLACES = {
         ],
         "definitions.expressions",
     ),
-    **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
+    **dict.fromkeys(["LightGBM", "ModelFile", "Scorecard", "XGBoost"], "models.specification"),
     "Artefact": "models.artefact",
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     "score": "policy.translate",

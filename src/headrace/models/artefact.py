@@ -5,6 +5,7 @@ trained for, its data, settings, metrics and library versions; the artefact's id
 the manifest's canonical bytes. On disk it is a folder called by that id:
 
     model.json | model.txt    the library's format, which the library opens without Headrace
+    scorecard.json            in place of it: a scorecard, see `headrace.models.scorecard`
     manifest.json             what is said above, keys sorted
     card.md                   the same for people: the model card (Mitchell and others, 2019)
 """
@@ -19,6 +20,7 @@ import msgspec
 
 from headrace.core.errors import ArtefactError
 from headrace.models.calibration import Calibration  # noqa: TC001 - a manifest is decoded by it
+from headrace.models.scorecard import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,7 @@ _FILE_NAMES = {
     "xgboost-json": "model.json",
     "xgboost-ubj": "model.ubj",
     "lightgbm-text": "model.txt",
+    "scorecard-json": "scorecard.json",
 }
 
 
@@ -35,7 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         model_sha256: Of the model file.
-        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "scorecard-json".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.
@@ -170,8 +173,15 @@ def model_card(artefact: Artefact) -> str:
         "",
         *[f"- `{name}`" for name in manifest.features],
         "",
+        *_scorecard(artefact),
     ]
     return "\n".join(lines)
+
+
+def _scorecard(artefact: Artefact) -> list[str]:
+    if artefact.manifest.form != "scorecard-json":
+        return []
+    return ["## Scorecard", "", table(artefact.content, artefact.manifest.vocabulary), ""]
 
 
 def _table(rows: dict[str, Any]) -> list[str]:

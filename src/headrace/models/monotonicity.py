@@ -113,7 +113,8 @@ def violations(ensemble: TreeEnsemble, monotone: Mapping[str, int]) -> dict[str,
     """
     found: dict[str, int] = {}
     count = ensemble.features
-    whole = _Box(np.full(count, -np.inf), np.full(count, np.inf), np.ones(count, bool))
+    least = -np.finfo(np.float64).max
+    whole = _Box(np.full(count, least), np.full(count, np.inf), np.ones(count, bool))
     for tree in range(ensemble.trees):
         leaves = _Leaves(ensemble)
         leaves.walk(int(ensemble.tree_start[tree]), whole)

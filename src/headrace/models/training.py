@@ -11,6 +11,7 @@ import importlib
 import re
 import warnings
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,15 @@ from headrace.core.errors import (
     invariant,
 )
 from headrace.models.monotonicity import violations
+from headrace.models.scorecard_training import fit_scorecard
 from headrace.models.serving import read_model
-from headrace.models.specification import LightGBM, XGBoost
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.core.columns import Floats
+    from headrace.models.specification import Fittable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ class Fitted:
     """A fitted model in its library's open format.
 
     Attributes:
-        content: XGBoost's JSON or LightGBM's text.
-        form: "xgboost-json" or "lightgbm-text".
-        trees: How many were kept.
+        content: XGBoost's JSON, LightGBM's text, or a scorecard.
+        form: "xgboost-json", "lightgbm-text" or "scorecard-json".
+        trees: How many were kept; of a scorecard, one for each feature it uses.
         library: Name and version of what fitted it.
     """
 
@@ -80,7 +83,7 @@ def positive_weight(y: Floats, class_weight: object) -> float:
 
 
 def fit(
-    specification: XGBoost | LightGBM,
+    specification: Fittable,
     train: Examples,
     validation: Examples | None,
     *,
@@ -109,21 +112,25 @@ def fit(
             " needed; give a longer history, or check that labels refer to its events"
         )
     specification.check_features(names, categorical)
-    grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
-    fitted = grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+    grow: Any = {
+        XGBoost: _fit_xgboost,
+        LightGBM: _fit_lightgbm,
+        Scorecard: _fit_scorecard,
+    }[type(specification)]
+    fitted: Fitted = grow(
+        specification, train, validation, list(names), list(categorical), progress
+    )
     if specification.monotone:
         broken = violations(read_model(fitted.content, fitted.form), specification.monotone)
         if broken:
             raise ArtefactError(
-                f"the trees do not keep to monotone= for {broken} (trees by feature), with the"
-                f" settings {dict(specification.extra)}: leave out what relaxes the constraints"
+                f"the trees do not keep to monotone= for {broken} (trees by feature), with"
+                f" {specification}: leave out what relaxes the constraints"
             )
     return fitted
 
 
-def try_out(
-    specification: XGBoost | LightGBM, *, names: Sequence[str], categorical: Sequence[bool]
-) -> None:
+def try_out(specification: Fittable, *, names: Sequence[str], categorical: Sequence[bool]) -> None:
     """Let the library judge the settings that it alone knows, before a history is read.
 
     Args:
@@ -135,7 +142,7 @@ def try_out(
         DefinitionError: With the line of the specification, for settings that the library refuses
             or does not know.
     """
-    if not specification.extra:
+    if isinstance(specification, Scorecard) or not specification.extra:
         return
     random = np.random.default_rng(0)
     examples = Examples(
@@ -176,6 +183,21 @@ def _unknown_settings(specification: XGBoost | LightGBM, said: Sequence[str]) ->
     aliases = lightgbm.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001 - it drops unknown names in silence, and tells known ones nowhere else
     known = {name for names in aliases.values() for name in names}
     return [name for name in specification.extra if name not in known]
+
+
+def _fit_scorecard(
+    specification: Scorecard,
+    train: Examples,
+    _validation: Examples | None,
+    names: list[str],
+    categorical: list[bool],
+    progress: Callable[[int, int], None] | None,
+) -> Fitted:
+    card = fit_scorecard(
+        specification, train.X, train.y, names=names, categorical=categorical, progress=progress
+    )
+    made_by = f"optbinning {version('optbinning')}, scikit-learn {version('scikit-learn')}"
+    return Fitted(card.encoded(), "scorecard-json", len(card.features), made_by)
 
 
 def _fit_xgboost(
