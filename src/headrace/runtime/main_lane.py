@@ -43,7 +43,7 @@ class MainLane(KafkaLane):
         self._whole = messages = WholeMessages(stage.cluster, stage.group, starts)
         place = stage.admitted_place(self.id.number)
         begin = self.local.position(self._sources[place].name).rows
-        self._decisions = stage.admission.sink_topics(self._came_from())
+        self._decisions = stage.admission.sinks.topics(self._came_from())
         self._intake = intake = MainIntake(
             Joining(stage.stages, begin),
             admitted=(place, self._sources[place]),
