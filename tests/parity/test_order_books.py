@@ -11,7 +11,6 @@ from test_books import FEW, QUIET, Feed, told
 from ways import Prepared
 
 
-
 def case(orders: int) -> dict[str, Any]:
     """Each change is decided, and sees what it did."""
     fields = {

@@ -213,11 +213,11 @@ def _followed(
     found: list[tuple[str, dict[str, object]]] = []
     for stored in stored_batches(place.folder, place.seq):
         batch = stored.batch()
-        for name, reference in referring.items():
+        for name, field_name in referring.items():
             rows = batch.events.get(name)
             if rows is None:
                 continue
-            hits = np.flatnonzero(rows.text(reference).strings() == wanted)
+            hits = np.flatnonzero(rows.text(field_name).strings() == wanted)
             found += [(name, _row(stored.header, name, rows, int(row))) for row in hits]
     return tuple(found)
 

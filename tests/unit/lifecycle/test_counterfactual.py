@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,7 +119,7 @@ def outcomes(definition: Definition, values: Floats) -> list[str]:
 
 def grid(values: Floats, change: Change) -> Floats:
     """Every value that the change can bring a feature to."""
-    count = round(abs(change.limit - values) / change.step) + 1  # type: ignore[arg-type]  # one value
+    count = round(abs(change.limit - float(values)) / change.step) + 1
     found = np.round((np.floor(values / change.step) + change.direction * np.arange(count + 2))
                      * change.step, 12)  # fmt: skip
     keep = (change.direction * (found - values) > 0) & (
@@ -138,12 +139,12 @@ def brute(definition: Definition, row: Floats, outcome: str) -> dict[int, float]
             v for v, o in zip(tried, outcomes(definition, values), strict=True) if o == outcome
         ]
         if enough:
-            best[number] = min(enough, key=lambda value: abs(value - row[number]))  # type: ignore[misc]  # bound to this change
+            best[number] = min(enough, key=partial(size, row, number))
     return best
 
 
 def size(row: Floats, number: int, value: float) -> float:
-    return abs(value - row[number]) / abs(CHANGES[number].limit - row[number])
+    return float(abs(value - row[number]) / abs(CHANGES[number].limit - row[number]))
 
 
 def test_it_finds_what_trying_every_value_finds(definition: Definition) -> None:
