@@ -182,8 +182,8 @@ class Committer:
                 if original is not None:
                     others[seq] = self._earlier(original)
                     continue
-                problem = problems[seq] = refusals.problem(seq)
-                others[seq] = problem.encoded()
+                problems[seq] = refusals.problem(seq)
+                others[seq] = problems[seq].encoded()
             known = known.joined(others)
         first = batch.first_seq
         for ask in asks:
