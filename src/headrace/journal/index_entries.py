@@ -109,7 +109,7 @@ class Gathering:
             np.array([len(column) for column in texts]),
             header.stream_names.index(header.on),
             batches[0].first_seq - self.first_seq,
-            np.require(text.offsets, requirements=("C", "W")),
+            np.require(text.offsets, requirements=["C", "W"]),
             address_of(text.data),
             np.uint64(self._key[0]),
             np.uint64(self._key[1]),

@@ -24,6 +24,7 @@ from confluent_kafka import (  # noqa: E402 - the same
     Producer,
     TopicPartition,
 )
+from tests.warm import headrace  # noqa: E402 - the same
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
@@ -82,6 +83,8 @@ class Stage:
         grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
         protocol: Of the group.
         client: Settings that clients need, such as those of security.
+        session_ms: After so long a classic group misses a member; 6,000 is the least that a broker
+            allows for.
     """
 
     servers: str
@@ -92,6 +95,7 @@ class Stage:
     grouped: bool = False
     protocol: str = "classic"
     client: Mapping[str, str] = field(default_factory=dict)
+    session_ms: int = 6_000
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,8 +136,7 @@ class Stage:
     ) -> list[str]:
         how = "single"
         if self.grouped and self.protocol == "classic":
-            # the least that a broker allows for, so that a killed worker's lanes soon move
-            how = "session.timeout.ms=6000"
+            how = f"session.timeout.ms={self.session_ms}"
         elif self.grouped:
             how = f"group.protocol={self.protocol}"
         return [
@@ -148,7 +151,12 @@ class Stage:
     def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
         """A worker that goes on until it is stopped."""
         return subprocess.Popen(
-            self.command(until="", **how), cwd=self.folder, stdout=output, stderr=output
+            self.command(until="", **how),
+            cwd=self.folder,
+            stdout=output,
+            stderr=output,
+            # should the client crash, it says where
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
 
     def other_home(self, name: str) -> Path:
@@ -166,15 +174,7 @@ class Stage:
         return self.headrace(self.command(**how)[len(COMMAND) :])
 
     def headrace(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-            env={**os.environ, "COLUMNS": "10000"},
-        )
+        return headrace(arguments, self.folder, {"COLUMNS": "10000"})
 
     def done(self, arguments: Sequence[str]) -> str:
         """A command that must go well; what it said."""
