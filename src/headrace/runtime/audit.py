@@ -203,9 +203,10 @@ def _followed(
     on = header.schema(header.on)
     id_field = on.having(Role.ID)
     referring = {
-        stream.name: reference.name
+        stream.name: field.name
         for stream in header.streams
-        if (reference := stream.schema.having(Role.REF)) and reference.refers_to == on.name
+        for field in stream.schema.fields
+        if field.role is Role.REF and field.refers_to == on.name
     }
     if id_field is None or not referring:
         return ()

@@ -116,15 +116,15 @@ def outcomes(definition: Definition, values: Floats) -> list[str]:
     return [definition.policy.outcomes[number] for number in found.tolist()]
 
 
-def grid(values: Floats, change: Change) -> Floats:
+def grid(was: float, change: Change) -> Floats:
     """Every value that the change can bring a feature to."""
-    count = round(abs(change.limit - values) / change.step) + 1  # type: ignore[arg-type]  # one value
-    found = np.round((np.floor(values / change.step) + change.direction * np.arange(count + 2))
-                     * change.step, 12)  # fmt: skip
-    keep = (change.direction * (found - values) > 0) & (
-        change.direction * (change.limit - found) >= 0
-    )
-    return np.asarray(found[keep])
+    count = round(abs(change.limit - was) / change.step) + 3
+    steps = np.floor(was / change.step) + change.direction * np.arange(count)
+    found = np.round(steps * change.step, 12)
+    keep = change.direction * (found - was) > 0
+    keep &= change.direction * (change.limit - found) >= 0
+    kept: Floats = found[keep]
+    return kept
 
 
 def brute(definition: Definition, row: Floats, outcome: str) -> dict[int, float]:
@@ -138,12 +138,12 @@ def brute(definition: Definition, row: Floats, outcome: str) -> dict[int, float]
             v for v, o in zip(tried, outcomes(definition, values), strict=True) if o == outcome
         ]
         if enough:
-            best[number] = min(enough, key=lambda value: abs(value - row[number]))  # type: ignore[misc]  # bound to this change
+            best[number] = enough[int(np.argmin(np.abs(np.array(enough) - row[number])))]
     return best
 
 
 def size(row: Floats, number: int, value: float) -> float:
-    return abs(value - row[number]) / abs(CHANGES[number].limit - row[number])
+    return float(abs(value - row[number]) / abs(CHANGES[number].limit - row[number]))
 
 
 def test_it_finds_what_trying_every_value_finds(definition: Definition) -> None:
