@@ -16,11 +16,13 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import credit  # noqa: E402 - after the folder of the benchmarks is known
 from benchmarks.pages import asked, sections  # noqa: E402 - the same
 
+from headrace_solutions.credit_risk.open_data import german  # noqa: E402 - the same
+
 DATA = Path(os.environ.get("HEADRACE_DATA", "data"))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (DATA / credit.german.FILE).exists(), reason="HEADRACE_DATA has no credit data"
+        not (DATA / german.FILE).exists(), reason="HEADRACE_DATA has no credit data"
     ),
 ]
 

@@ -218,8 +218,11 @@ def _followed(
             rows = batch.events.get(name)
             if rows is None:
                 continue
-            hits = np.flatnonzero(rows.text(reference).strings() == wanted)
-            found += [(name, _row(stored.header, name, rows, int(row))) for row in hits]
+            found += [
+                (name, _row(stored.header, name, rows, row))
+                for row, referred in enumerate(rows.text(reference).strings())
+                if referred == wanted
+            ]
     return tuple(found)
 
 

@@ -153,7 +153,7 @@ def test_it_finds_what_trying_every_value_finds(definition: Definition) -> None:
     for row, was in zip(everyone.T, outcomes(definition, everyone), strict=True):
         if was == "approve":
             continue
-        found = search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), "approve")
+        found = search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), ("approve",))
         alone = brute(definition, row, "approve")
         if alone:
             seen["one"] += 1
@@ -195,7 +195,7 @@ def check_pair(definition: Definition, row: Floats) -> bool:
 def test_further_is_enough_where_the_direction_is_declared(definition: Definition) -> None:
     search = CounterfactualSearch(definition, CHANGES[:1])
     found = [
-        search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), "approve")
+        search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), ("approve",))
         for row in rows(8, 100).T
     ]
     told = [item for item in found if item is not None]
