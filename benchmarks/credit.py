@@ -266,7 +266,8 @@ def pooled(found: DataSet, probability: Floats, *, equal_counts: bool) -> float:
 def print_set(found: DataSet, measured: Measured) -> None:
     """The table of one set."""
     rows = measured.rows
-    print(f"\n### {found.title}\n")
+    times = "once" if found.repeats == 1 else f"{found.repeats} times"
+    print(f"\n### {found.title}: {len(found.bad):,} rows, {FOLDS} folds, {times}\n")
     print("| model and features | AUC | to LightGBM at stated settings, same features |")
     print("|---|---|---|")
     print(f"| published: {found.published} | | |")
