@@ -36,6 +36,7 @@ BENCHMARKS = (
     "kafka",
     "throughput",
     "handbook",
+    "credit",
 )
 
 

@@ -50,8 +50,12 @@ if TYPE_CHECKING:
     from headrace.models.artefact import Artefact as Artefact
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
+    from headrace.models.specification import Scorecard as Scorecard
     from headrace.models.specification import XGBoost as XGBoost
     from headrace.pipeline.use_case import UseCase as UseCase
+    from headrace.policy.adverse_action import AdverseAction as AdverseAction
+    from headrace.policy.adverse_action import Change as Change
+    from headrace.policy.adverse_action import ScoreScale as ScoreScale
     from headrace.policy.policy import Policy as Policy
     from headrace.policy.policy import approve as approve
     from headrace.policy.policy import block as block
@@ -106,8 +110,9 @@ _PLACES = {
         ],
         "definitions.expressions",
     ),
-    **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
+    **dict.fromkeys(["LightGBM", "ModelFile", "Scorecard", "XGBoost"], "models.specification"),
     "Artefact": "models.artefact",
+    **dict.fromkeys(["AdverseAction", "Change", "ScoreScale"], "policy.adverse_action"),
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     "score": "policy.translate",
     "UseCase": "pipeline.use_case",

@@ -5,6 +5,7 @@ trained for, its data, settings, metrics and library versions; the artefact's id
 the manifest's canonical bytes. On disk it is a folder called by that id:
 
     model.json | model.txt    the library's format, which the library opens without Headrace
+    scorecard.json            in place of it: a scorecard, see `headrace.models.scorecard`
     manifest.json             what is said above, keys sorted
     card.md                   the same for people: the model card (Mitchell and others, 2019)
 """
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.core.errors import ArtefactError
+from headrace.models.calibration import Calibration  # noqa: TC001 - a manifest is decoded by it
+from headrace.models.scorecard import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +29,16 @@ _FILE_NAMES = {
     "xgboost-json": "model.json",
     "xgboost-ubj": "model.ubj",
     "lightgbm-text": "model.txt",
+    "scorecard-json": "scorecard.json",
 }
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is said of a model.
 
     Attributes:
         model_sha256: Of the model file.
-        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "scorecard-json".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.
@@ -47,6 +51,7 @@ class Manifest(msgspec.Struct, frozen=True):
         split: Times that part training, validation and test.
         metrics: On the validation and test parts.
         libraries: Names and versions.
+        calibration: What makes probabilities of margins; None where the model's own link does.
     """
 
     model_sha256: str
@@ -62,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     split: dict[str, Any]
     metrics: dict[str, Any]
     libraries: dict[str, str]
+    calibration: Calibration | None = None
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and no spaces."""
@@ -167,8 +173,15 @@ def model_card(artefact: Artefact) -> str:
         "",
         *[f"- `{name}`" for name in manifest.features],
         "",
+        *_scorecard(artefact),
     ]
     return "\n".join(lines)
+
+
+def _scorecard(artefact: Artefact) -> list[str]:
+    if artefact.manifest.form != "scorecard-json":
+        return []
+    return ["## Scorecard", "", table(artefact.content, artefact.manifest.vocabulary), ""]
 
 
 def _table(rows: dict[str, Any]) -> list[str]:

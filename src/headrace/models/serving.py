@@ -13,6 +13,7 @@ from headrace.models.encoding import CategoryEncoder
 from headrace.models.ensemble import Link
 from headrace.models.lightgbm_format import read_lightgbm
 from headrace.models.reasons import top_reasons
+from headrace.models.scorecard import read_scorecard
 from headrace.models.scorer import TreeScorer
 from headrace.models.xgboost_format import read_xgboost
 
@@ -33,7 +34,8 @@ class Scores:
 
     Attributes:
         margin: Raw score, as the model's library computes it.
-        probability: The margin through the logistic function.
+        probability: The margin through the logistic function, or through the calibration of the
+            model where it has one.
     """
 
     margin: Floats
@@ -45,11 +47,13 @@ def read_model(content: bytes, form: str) -> TreeEnsemble:
 
     Args:
         content: Of the file.
-        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "scorecard-json".
 
     Raises:
         ArtefactError: When it is not what `form` says, or of a kind that is not served.
     """
+    if form == "scorecard-json":
+        return read_scorecard(content)
     return read_lightgbm(content) if form == "lightgbm-text" else read_xgboost(content)
 
 
@@ -105,6 +109,9 @@ class ServedModel:
     def score(self, taken: Floats) -> Scores:
         """Margins and probabilities of rows that `taken` gave."""
         margin = self._scorer.margins(taken)
+        calibration = self.artefact.manifest.calibration
+        if calibration is not None:
+            return Scores(margin, calibration.probability(margin))
         return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
 
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
@@ -17,15 +18,21 @@ from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
 from headrace.definitions.terms import INT, InCalendar, Windowed
-from headrace.models.specification import LightGBM, ModelFile, XGBoost
+from headrace.models.specification import LightGBM, ModelFile, Scorecard, XGBoost
 from headrace.pipeline.lane import Definition, Explaining
+from headrace.policy.adverse_action import AdverseAction
 from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.errors import SourceLine
+    from headrace.definitions.plan import Plan
     from headrace.definitions.stages import Stages
+    from headrace.events.schema import Schema
     from headrace.models.serving import ServedModel
     from headrace.models.specification import ModelSpecification
 
@@ -49,12 +56,15 @@ class UseCase:
         reasons: How many reason codes a decision carries at most: the features that raised its
             score the most.
         explain_all: Whether approvals carry reason codes too: what spoke against them.
+        beside: Streams that no feature reads and that are recorded with the rest, such as what
+            people did about decisions.
+        adverse_action: What notices of adverse outcomes say, and what a person can change.
 
     Raises:
         DefinitionError: With the line and the fix.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a use case is made of, each by its name
         self,
         *,
         on: Stream,
@@ -65,9 +75,11 @@ class UseCase:
         name: str | None = None,
         reasons: int = 3,
         explain_all: bool = False,
+        beside: Sequence[Stream] = (),
+        adverse_action: AdverseAction | None = None,
     ) -> None:
         self.at = at = user_line()
-        _check_parts(on, features, label, model, policy)
+        _check_parts(on, features, label, model, policy, adverse_action)
         self.name = name if name is not None else f"{_dashed(on.definition.name)}-decisions"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(
@@ -79,6 +91,13 @@ class UseCase:
             raise DefinitionError(f"reasons={reasons!r}", at=at, fix="ask for 0 to 8 reason codes")
         if not isinstance(explain_all, bool):
             raise DefinitionError(f"explain_all={explain_all!r}", at=at, fix="give True or False")
+        if not all(isinstance(stream, Stream) for stream in beside):
+            raise DefinitionError(
+                f"beside={shown(beside)} of hr.UseCase",
+                at=at,
+                fix="give streams: beside=(reviews,)",
+            )
+        self.beside = tuple(beside)
         self.on = on
         self.features = features
         self.label = label
@@ -86,7 +105,17 @@ class UseCase:
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
+        _check_protected(self.plan, at)
+        if isinstance(model, XGBoost | LightGBM | Scorecard):
+            kinds = [feature.kind in CATEGORICAL for feature in self.plan.features]
+            model.check_features([feature.name for feature in self.plan.features], kinds)
         self._compiled_policy = self._compiled(policy) if policy is not None else None
+        self.adverse_action = adverse_action
+        if adverse_action is not None:
+            adverse_action.check(
+                [f.name for f in self.plan.features if f.kind not in CATEGORICAL],
+                self._compiled_policy.outcomes if self._compiled_policy else (),
+            )
 
     def __repr__(self) -> str:
         return f"<use case {self.name}: {len(self.features)} features on {self.plan.on}>"
@@ -107,7 +136,8 @@ class UseCase:
     @property
     def _beside(self) -> tuple[Stream, ...]:
         """Streams that belong to it though features may not read them."""
-        return (Stream(self.label.stream),) if self.label is not None else ()
+        labels = (Stream(self.label.stream),) if self.label is not None else ()
+        return (*labels, *self.beside)
 
     def definition(self, model: ServedModel | None, policy: Policy | None = None) -> Definition:
         """What decides, with a model that was trained for it (or none).
@@ -143,6 +173,8 @@ class UseCase:
                         fix="give the use case a model, as in model=hr.XGBoost(), or leave the"
                         " rule out",
                     )
+                if operand.source is Source.FIELD and decided.schema.field(operand.name).protected:
+                    raise _protected(f"rule {rule.name}", operand.name, decided.schema, rule.at)
                 if operand.stream not in ("", decided.name):
                     raise DefinitionError(
                         f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"
@@ -152,6 +184,30 @@ class UseCase:
                         f" {operand.stream!r} through a window",
                     )
         return CompiledPolicy(policy, self.plan.features, decided.schema, _limits(self.features))
+
+
+def _check_protected(plan: Plan, at: SourceLine | None) -> None:
+    """Refuse features that read what the law protects, be it on their way through a window."""
+    on = plan.stream(plan.on)
+    fields = [name.removeprefix("field:") for name in plan.program.loads if "field:" in name]
+    read: list[tuple[Schema, Sequence[str]]] = [(on.schema, fields)]
+    read += [(s.schema, [name for _, name in s.program.loaded_fields()]) for s in plan.streams]
+    read += [(plan.stream(book.stream).schema, book.fields()) for book in plan.books]
+    read += [(plan.stream(v.stream).schema, [v.asked_by]) for v in plan.book_values]
+    for group in plan.groups:
+        read += [(plan.stream(group.stream).schema, group.key), (on.schema, group.asked_by)]
+    for schema, names in read:
+        for name in names:
+            if schema.field(name).protected:
+                raise _protected("a feature", name, schema, at)
+
+
+def _protected(who: str, name: str, schema: Schema, at: SourceLine | None) -> DefinitionError:
+    return DefinitionError(
+        f"{who} reads {schema.name}.{name}, which is protected",
+        at=at,
+        fix=f"leave {name} out: it is there to measure decisions by, not to make them",
+    )
 
 
 def _limits(features: Features) -> dict[Operand, Allowed]:
@@ -176,7 +232,12 @@ def _dashed(name: str) -> str:
 
 
 def _check_parts(
-    on: object, features: object, label: object, model: object, policy: object
+    on: object,
+    features: object,
+    label: object,
+    model: object,
+    policy: object,
+    adverse_action: object,
 ) -> None:
     kinds: list[tuple[str, object, tuple[type, ...], str]] = [
         ("on", on, (Stream,), "give a stream, as in on=hr.stream(Payment)"),
@@ -190,10 +251,16 @@ def _check_parts(
         (
             "model",
             model,
-            (XGBoost, LightGBM, ModelFile, NoneType),
-            "give hr.XGBoost(), hr.LightGBM() or hr.ModelFile(path)",
+            (XGBoost, LightGBM, Scorecard, ModelFile, NoneType),
+            "give hr.XGBoost(), hr.LightGBM(), hr.Scorecard() or hr.ModelFile(path)",
         ),
         ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
+        (
+            "adverse_action",
+            adverse_action,
+            (AdverseAction, NoneType),
+            "give hr.AdverseAction(creditor=..., agency=...)",
+        ),
     ]
     at = user_line()
     for name, value, expected, fix in kinds:

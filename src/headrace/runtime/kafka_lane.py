@@ -173,9 +173,17 @@ class KafkaLane(ABC):
     def behind_by(self) -> dict[Partition, int]:
         """The same for each partition."""
         return {
-            place: max(0, end - self.local.position(self._sources[place].name).ordinal)
+            place: max(0, end - self._taken(place))
             for place, end in list(self._messages.ends.items())
         }
+
+    def _taken(self, place: Partition) -> int:
+        """Up to which offset of a partition all is decided."""
+        return self.local.position(self._sources[place].name).ordinal
+
+    def paused(self) -> int:
+        """How many of its partitions are not fetched for now; those of sources never stop."""
+        return 0
 
     @staticmethod
     def _worth(inputs: int) -> bool:

@@ -274,6 +274,15 @@ def _scorer() -> None:
     scorer.probabilities(scorer.margins(np.zeros((1, _ROWS))))
 
 
+def _calibration() -> None:
+    from headrace.models.calibration import Calibration  # noqa: PLC0415 - as above
+
+    margins = np.zeros(_ROWS)
+    Calibration("isotonic", margins=(0.0,), probabilities=(0.5,)).probability(margins)
+    Calibration("platt", coefficients=(1.0, 0.0)).probability(margins)
+    Calibration("beta", coefficients=(1.0, 1.0, 0.0)).probability(margins)
+
+
 def _reasons() -> None:
     from headrace.models.contributions import ContributionScorer  # noqa: PLC0415 - as above
     from headrace.models.reasons import top_reasons  # noqa: PLC0415 - as above
@@ -392,6 +401,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "programs": _programs,
     "state": _state,
     "lines": _lines,
+    "calibration": _calibration,
 }
 
 

@@ -9,6 +9,7 @@ from headrace.core.errors import DataError
 from headrace.pipeline.staging import Joining
 from headrace.runtime.kafka_lane import KafkaLane
 from headrace.runtime.local_lane import FROM_TOPIC, signing_key
+from headrace.runtime.quarantine import SOURCE
 from headrace.runtime.stage_intake import MainIntake
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ class MainLane(KafkaLane):
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
-        messages = WholeMessages(stage.cluster, stage.group, starts)
+        self._whole = messages = WholeMessages(stage.cluster, stage.group, starts)
         place = stage.admitted_place(self.id.number)
         begin = self.local.position(self._sources[place].name).rows
-        self._decisions = stage.admission.sink_topics(self._came_from())
-        intake = MainIntake(
+        self._decisions = stage.admission.sinks.topics(self._came_from())
+        self._intake = intake = MainIntake(
             Joining(stage.stages, begin),
             admitted=(place, self._sources[place]),
             begin=begin,
@@ -58,11 +59,20 @@ class MainLane(KafkaLane):
         )
         return intake, messages
 
+    def paused(self) -> int:
+        """How many of its partitions are not fetched for now: much of them waits for values."""
+        return len(self._whole.paused)
+
+    def _taken(self, place: Partition) -> int:
+        # what is no message, as the mark after each transaction, is never decided
+        return super()._taken(place) if self._intake.waits else self._whole.reached(place)
+
     def _came_from(self) -> list[int]:
         """The partition of each source that events are of, by its number in the journal."""
         numbers = [0] * len(self.local.header.sources)
         for place in self._stage.admission.partitions_of(self.id.number):
             numbers[self.local.source_number(f"{FROM_TOPIC}{place}")] = place.number
+        numbers[self.local.source_number(SOURCE)] = self.id.number
         return numbers
 
     def _number(self, source: str) -> int:

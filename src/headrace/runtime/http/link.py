@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from headrace.runtime.http.wire import FromFront
 
 _DECODER = msgspec.msgpack.Decoder(list[FromLane])
-_READ = 1 << 20
 _GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
 
 
@@ -77,6 +76,8 @@ class LaneLink:
         self._number = 0
         self._unsent: list[FromFront] = []
         self._unwritten = b""
+        #: Whether what is unwritten waits for the lane to read.
+        self._blocked = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hear what the lane says from now on."""
@@ -153,22 +154,24 @@ class LaneLink:
         except OSError:
             return  # it has gone, which reading notices
         self._unwritten = self._unwritten[sent:]
-        if self._unwritten:
+        blocked = bool(self._unwritten)
+        if blocked and not self._blocked:
             self._loop.add_writer(self._channel, self._write)
-        else:
+        elif self._blocked and not blocked:
             self._loop.remove_writer(self._channel)
+        self._blocked = blocked
 
     def _hear(self) -> None:
         try:
-            piece = self._channel.recv(_READ)
+            contents = self._frames.received(self._channel)
         except BlockingIOError:
             return
         except OSError:
-            piece = b""
-        if not piece:
+            contents = None
+        if contents is None:
             self._end_all()
             return
-        for content in self._frames.taken(piece):
+        for content in contents:
             for message in _DECODER.decode(content):
                 if isinstance(message, Answered):
                     self._settle(message)
