@@ -35,6 +35,7 @@ BENCHMARKS = (
     "kafka",
     "throughput",
     "handbook",
+    "credit",
 )
 
 
