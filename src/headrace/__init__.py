@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.definitions.expressions import seconds_between as seconds_between
     from headrace.definitions.expressions import when as when
     from headrace.definitions.feature_set import features as features
+    from headrace.definitions.sequences import sequence as sequence
     from headrace.definitions.streams import stream as stream
     from headrace.definitions.streams import table as table
     from headrace.events.event import Event as Event
@@ -92,6 +93,7 @@ _PLACES = {
     ),
     **dict.fromkeys(["stream", "table"], "definitions.streams"),
     "features": "definitions.feature_set",
+    "sequence": "definitions.sequences",
     **dict.fromkeys(
         [
             "coalesce",

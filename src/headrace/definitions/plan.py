@@ -299,6 +299,23 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
+class SequencePlan:
+    """The last vectors of features for each key (`headrace.definitions.sequences`).
+
+    Attributes:
+        key: Fields of the decided stream that make the key.
+        features: Numbers of the plan's features that make a vector, in order.
+        length: Vectors at most.
+        within_ns: How far back in event time they may lie.
+    """
+
+    key: tuple[str, ...]
+    features: tuple[int, ...]
+    length: int
+    within_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All of a use case's features. `on` is the stream that is decided.
 
@@ -308,6 +325,7 @@ class Plan:
         admitted: Whether the inputs were judged by another lane before, as those of a side stage
             are (`headrace.definitions.stages`): then each counts, and one that is further than its
             stream's lateness behind has no features. Said in the canonical bytes where it is so.
+        sequence: The last vectors of features for each key, where models read them; likewise.
     """
 
     on: str
@@ -323,6 +341,7 @@ class Plan:
     conversions: tuple[Conversion, ...] = ()
     lookups: tuple[LookUp, ...] = ()
     admitted: bool = field(default=False, metadata={_SAID_IF_SO: True})
+    sequence: SequencePlan | None = field(default=None, metadata={_SAID_IF_SO: True})
 
     def stream(self, name: str) -> StreamPlan:
         """The stream called `name`."""

@@ -33,6 +33,7 @@ from headrace.engine.programs import (
 )
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.sequences import SequenceState
 from headrace.engine.state_bytes import opened
 from headrace.engine.texts import intern_all, texts_read, words_of
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Batch, Floats, Int64s
     from headrace.definitions.plan import Plan
     from headrace.engine.layout import GroupLayout
+    from headrace.engine.sequences import Sequences
 
 DEFAULT_LIMIT = 8 << 30
 _SMALL = 2048  # rows below which starting a thread costs more than it gives
@@ -74,10 +76,12 @@ class Features:
         values: One row for each feature, one column for each event; NaN is missing. Money and
             decimals are in units; a category is its code.
         categories: What the codes of text stand for.
+        sequences: The last vectors of each event's key; None where the plan has no sequence.
     """
 
     values: Floats
     categories: list[str]
+    sequences: Sequences | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ class Memory:
 
     Attributes:
         bytes_by: Bytes by structure.
-        keys: Entities of each group.
-        held: Events (or buckets) held by each group.
+        keys: Entities of each group; of the sequence last.
+        held: Events (or buckets) held by each group; vectors of the sequence last.
     """
 
     bytes_by: Mapping[str, int]
@@ -149,6 +153,9 @@ class Engine:
             GroupState(lay_out(plan, n), self._pool, secret, row_of)
             for n in range(len(plan.groups))
         ]
+        self._sequence = SequenceState(plan, self._pool, secret) if plan.sequence else None
+        # what is written down and restored: groups, and that of the sequence as one more
+        self._kept = [*self._groups, *([self._sequence.group] if self._sequence else [])]
         self._watermark = LEAST
         self._reads = texts_read(plan)
 
@@ -183,12 +190,13 @@ class Engine:
             self._watermark = max(self._watermark, int(given.watermark[-1]))
         self._advance(rows, decided, answers)
         features = self._features(decided, answers, codes)
+        sequences = self._sequences(decided, features)
         for table in self._tables:
             # last of all: programs read the rows that this lets go of
             table.settle()
         # a batch that went past the limit is not decided; no later one is begun
         self._check_limit()
-        return Features(features, self._categories_now())
+        return Features(features, self._categories_now(), sequences)
 
     def _answers(self, count: int) -> Answers:
         """The registers of the feature program, with what aggregates give where nothing is known.
@@ -203,10 +211,21 @@ class Engine:
     def _advance(self, rows: Mapping[str, Rows], decided: Rows | None, answers: Answers) -> None:
         """Move all groups on: keys are hashed first, then shards are worked on."""
         size = sum(len(given.at) for given in rows.values()) + (len(decided.at) if decided else 0)
+        self._move(self._groups, rows, decided, answers, size)
+
+    def _move(
+        self,
+        groups: Sequence[GroupState],
+        rows: Mapping[str, Rows],
+        decided: Rows | None,
+        answers: Answers,
+        size: int,
+    ) -> None:
+        """Move some groups on by a batch with so many rows to work on."""
         parts = self._threads if size >= _SMALL else 1
         moving = [
             group
-            for group in self._groups
+            for group in groups
             if group.begin(
                 rows.get(group.layout.group.stream),
                 decided,
@@ -310,6 +329,18 @@ class Engine:
         self._execute(self._program, registers, valid, rows.sequence, features)
         return features
 
+    def _sequences(self, decided: Rows | None, features: Floats) -> Sequences | None:
+        """Put the decided events' vectors in, and read the last of each one's key."""
+        if self._sequence is None:
+            return None
+        count = features.shape[1]
+        answers, sequences = self._sequence.asked(count)
+        if decided is not None:
+            entering = self._sequence.entering(decided, features)
+            given = {self.plan.on: entering}
+            self._move([self._sequence.group], given, entering, answers, count)
+        return sequences
+
     @property
     def categories(self) -> list[str]:
         """What the codes of text stand for, so far."""
@@ -348,7 +379,7 @@ class Engine:
             texts=self._texts,
             known=len(self._texts),
             tables=[table.rows for table in self._tables],
-            groups=[group.freeze(self._visible(group.layout)) for group in self._groups],
+            groups=[group.freeze(self._visible(group.layout)) for group in self._kept],
             copy=copy,
         )
 
@@ -398,17 +429,17 @@ class Engine:
             rows = np.frombuffer(piece, dtype="<i8").astype(np.int64)
             table.rows = rows.reshape(-1, table.rows.shape[1])
         self._around.point_at(self._tables)
-        for group, piece in zip(self._groups, pieces[2 + len(self._tables) :], strict=True):
+        for group, piece in zip(self._kept, pieces[2 + len(self._tables) :], strict=True):
             group.restore(piece)
 
     def key_state(self, group: int, key: tuple[str, ...]) -> bytes | None:
         """What a group holds for one key, as bytes; None if nothing that can still be seen.
 
         Args:
-            group: Its number in the plan.
+            group: Its number in the plan; that of the plan's sequence comes after the groups'.
             key: The key's fields as text (integers in decimal).
         """
-        state = self._groups[group]
+        state = self._kept[group]
         words = state.key_words(self._key_texts(group), key)
         return state.key_state(words, self._visible(state.layout))
 
@@ -418,7 +449,7 @@ class Engine:
         Raises:
             ArtefactError: If the bytes are of another key, or cut.
         """
-        state = self._groups[group]
+        state = self._kept[group]
         words = state.key_words(self._key_texts(group), key)
         row = state.layout.row
         head = len(words) + 2
@@ -438,7 +469,7 @@ class Engine:
 
     def _key_texts(self, group: int) -> list[bool]:
         """Which fields of a group's key are texts."""
-        plan = self.plan.groups[group]
+        plan = self._kept[group].layout.group
         schema = self.plan.stream(plan.stream).schema
         return [schema.field(name).kind is Kind.TEXT for name in plan.key]
 
@@ -457,8 +488,8 @@ class Engine:
         """What state takes, by structure."""
         return Memory(
             bytes_by=self._bytes_by(),
-            keys=tuple(group.entities for group in self._groups),
-            held=tuple(group.held for group in self._groups),
+            keys=tuple(group.entities for group in self._kept),
+            held=tuple(group.held for group in self._kept),
         )
 
 

@@ -77,6 +77,8 @@ class Change:
             return "reference tables have changed"
         if (old.texts, texts_read(old)) != (new.texts, texts_read(new)):
             return "features read other texts, and the numbers of all texts follow from that"
+        if new.sequence is not None:
+            return "vectors of a sequence are features as they were computed by one definition"
         return ""
 
     @property

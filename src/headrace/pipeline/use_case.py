@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from headrace.definitions.compiler import compile_plan
 from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.plan import Function
+from headrace.definitions.sequences import SequenceDefinition
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
@@ -42,6 +44,7 @@ class UseCase:
     Args:
         on: The stream whose events are decided.
         features: What models and policies see of them.
+        sequence: The last vectors of features that the model reads (`hr.sequence`).
         label: What says how an event turned out; needed to train.
         model: What scores; None decides by rules alone.
         policy: What makes an outcome of score and features; None only scores.
@@ -59,6 +62,7 @@ class UseCase:
         *,
         on: Stream,
         features: Features,
+        sequence: SequenceDefinition | None = None,
         label: LabelDefinition | None = None,
         model: ModelSpecification | None = None,
         policy: Policy | None = None,
@@ -67,7 +71,7 @@ class UseCase:
         explain_all: bool = False,
     ) -> None:
         self.at = at = user_line()
-        _check_parts(on, features, label, model, policy)
+        _check_parts(on, features, sequence, label, model, policy)
         self.name = name if name is not None else f"{_dashed(on.definition.name)}-decisions"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(
@@ -81,11 +85,14 @@ class UseCase:
             raise DefinitionError(f"explain_all={explain_all!r}", at=at, fix="give True or False")
         self.on = on
         self.features = features
+        self.sequence = sequence
         self.label = label
         self.model = model
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
+        if sequence is not None:
+            self.plan = replace(self.plan, sequence=sequence.planned(self.plan, on))
         self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
@@ -102,7 +109,13 @@ class UseCase:
             DefinitionError: A window cannot be computed there, or `key` is no field that can be
                 one.
         """
-        return plan_stages(on=self.on, features=self.features, streams=self._beside, key=key)
+        return plan_stages(
+            on=self.on,
+            features=self.features,
+            streams=self._beside,
+            key=key,
+            sequence=self.sequence,
+        )
 
     @property
     def _beside(self) -> tuple[Stream, ...]:
@@ -176,11 +189,22 @@ def _dashed(name: str) -> str:
 
 
 def _check_parts(
-    on: object, features: object, label: object, model: object, policy: object
+    on: object,
+    features: object,
+    sequence: object,
+    label: object,
+    model: object,
+    policy: object,
 ) -> None:
     kinds: list[tuple[str, object, tuple[type, ...], str]] = [
         ("on", on, (Stream,), "give a stream, as in on=hr.stream(Payment)"),
         ("features", features, (Features,), "write hr.features(amount=payments.amount, ...)"),
+        (
+            "sequence",
+            sequence,
+            (SequenceDefinition, NoneType),
+            'write hr.sequence(features, key="symbol", length=32, within="10m")',
+        ),
         (
             "label",
             label,
