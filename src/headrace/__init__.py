@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from headrace.events.fields import Time as Time
     from headrace.events.fields import field as field
     from headrace.models.artefact import Artefact as Artefact
+    from headrace.models.onnx_specification import Onnx as Onnx
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
     from headrace.models.specification import XGBoost as XGBoost
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import outcome as outcome
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
+    from headrace.policy.translate import score_of as score_of
     from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
@@ -107,9 +109,10 @@ _PLACES = {
         "definitions.expressions",
     ),
     **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
+    "Onnx": "models.onnx_specification",
     "Artefact": "models.artefact",
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
-    "score": "policy.translate",
+    **dict.fromkeys(["score", "score_of"], "policy.translate"),
     "UseCase": "pipeline.use_case",
     **dict.fromkeys(["backtest", "compute", "decide", "train"], "runtime.frames"),
     "import_model": "runtime.models",

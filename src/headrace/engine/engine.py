@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Floats, Int64s
+    from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Plan
     from headrace.engine.layout import GroupLayout
-    from headrace.engine.sequences import Sequences
 
 DEFAULT_LIMIT = 8 << 30
 _SMALL = 2048  # rows below which starting a thread costs more than it gives

@@ -7,12 +7,12 @@ too, as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.core.errors import invariant
+from headrace.core.sequences import Sequences
 from headrace.definitions.plan import Group
 from headrace.engine import query_kernels as query
 from headrace.engine.group_state import Answers, GroupState, Rows
@@ -23,31 +23,11 @@ from headrace.engine.ring_kernels import VALUE
 from headrace.engine.sequence_kernels import Q_LATENESS, Q_LENGTH
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Plan
 
 #: An answer for each decided event: how many vectors it has.
 _COUNT_ROW = np.zeros(1, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Sequences:
-    """The last vectors of features of each decided event's key.
-
-    Attributes:
-        lengths: How many vectors there are; int64 [m].
-        vectors: Them, the event's own last; NaN in the first places where there are fewer, and
-            where a feature was missing; float32 [m, length, features].
-    """
-
-    lengths: Int64s
-    vectors: NDArray[np.float32]
-
-    def take(self, rows: NDArray[np.integer]) -> Sequences:
-        """Those of some events, in that order."""
-        return Sequences(self.lengths[rows], self.vectors[rows])
 
 
 def lay_out_sequence(plan: Plan) -> GroupLayout:

@@ -20,8 +20,8 @@ from headrace.lifecycle.split import SplitSettings, split_in_time
 from headrace.lifecycle.training_set import training_set
 from headrace.models.artefact import Artefact, Manifest
 from headrace.models.encoding import CategoryEncoder, vocabularies
-from headrace.models.serving import ServedModel, read_model
-from headrace.models.specification import ModelFile
+from headrace.models.serving import read_model, served
+from headrace.models.specification import LightGBM, XGBoost
 from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headrace.definitions.labels import LabelDefinition
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
-    from headrace.models.specification import LightGBM, ModelSpecification, XGBoost
+    from headrace.models.specifications import ModelSpecification
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
     from headrace.pipeline.use_case import UseCase
@@ -144,7 +144,7 @@ def train(
 def _learnable(case: UseCase) -> tuple[XGBoost | LightGBM, LabelDefinition]:
     """What is to be fitted, and to which labels."""
     specification = case.model
-    if specification is None or isinstance(specification, ModelFile):
+    if not isinstance(specification, XGBoost | LightGBM):
         raise DefinitionError(
             f"{case.name} has {'no model' if specification is None else 'a ready-made model file'}",
             fix="give it model=hr.XGBoost() or hr.LightGBM() to train one",
@@ -185,9 +185,9 @@ def _test(
     artefact: Artefact, case: UseCase, data: TrainingSet, split: Split
 ) -> tuple[Floats, Floats]:
     """Scores of the test part by the serving scorer, and its labels at the end of the history."""
-    served = ServedModel(artefact, case.plan.features)
+    model = served(artefact, case.plan)
     values = np.ascontiguousarray(data.values[:, split.test])
-    scores = served.score(served.taken(values, data.dictionary)).probability
+    scores = model.score(model.taken(values, data.dictionary)).probability
     return scores, data.labels(split.test, split.end_ns)
 
 

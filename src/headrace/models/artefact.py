@@ -4,7 +4,8 @@ An artefact is its hash. The manifest names the model file by SHA-256, the defin
 trained for, its data, settings, metrics and library versions; the artefact's id is the SHA-256 of
 the manifest's canonical bytes. On disk it is a folder called by that id:
 
-    model.json | model.txt    the library's format, which the library opens without Headrace
+    model.json | model.txt | model.onnx
+                              the library's format, which the library opens without Headrace
     manifest.json             what is said above, keys sorted
     card.md                   the same for people: the model card (Mitchell and others, 2019)
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.core.errors import ArtefactError
+from headrace.models.onnx_model import Binding  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +28,21 @@ _FILE_NAMES = {
     "xgboost-json": "model.json",
     "xgboost-ubj": "model.ubj",
     "lightgbm-text": "model.txt",
+    "onnx": "model.onnx",
 }
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is said of a model.
 
     Attributes:
         model_sha256: Of the model file.
-        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "onnx".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.
         specification: The settings it was fitted with.
-        trees: How many it has.
+        trees: How many it has; 0 of a model that is no tree ensemble.
         data: Range of event times, counts of rows, positives, and those not yet mature.
         arrival: "known" where every event said when it was known; else "assumed", and equality
             with live scores is not claimed.
@@ -47,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True):
         split: Times that part training, validation and test.
         metrics: On the validation and test parts.
         libraries: Names and versions.
+        classes: What its scores are of, in order; none for one probability.
+        onnx: What goes into a model in ONNX, and what comes out.
     """
 
     model_sha256: str
@@ -62,6 +67,8 @@ class Manifest(msgspec.Struct, frozen=True):
     split: dict[str, Any]
     metrics: dict[str, Any]
     libraries: dict[str, str]
+    classes: tuple[str, ...] = ()
+    onnx: Binding | None = None
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and no spaces."""
@@ -161,7 +168,13 @@ def model_card(artefact: Artefact) -> str:
         "",
         "## Settings",
         "",
-        *_table({"trees kept": manifest.trees, **manifest.specification, **manifest.libraries}),
+        *_table(
+            {
+                **({"trees kept": manifest.trees} if manifest.trees else {}),
+                **manifest.specification,
+                **manifest.libraries,
+            }
+        ),
         "",
         "## Features",
         "",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods
@@ -209,6 +209,3 @@ class ModelFile:
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""
         return {"kind": "ModelFile", "path": self.path.name}
-
-
-ModelSpecification: TypeAlias = XGBoost | LightGBM | ModelFile

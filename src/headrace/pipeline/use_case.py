@@ -19,7 +19,8 @@ from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
 from headrace.definitions.terms import INT, InCalendar, Windowed
-from headrace.models.specification import LightGBM, ModelFile, XGBoost
+from headrace.models.classes import class_columns
+from headrace.models.specifications import KINDS
 from headrace.pipeline.lane import Definition, Explaining
 from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
@@ -28,8 +29,8 @@ from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
     from headrace.definitions.stages import Stages
-    from headrace.models.serving import ServedModel
-    from headrace.models.specification import ModelSpecification
+    from headrace.models.serving import Model
+    from headrace.models.specifications import ModelSpecification
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -57,7 +58,7 @@ class UseCase:
         DefinitionError: With the line and the fix.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a use case is named parts, each once
         self,
         *,
         on: Stream,
@@ -93,6 +94,13 @@ class UseCase:
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
         if sequence is not None:
             self.plan = replace(self.plan, sequence=sequence.planned(self.plan, on))
+        for column in class_columns(self.classes):
+            if column.name in features:
+                raise DefinitionError(
+                    f"feature {column.name!r} is called as the score of a class",
+                    at=at,
+                    fix="rename the feature, or the class",
+                )
         self._compiled_policy = self._compiled(policy) if policy is not None else None
 
     def __repr__(self) -> str:
@@ -122,7 +130,12 @@ class UseCase:
         """Streams that belong to it though features may not read them."""
         return (Stream(self.label.stream),) if self.label is not None else ()
 
-    def definition(self, model: ServedModel | None, policy: Policy | None = None) -> Definition:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the declared model tells apart; () for one probability, or without a model."""
+        return getattr(self.model, "classes", ())
+
+    def definition(self, model: Model | None, policy: Policy | None = None) -> Definition:
         """What decides, with a model that was trained for it (or none).
 
         Args:
@@ -164,7 +177,8 @@ class UseCase:
                         fix=f"ask about a field of {decided.name!r}, or about a feature that reads"
                         f" {operand.stream!r} through a window",
                     )
-        return CompiledPolicy(policy, self.plan.features, decided.schema, _limits(self.features))
+        columns = self.plan.features + class_columns(self.classes)
+        return CompiledPolicy(policy, columns, decided.schema, _limits(self.features))
 
 
 def _limits(features: Features) -> dict[Operand, Allowed]:
@@ -214,8 +228,8 @@ def _check_parts(
         (
             "model",
             model,
-            (XGBoost, LightGBM, ModelFile, NoneType),
-            "give hr.XGBoost(), hr.LightGBM() or hr.ModelFile(path)",
+            (*KINDS, NoneType),
+            "give hr.XGBoost() or another that is trained, hr.ModelFile(path) or hr.Onnx(path)",
         ),
         ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
     ]

@@ -140,7 +140,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
     event = _event(batch, header, place.seq)
     features = {
         name: feature_value(
-            kinds[name].kind,
+            kinds[name].kind if name in kinds else Kind.FLOAT,
             header.category(name),
             float(decisions.features[number, at]),
             batch.categories,

@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import test_engine as windows
+from oracle import Input
 
-from headrace.core.columns import Kind
+from headrace.core.columns import Batch, Kind
+from headrace.core.sequences import Sequences
 from headrace.definitions.describe import group_sizes
-from headrace.definitions.plan import Plan, SequencePlan
+from headrace.definitions.plan import Aggregate, Function, Group, Plan, SequencePlan
 from headrace.engine.engine import Engine, Features, StreamRows
-from headrace.engine.sequences import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from oracle import Input
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
 QUIET = settings(deadline=None, max_examples=100)
@@ -54,7 +52,7 @@ def feed(engine: Engine, inputs: Sequence[Input], first: int, last: int) -> Feat
         events = [inputs[n] for n in places]
         columns = {field: windows.column(field, events) for field in windows.SCHEMA.names}
         taken[name] = StreamRows(
-            windows.Batch(columns, len(events)),
+            Batch(columns, len(events)),
             np.array(places, dtype=np.int64),
             np.array([marks[n] for n in places], dtype=np.int64),
         )
@@ -176,9 +174,8 @@ def test_state_has_the_same_bytes_however_it_came_about(drawn: random.Random) ->
 @given(SEEDS)
 def test_the_vectors_of_a_key_move_with_it(drawn: random.Random) -> None:
     plan, inputs = plan_drawn(drawn), windows.history_drawn(drawn)
-    plan = dataclasses.replace(
-        plan, sequence=dataclasses.replace(plan.sequence or pytest.fail(), key=("card",))
-    )
+    assert plan.sequence is not None
+    plan = dataclasses.replace(plan, sequence=dataclasses.replace(plan.sequence, key=("card",)))
     engine, empty = Engine(plan, threads=1), Engine(plan, threads=1)
     feed(engine, inputs, 0, len(inputs))
     feed(empty, inputs, 0, 0)
@@ -193,16 +190,14 @@ def test_the_vectors_of_a_key_move_with_it(drawn: random.Random) -> None:
 
 def test_so_many_vectors_are_held_for_each_key_and_no_more() -> None:
     plan = windows.plan_of(
-        (windows.Group("p", ("card",), ("card",), 0, ()),),
-        (windows.Aggregate(windows.Function.COUNT, 0, window_ns=5),),
+        (Group("p", ("card",), ("card",), 0, ()),),
+        (Aggregate(Function.COUNT, 0, window_ns=5),),
     )
     streams = tuple(dataclasses.replace(item, lateness_ns=0) for item in plan.streams)
     sequence = SequencePlan(("card",), (0,), 8, 10**12)
     plan = dataclasses.replace(plan, streams=streams, sequence=sequence)
     fields = dict.fromkeys(windows.SCHEMA.names, None) | {"count": 1, "id": 0}
-    inputs = [
-        windows.Input("p", 1_000 + n, {**fields, "card": f"c{n % 3}"}) for n in range(3_000)
-    ]
+    inputs = [Input("p", 1_000 + n, {**fields, "card": f"c{n % 3}"}) for n in range(3_000)]
     engine = Engine(plan, threads=1)
     feed(engine, inputs, 0, len(inputs))
     assert engine.memory().held[-1] == 3 * (8 - 1)

@@ -1,0 +1,13 @@
+"""All kinds of model that a use case can declare."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from headrace.models.onnx_specification import Onnx
+from headrace.models.specification import LightGBM, ModelFile, XGBoost
+
+ModelSpecification: TypeAlias = XGBoost | LightGBM | ModelFile | Onnx
+
+#: The same, for checks.
+KINDS: tuple[type, ...] = (XGBoost, LightGBM, ModelFile, Onnx)
