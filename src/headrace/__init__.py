@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import DefinitionError as DefinitionError
     from headrace.core.errors import HeadraceError as HeadraceError
     from headrace.core.errors import NotFound as NotFound
+    from headrace.definitions.directions import direction as direction
     from headrace.definitions.expressions import coalesce as coalesce
     from headrace.definitions.expressions import great_circle as great_circle
     from headrace.definitions.expressions import maximum as maximum
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from headrace.events.fields import Time as Time
     from headrace.events.fields import field as field
     from headrace.models.artefact import Artefact as Artefact
+    from headrace.models.net_specification import LogisticRegression as LogisticRegression
+    from headrace.models.net_specification import Lstm as Lstm
     from headrace.models.onnx_specification import Onnx as Onnx
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
@@ -109,7 +112,9 @@ _PLACES = {
         "definitions.expressions",
     ),
     **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
+    "direction": "definitions.directions",
     "Onnx": "models.onnx_specification",
+    **dict.fromkeys(["LogisticRegression", "Lstm"], "models.net_specification"),
     "Artefact": "models.artefact",
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     **dict.fromkeys(["score", "score_of"], "policy.translate"),

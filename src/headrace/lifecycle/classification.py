@@ -138,7 +138,12 @@ def blocks(count: int, length: int, draws: int, seed: int) -> Iterator[Int64s]:
 
 
 def block_error(
-    statistic: Callable[[Int64s], float], count: int, *, length: int, draws: int = 500, seed: int = 0
+    statistic: Callable[[Int64s], float],
+    count: int,
+    *,
+    length: int,
+    draws: int = 500,
+    seed: int = 0,
 ) -> float:
     """The standard error of a statistic over rows, by the circular block bootstrap.
 
@@ -199,6 +204,4 @@ def paired_test(
     seen = apart(np.arange(len(truth)))
     drawn = np.array([apart(rows) for rows in blocks(len(truth), length, draws, seed)])
     further = np.abs(drawn - drawn.mean()) >= abs(seen)
-    return PairedTest(
-        seen, float(drawn.std(ddof=1)), float((further.sum() + 1) / (len(drawn) + 1))
-    )
+    return PairedTest(seen, float(drawn.std(ddof=1)), float((further.sum() + 1) / (len(drawn) + 1)))

@@ -8,6 +8,7 @@ training fold alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def moves(
     settled = np.full(len(value), _NEVER)
     order = np.lexsort((np.arange(len(at_ns)), at_ns, key))
     edges = np.flatnonzero(np.diff(key[order], prepend=np.nan, append=np.nan))
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         rows = order[first:last]
         at = at_ns[rows]
         if after_ns:

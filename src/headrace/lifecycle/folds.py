@@ -106,9 +106,7 @@ def walk_forward(
         yield Fold(train, validation, test)
 
 
-def _before(
-    rows: Int64s, at_ns: Int64s, settled_ns: Int64s, begin: int, embargo_ns: int
-) -> Int64s:
+def _before(rows: Int64s, at_ns: Int64s, settled_ns: Int64s, begin: int, embargo_ns: int) -> Int64s:
     """Those rows whose spans, with the embargo, end before a time."""
     whole = np.maximum(settled_ns[rows], at_ns[rows])
     return rows[whole < begin - embargo_ns]

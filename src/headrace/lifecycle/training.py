@@ -15,6 +15,7 @@ import numpy as np
 from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError, DefinitionError
 from headrace.events.schema import Role
+from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.metrics import average_precision, brier, precision_at, roc_auc
 from headrace.lifecycle.split import SplitSettings, split_in_time
 from headrace.lifecycle.training_set import training_set
@@ -44,10 +45,12 @@ class TrainingSettings:
     Attributes:
         split: How history is parted.
         alerts: How many of the highest scores `precision_at` is measured over.
+        folds: How history is parted where the label is a direction.
     """
 
     split: SplitSettings = field(default_factory=SplitSettings)
     alerts: int = 100
+    folds: FoldSettings = field(default_factory=FoldSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +131,12 @@ def train(
         vocabulary=vocabulary,
         specification={**specification.plain(), "weight of a positive": weight},
         trees=fitted.trees,
-        data=_range(data),
-        arrival=_arrival(case),
+        data=range_of(data),
+        arrival=arrival_of(case),
         label={"stream": label.stream.name, "within days": maturity_ns / 86_400e9},
         split=_parts(split),
         metrics={},
-        libraries=_libraries(fitted.library),
+        libraries=libraries_of(fitted.library),
     )
     scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
     metrics = _metrics(labels, scores, settings.alerts)
@@ -166,7 +169,8 @@ def _parts(split: Split) -> dict[str, Any]:
     }
 
 
-def _libraries(training: str) -> dict[str, str]:
+def libraries_of(training: str) -> dict[str, str]:
+    """Names and versions of what a model was made by."""
     return {
         "training": training,
         "numpy": np.__version__,
@@ -202,7 +206,8 @@ def _metrics(labels: Floats, scores: Floats, alerts: int) -> dict[str, Any]:
     return found
 
 
-def _range(data: TrainingSet) -> dict[str, Any]:
+def range_of(data: TrainingSet) -> dict[str, Any]:
+    """What a history holds: times, and counts of events."""
     return {
         "first event": _day(int(data.at_ns.min())),
         "last event": _day(int(data.at_ns.max())),
@@ -214,7 +219,8 @@ def _range(data: TrainingSet) -> dict[str, Any]:
     }
 
 
-def _arrival(case: UseCase) -> str:
+def arrival_of(case: UseCase) -> str:
+    """Whether every event says when it was known, or that is assumed."""
     streams = [case.plan.stream(case.plan.on), *case.plan.streams]
     known = all(stream.schema.having(Role.KNOWN_AT) is not None for stream in streams)
     return "known" if known else "assumed"

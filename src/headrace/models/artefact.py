@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FILE_NAMES = {
     "xgboost-json": "model.json",
     "xgboost-ubj": "model.ubj",
+    "xgboost-classes-json": "model.json",
     "lightgbm-text": "model.txt",
     "onnx": "model.onnx",
 }
@@ -37,7 +38,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         model_sha256: Of the model file.
-        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "onnx".
+        form: "xgboost-json", "xgboost-ubj", "xgboost-classes-json" (a margin for each class),
+            "lightgbm-text" or "onnx".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.

@@ -202,10 +202,8 @@ def quantised(content: bytes) -> bytes:
     model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content))
     # shapes are all that the library's own preparation would add to such a graph; it warns unless
     # told that it was done
-    onnx.helper.set_model_props(model, {"onnx.infer": "onnxruntime.quant"})
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "quantised.onnx"
-        quantisation.quantize_dynamic(
-            model, str(path), weight_type=quantisation.QuantType.QInt8
-        )
+        quantisation.quantize_dynamic(model, str(path), weight_type=quantisation.QuantType.QInt8)
         return path.read_bytes()

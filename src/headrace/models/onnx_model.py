@@ -19,6 +19,7 @@ import numpy as np
 
 from headrace.core.errors import ArtefactError, DefinitionError, invariant
 from headrace.core.sequences import Sequences
+from headrace.models.places import places_of
 from headrace.models.scores import Scores
 
 if TYPE_CHECKING:
@@ -120,18 +121,9 @@ class OnnxModel:
         assert binding is not None
         self._binding = binding
         self.tolerance = binding.tolerance
-        names = [feature.name for feature in plan.features]
-        lacking = [name for name in artefact.manifest.features if name not in names]
-        if lacking:
-            raise ArtefactError(
-                f"model {artefact.id[:12]} needs the features {lacking}, which the use case does"
-                f" not have; it has {names}. Train again, or name the model's features"
-            )
-        self._places = np.array(
-            [names.index(name) for name in artefact.manifest.features], dtype=np.int64
-        )
+        self._places = places_of(artefact, plan.features)
         if binding.sequence:
-            self._check_sequence(plan, names)
+            self._check_sequence(plan, [feature.name for feature in plan.features])
 
     def _check_sequence(self, plan: Plan, names: Sequence[str]) -> None:
         said, binding = plan.sequence, self._binding

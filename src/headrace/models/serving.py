@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from headrace.core.errors import ArtefactError
+from headrace.models.class_ensembles import ServedClasses
 from headrace.models.contributions import ContributionScorer
 from headrace.models.encoding import CategoryEncoder
 from headrace.models.ensemble import Link
 from headrace.models.lightgbm_format import read_lightgbm
 from headrace.models.onnx_model import OnnxModel
+from headrace.models.places import places_of
 from headrace.models.reasons import top_reasons
 from headrace.models.scorer import TreeScorer
 from headrace.models.scores import Scores
@@ -67,17 +69,10 @@ class ServedModel:
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
         self.artefact = artefact
         manifest = artefact.manifest
-        names = [feature.name for feature in features]
-        missing = [name for name in manifest.features if name not in names]
-        if missing:
-            raise ArtefactError(
-                f"model {artefact.id[:12]} needs the features {missing}, which the use case does"
-                f" not have; it has {names}. Train again, or name the model's features"
-            )
-        self._places = np.array([names.index(name) for name in manifest.features], dtype=np.int64)
+        self._places = places_of(artefact, features)
         # the last one names the feature -1, which is none
         self._named = np.array([*self._places, -1], dtype=np.int16)
-        self._as_they_are = manifest.features == tuple(names)
+        self._as_they_are = manifest.features == tuple(feature.name for feature in features)
         self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
         self.ensemble = read_model(artefact.content, manifest.form)
         if self.ensemble.link is not Link.LOGISTIC:
@@ -123,7 +118,7 @@ class ServedModel:
 
 
 #: What scores: all have `artefact`, `classes`, `exact`, `taken`, `score` and `reasons`.
-Model: TypeAlias = ServedModel | OnnxModel
+Model: TypeAlias = ServedModel | ServedClasses | OnnxModel
 
 
 def served(artefact: Artefact, plan: Plan) -> Model:
@@ -134,4 +129,6 @@ def served(artefact: Artefact, plan: Plan) -> Model:
     """
     if artefact.manifest.form == "onnx":
         return OnnxModel(artefact, plan)
+    if artefact.manifest.form == "xgboost-classes-json":
+        return ServedClasses(artefact, plan.features)
     return ServedModel(artefact, plan.features)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from headrace.models.net_specification import LogisticRegression, Lstm
 from headrace.models.onnx_specification import Onnx
 from headrace.models.specification import LightGBM, ModelFile, XGBoost
 
-ModelSpecification: TypeAlias = XGBoost | LightGBM | ModelFile | Onnx
+ModelSpecification: TypeAlias = XGBoost | LightGBM | ModelFile | Onnx | Lstm | LogisticRegression
 
 #: The same, for checks.
-KINDS: tuple[type, ...] = (XGBoost, LightGBM, ModelFile, Onnx)
+KINDS: tuple[type, ...] = (XGBoost, LightGBM, ModelFile, Onnx, Lstm, LogisticRegression)
+
+#: Those that are fitted to labels of direction.
+CLASSIFIERS: tuple[type, ...] = (XGBoost, Lstm, LogisticRegression)

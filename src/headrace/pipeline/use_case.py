@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
+from headrace.definitions.directions import DIRECTIONS, DirectionDefinition
 from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.plan import Function
@@ -18,9 +19,13 @@ from headrace.definitions.sequences import SequenceDefinition
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
+from headrace.definitions.suggestions import known_field
 from headrace.definitions.terms import INT, InCalendar, Windowed
 from headrace.models.classes import class_columns
-from headrace.models.specifications import KINDS
+from headrace.models.net_specification import LogisticRegression, Lstm
+from headrace.models.onnx_specification import Onnx
+from headrace.models.specification import LightGBM
+from headrace.models.specifications import CLASSIFIERS, KINDS
 from headrace.pipeline.lane import Definition, Explaining
 from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
@@ -46,7 +51,8 @@ class UseCase:
         on: The stream whose events are decided.
         features: What models and policies see of them.
         sequence: The last vectors of features that the model reads (`hr.sequence`).
-        label: What says how an event turned out; needed to train.
+        label: What says how an event turned out: events of a stream that refer to it, or the
+            direction of a feature (`hr.direction`); needed to train.
         model: What scores; None decides by rules alone.
         policy: What makes an outcome of score and features; None only scores.
         name: What the use case is called in journals and commands: small letters, digits, dashes.
@@ -64,7 +70,7 @@ class UseCase:
         on: Stream,
         features: Features,
         sequence: SequenceDefinition | None = None,
-        label: LabelDefinition | None = None,
+        label: LabelDefinition | DirectionDefinition | None = None,
         model: ModelSpecification | None = None,
         policy: Policy | None = None,
         name: str | None = None,
@@ -87,13 +93,15 @@ class UseCase:
         self.on = on
         self.features = features
         self.sequence = sequence
-        self.label = label
+        self.label = label if isinstance(label, LabelDefinition) else None
+        self.direction = label if isinstance(label, DirectionDefinition) else None
         self.model = model
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
         if sequence is not None:
             self.plan = replace(self.plan, sequence=sequence.planned(self.plan, on))
+        self._check_direction()
         for column in class_columns(self.classes):
             if column.name in features:
                 raise DefinitionError(
@@ -102,6 +110,32 @@ class UseCase:
                     fix="rename the feature, or the class",
                 )
         self._compiled_policy = self._compiled(policy) if policy is not None else None
+
+    def _check_direction(self) -> None:
+        """A label of direction reads what there is, and goes with a model that tells classes."""
+        label, model = self.direction, self.model
+        kind = f"hr.{type(model).__name__}"
+        if label is None:
+            if isinstance(model, Lstm | LogisticRegression):
+                raise DefinitionError(
+                    f"{kind} tells directions apart, and the use case has no label of one",
+                    at=model.at,
+                    fix='give it label=hr.direction(features.mid, key="symbol", after="5s")',
+                )
+            return
+        if label.feature not in self.features:
+            raise DefinitionError(
+                f"the label is the direction of {label.feature!r}, which is no feature",
+                at=self.at,
+                fix=f"take one of {', '.join(self.features)}",
+            )
+        known_field(self.on.definition.schema, label.key, self.at)
+        if isinstance(model, LightGBM):
+            raise DefinitionError(
+                f"{kind} is not fitted to directions",
+                at=model.at,
+                fix="use hr.XGBoost(), hr.Lstm() or hr.LogisticRegression()",
+            )
 
     def __repr__(self) -> str:
         return f"<use case {self.name}: {len(self.features)} features on {self.plan.on}>"
@@ -133,7 +167,9 @@ class UseCase:
     @property
     def classes(self) -> tuple[str, ...]:
         """What the declared model tells apart; () for one probability, or without a model."""
-        return getattr(self.model, "classes", ())
+        if self.direction is not None and isinstance(self.model, CLASSIFIERS):
+            return DIRECTIONS
+        return self.model.classes if isinstance(self.model, Onnx) else ()
 
     def definition(self, model: Model | None, policy: Policy | None = None) -> Definition:
         """What decides, with a model that was trained for it (or none).
@@ -222,8 +258,8 @@ def _check_parts(
         (
             "label",
             label,
-            (LabelDefinition, NoneType),
-            'write it as chargebacks.of(payments).within("60d")',
+            (LabelDefinition, DirectionDefinition, NoneType),
+            'write chargebacks.of(payments).within("60d"), or hr.direction(features.mid, ...)',
         ),
         (
             "model",

@@ -26,6 +26,7 @@ from headrace.events.reasons import Reason
 from headrace.events.schema import Role, Schema
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.backtest import backtest as run_backtest
+from headrace.lifecycle.direction_training import TrainedDirection, train_direction
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
 from headrace.models.artefact import Artefact
@@ -247,12 +248,13 @@ def train(
     *,
     settings: TrainingSettings | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
-) -> Trained:
+) -> Trained | TrainedDirection:
     """Train the use case's model on frames of history.
 
     Args:
         case: With a label and a model to be fitted.
-        frames: The decided stream and that of its labels, by name, and whatever features read.
+        frames: The decided stream and that of its labels, by name, and whatever features read; a
+            label of direction needs no labels.
         settings: How history is parted.
         progress: Called with (what is done, done, of how many).
 
@@ -264,6 +266,14 @@ def train(
         DataError: When the history is too short, or has no positives.
     """
     lane = Lane(case.definition(None), _KEY)
+    if case.direction is not None:
+        return train_direction(
+            case,
+            lane,
+            _intake(case, frames).batches(0, _BATCH),
+            settings=settings.folds if settings else None,
+            progress=progress,
+        )
     labels = case.label.stream.name if case.label is not None else None
     history = _intake(case, frames, labels=labels).batches(0, _BATCH)
     return train_model(case, lane, history, settings=settings, progress=progress)

@@ -238,10 +238,13 @@ def _chain(splits: int) -> TreeEnsemble:
 
 
 def _scorer() -> None:
+    from headrace.models.class_kernels import softmax  # noqa: PLC0415 - as above
     from headrace.models.scorer import TreeScorer  # noqa: PLC0415 - as above
 
     scorer = TreeScorer(_chain(1))
-    scorer.probabilities(scorer.margins(np.zeros((1, _ROWS))))
+    margins = scorer.margins(np.zeros((1, _ROWS)))
+    scorer.probabilities(margins)
+    softmax(np.stack([margins, margins]), np.zeros((2, _ROWS)))
 
 
 def _reasons() -> None:
