@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +18,6 @@ from headrace.journal.reader import stored_batches
 from headrace.journal.verification import verify
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECONDS = float(os.environ.get("HEADRACE_CHAOS_SECONDS", "10"))
 
@@ -43,6 +40,7 @@ features = hr.features(
     card_count_1d=card.count("1d"),
     merchant_count_1h=payments.by("merchant").count("1h"),
     since_last=card.seconds_since_last(within="30d"),
+    hour=payments.at.hour("UTC"),
 )
 killed = hr.UseCase(
     name="killed",
@@ -55,6 +53,37 @@ killed = hr.UseCase(
     ),
 )
 """
+
+#: The same, scored by a model in ONNX that reads the last vectors of the card.
+SCORED = CASE.replace(
+    """
+killed = hr.UseCase(
+    name="killed",
+    on=payments,
+    features=features,
+""",
+    f"""
+killed = hr.UseCase(
+    name="killed",
+    on=payments,
+    features=features,
+    sequence=hr.sequence(
+        features,
+        key="card",
+        length=6,
+        within="30d",
+        only=("card_count_1h", "card_count_1d", "merchant_count_1h", "since_last"),
+    ),
+    model=hr.Onnx(
+        {str(Path(__file__).parent.parent / "golden" / "models" / "sequence.onnx")!r},
+        classes=("fraud", "genuine"),
+        flat="flat",
+        sequence="sequence",
+        mask="mask",
+        features=("card_count_1h", "card_count_1d", "merchant_count_1h", "since_last", "hour"),
+    ),
+""",
+)
 
 COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 
@@ -69,6 +98,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("killed")
     (folder / "case.py").write_text(CASE)
+    (folder / "scored.py").write_text(SCORED)
     settings = SimulationSettings(
         events=60_000, cards=2_000, merchants=100, days=20, seed=3, invalid=0.002, late=0.02
     )
@@ -78,11 +108,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(folder: Path, home: Path, source: str, sink: Path) -> subprocess.Popen[bytes]:
+def started(
+    folder: Path, home: Path, source: str, sink: Path, case: str = "case.py"
+) -> subprocess.Popen[bytes]:
     options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
     with (folder / "payments.jsonl").open("rb") as lines:
         return subprocess.Popen(
-            [*COMMAND, "run", "case.py", *options],
+            [*COMMAND, "run", case, *options],
             cwd=folder,
             stdin=lines if source == "-" else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -90,8 +122,8 @@ def started(folder: Path, home: Path, source: str, sink: Path) -> subprocess.Pop
         )
 
 
-def finished(folder: Path, home: Path, source: str, sink: Path) -> None:
-    process = started(folder, home, source, sink)
+def finished(folder: Path, home: Path, source: str, sink: Path, case: str = "case.py") -> None:
+    process = started(folder, home, source, sink, case)
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors.decode()
 
@@ -127,18 +159,23 @@ def without_surrogates(sink: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["payments.jsonl", "-"])
-def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [("case.py", "payments.jsonl"), ("case.py", "-"), ("scored.py", "payments.jsonl")],
+)
+def test_killed_at_random_moments(case: str, source: str, workplace: Path, tmp_path: Path) -> None:
+    if case == "scored.py":
+        pytest.importorskip("onnxruntime")
     calm = tmp_path / "calm"
     begun = time.monotonic()
-    finished(workplace, calm, source, tmp_path / "calm.jsonl")
+    finished(workplace, calm, source, tmp_path / "calm.jsonl", case)
     alone = time.monotonic() - begun
     dice = random.Random(7)
     home, sink = tmp_path / "killed", tmp_path / "killed.jsonl"
     kills = 0
     end = time.monotonic() + SECONDS / 2
     while time.monotonic() < end:
-        process = started(workplace, home, source, sink)
+        process = started(workplace, home, source, sink, case)
         try:
             process.wait(timeout=dice.uniform(0.3, 1.1) * alone)
         except subprocess.TimeoutExpired:
@@ -151,7 +188,7 @@ def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) 
         finally:
             if process.stderr:
                 process.stderr.close()
-    finished(workplace, home, source, sink)
+    finished(workplace, home, source, sink, case)
     assert decided(home) == decided(calm)
     assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
     verify(Home(home).journal("killed"), signing_key(Home(home)).public).require()

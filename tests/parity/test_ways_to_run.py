@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cases
 import numpy as np
@@ -17,10 +17,12 @@ from headrace.journal.canonical import records
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
 from headrace.lifecycle.registry import Registry
+from headrace.models.onnx_model import OnnxModel
+from headrace.models.scores import Scores
 from headrace.pipeline.inputs import Inputs, Refused
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.replay import first_difference, inputs_of
-from headrace.pipeline.step import step
+from headrace.pipeline.step import accept, step
 from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
@@ -185,6 +187,35 @@ def test_a_replay_is_the_same_byte_for_byte(
     assert found.inputs == sum(len(batch) for batch in batches)
 
 
+def test_a_score_that_recomputes_too_far_from_the_journaled_one_is_told(
+    case: hr.UseCase,
+    undisturbed: tuple[Home, list[JournalBatch]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another processor gives other last bits: decisions stay as they were, up to a tolerance."""
+    if not isinstance(case.model, hr.Onnx):
+        pytest.skip("its scores are the same everywhere")
+    home = undisturbed[0]
+    folder = home.journal(case.name)
+    scored = OnnxModel.score
+
+    def by(apart: float) -> None:
+        def elsewhere(model: OnnxModel, *given: Any) -> Scores:
+            made = scored(model, *given)
+            return Scores(made.margin, made.probability + apart, made.classes - apart)
+
+        monkeypatch.setattr(OnnxModel, "score", elsewhere)
+
+    by(1e-7)
+    near = replay(folder, recorded_definitions(home, case.name))
+    assert near.difference is None
+    assert near.furthest == pytest.approx(1e-7, rel=1e-3)
+    by(1e-3)
+    far = replay(folder, recorded_definitions(home, case.name))
+    assert far.difference is not None
+    assert "recomputes 0.001 away, and the model says 1e-05 at most" in str(far.difference)
+
+
 def test_a_decision_is_explained_in_the_words_of_its_categories(
     case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
 ) -> None:
@@ -195,6 +226,35 @@ def test_a_decision_is_explained_in_the_words_of_its_categories(
     place = Place(folder, case.name, 0, row.pop("seq"))
     told = explain(place, Definitions(home.definitions)).features
     assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
+
+
+def test_an_explanation_gives_the_sequence_that_was_scored(
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
+) -> None:
+    """Put together from the journal, it is the tensor that the engine made."""
+    home, _ = undisturbed
+    folder = home.journal(case.name)
+    lane = Lane(case.definition(None), (1, 2), LaneLimits(threads=1))
+    checked = 0
+    for stored in stored_batches(folder):
+        batch = stored.batch()
+        accepted = accept(lane, inputs_of(batch))
+        made = accepted.features.sequences
+        for row in range(0, len(accepted.seq), 97):
+            place = Place(folder, case.name, 0, int(accepted.seq[row]))
+            found = explain(place, Definitions(home.definitions)).sequence
+            if made is None:
+                assert found == ()
+                return
+            told = [
+                [np.nan if v is None else v for v in vector.values.values()] for vector in found
+            ]
+            assert len(told) == made.lengths[row]
+            wanted = made.vectors[row][len(made.vectors[row]) - len(told) :]
+            np.testing.assert_array_equal(np.array(told, dtype=np.float32), wanted)
+            assert found[-1].decision == f"{case.name}/0/{int(accepted.seq[row])}"
+            checked += 1
+    assert checked > 50
 
 
 def test_another_text_for_a_code_is_a_difference(

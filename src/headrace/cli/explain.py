@@ -71,12 +71,23 @@ def show(explanation: Explanation) -> None:
     for name, value in explanation.features.items():
         features.add_row(name, _shown(value))
     console.print(features)
+    if explanation.sequence:
+        console.print(_sequence(explanation))
     event = Table("field", "value", title="The event (personal data as surrogates)")
     for name, value in explanation.event.items():
         event.add_row(name, _shown(value))
     console.print(event)
     for name, digest in explanation.versions.items():
         console.print(f"  {name} {digest or 'none'}")
+
+
+def _sequence(explanation: Explanation) -> Table:
+    """The vectors that the model read."""
+    names = list(explanation.sequence[-1].values)
+    table = Table("decision", *names, title="The sequence that the model read, newest last")
+    for vector in explanation.sequence:
+        table.add_row(vector.decision, *(_shown(vector.values[name]) for name in names))
+    return table
 
 
 def _shown(value: object) -> str:

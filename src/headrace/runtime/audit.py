@@ -17,6 +17,7 @@ from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
 from headrace.runtime.local_lane import lane_name
+from headrace.runtime.vectors import sequence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headrace.runtime.definitions import Definitions
     from headrace.runtime.home import Home
     from headrace.runtime.journals import Place
+    from headrace.runtime.vectors import Vector
 
 
 def newest(witness: Path, lane: str) -> Checkpoint:
@@ -106,6 +108,8 @@ class Explanation:
         features: Every feature value; None where missing.
         versions: Digests of what was in force.
         backfilled: Whether the event came back from quarantine.
+        sequence: The vectors that the model read as a sequence, this event's last; none where the
+            use case has no sequence.
     """
 
     id: str
@@ -118,6 +122,7 @@ class Explanation:
     features: dict[str, object]
     versions: dict[str, str]
     backfilled: bool
+    sequence: tuple[Vector, ...] = ()
 
 
 def explain(place: Place, definitions: Definitions) -> Explanation:
@@ -180,6 +185,7 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
             "engine": header.engine,
         },
         backfilled=bool(decisions.marks[at] & 1),
+        sequence=sequence_of(place, plan),
     )
 
 

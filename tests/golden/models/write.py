@@ -6,6 +6,7 @@ Run it with `onnx` installed; the file is committed, so that tests need ONNX Run
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
@@ -17,7 +18,7 @@ def main() -> None:
     """Write the file beside this one."""
     random = np.random.default_rng(11)
 
-    def drawn(name: str, *shape: int) -> object:
+    def drawn(name: str, *shape: int) -> Any:
         return numpy_helper.from_array(random.normal(0.0, 0.5, shape).astype(np.float32), name)
 
     weights = [
@@ -32,7 +33,7 @@ def main() -> None:
     ]
     nodes = []
 
-    def node(kind: str, *inputs: str, to: str, **options: object) -> str:
+    def node(kind: str, *inputs: str, to: str, **options: Any) -> str:
         nodes.append(helper.make_node(kind, list(inputs), [to], **options))
         return to
 
