@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.1
 #: A lane that was fenced and is the worker's still is opened again after so long.
 _RETAKE_SECONDS = 15.0
-#: A worker that is to end, and that the group gives no lane for so long, ends.
-_IDLE_SECONDS = 10.0
+#: A worker that is to end, and has had no lane for so long, asks whether others have them all.
+_IDLE_SECONDS = 3.0
 
 
 class KafkaWorker:
@@ -49,6 +49,7 @@ class KafkaWorker:
         self._stop = threading.Event()
         self._holder: Holder
         self._idle_since = time.monotonic()
+        self._told_idle = False
 
     def open_lanes(self) -> list[KafkaLane]:
         """The lanes that are open now; from any thread."""
@@ -97,14 +98,14 @@ class KafkaWorker:
         )
         self._holder = membership
         try:
-            while not self._stop.is_set() and not self._done():
+            while not self._stop.is_set() and not self._done(membership):
                 membership.poll(_LOOK_SECONDS)
                 self._look_after()
         finally:
             self._give_up(list(self._threads))
             membership.close()
 
-    def _done(self) -> bool:
+    def _done(self, membership: Membership) -> bool:
         """Whether a lane has failed, or all have reached the end where that was asked for."""
         threads = list(self._threads.values())
         if any(self._failed(thread) for thread in threads):
@@ -112,8 +113,26 @@ class KafkaWorker:
         if not self.stage.until_end:
             return False
         if not threads:
-            return time.monotonic() - self._idle_since > _IDLE_SECONDS
+            return self._left_out(membership)
         return not any(thread.running or thread.fenced for thread in threads)
+
+    def _left_out(self, membership: Membership) -> bool:
+        """Whether it is given no lane since others have them all.
+
+        A group that misses a member gives that one's lanes to nobody for a while.
+        """
+        if time.monotonic() - self._idle_since < _IDLE_SECONDS:
+            return False
+        self._idle_since = time.monotonic()
+        if membership.left_out():
+            return True
+        if not self._told_idle:
+            self._told_idle = True
+            self._say(
+                f"the group {self.stage.group} gives this worker no lane yet; where a worker was"
+                " killed, its lanes are free after session.timeout.ms (45 s unless it is set)"
+            )
+        return False
 
     def _failed(self, thread: LaneThread) -> bool:
         """Whether a lane has ended in a way that the worker cannot go on from."""

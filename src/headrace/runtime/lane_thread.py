@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka.cluster import Fenced
+from headrace.core.errors import Unavailable
 from headrace.runtime.kafka_lane import LaneCalls
 from headrace.runtime.meters import LaneStanding
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from headrace.runtime.kafka_lane import KafkaLane
     from headrace.runtime.kafka_stage import LaneStage
     from headrace.runtime.meters import Meters
+
+
+#: Between two tries to open a lane while the cluster does not answer.
+_PAUSE_SECONDS = 1.0
 
 
 class _GivenUp(Exception):
@@ -52,6 +57,7 @@ class LaneThread:
         self.error: BaseException | None = None
         self.ended_s = 0.0
         self._state = "opening"
+        self._say = say
         self._asked = threading.Event()
         self._lane: KafkaLane | None = None
         calls = LaneCalls(self._replayed, say, self._asked.is_set)
@@ -97,9 +103,19 @@ class LaneThread:
         if self._asked.is_set():
             raise _GivenUp
 
+    def _opened(self) -> KafkaLane:
+        """The lane, as soon as the cluster gives what it holds."""
+        while True:
+            try:
+                return self._open()
+            except Unavailable as error:
+                self._say(f"lane {self.number} is not open yet: {error}; trying again")
+            if self._asked.wait(_PAUSE_SECONDS):
+                raise _GivenUp
+
     def _work(self) -> None:
         try:
-            lane = self._lane = self._open()
+            lane = self._lane = self._opened()
             self._state = "deciding"
             if self._asked.is_set():
                 lane.stop()

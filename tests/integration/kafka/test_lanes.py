@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import make_topic
+from tests.integration.kafka.feeder import until_decided
 from tests.integration.kafka.topic_stage import COMMAND, Stage, inputs_in, payment
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,30 @@ def test_a_lane_moves_with_its_snapshot(lanes: Stage, tmp_path: Path) -> None:
     assert told.count("MB before input 500") == LANES
     assert "from its start" not in told
     assert len(stage.check_evidence()) == len(stage.decisions()) == 2_400
+
+
+def test_a_worker_without_a_lane(servers: str, tmp_path: Path) -> None:
+    """It ends where another has all lanes, and waits for those of one that was killed."""
+    name = f"without-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}"
+    stage = Stage(servers, tmp_path, name, grouped=True, session_ms=14_000)
+    stage.feed([payment(number) for number in range(200)])
+    assert stage.run().returncode == 0
+    other = stage.started()
+    try:
+        stage.feed([payment(number) for number in range(200, 400)])
+        until_decided(stage, 400)
+        left_out = stage.run(home=stage.other_home("other"))
+        assert left_out.returncode == 0, left_out.stderr
+        assert "0 received" in left_out.stdout
+    finally:
+        other.kill()
+        other.communicate()
+    stage.feed([payment(number) for number in range(400, 600)])
+    done = stage.run()
+    assert done.returncode == 0, done.stderr
+    assert "gives this worker no lane yet" in " ".join(done.stderr.split())
+    assert "200 received = 200 accepted" in done.stdout
+    assert len(stage.check_evidence()) == len(stage.decisions()) == 600
 
 
 def test_a_store_that_is_gone_stops_nothing(lanes: Stage, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ class Stage:
         grouped: Whether workers share the partitions as lanes; else one lane takes all of them.
         protocol: Of the group.
         client: Settings that clients need, such as those of security.
+        session_ms: After so long a classic group misses a member; 6,000 is the least that a broker
+            allows for.
     """
 
     servers: str
@@ -92,6 +94,7 @@ class Stage:
     grouped: bool = False
     protocol: str = "classic"
     client: Mapping[str, str] = field(default_factory=dict)
+    session_ms: int = 6_000
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,8 +135,7 @@ class Stage:
     ) -> list[str]:
         how = "single"
         if self.grouped and self.protocol == "classic":
-            # the least that a broker allows for, so that a killed worker's lanes soon move
-            how = "session.timeout.ms=6000"
+            how = f"session.timeout.ms={self.session_ms}"
         elif self.grouped:
             how = f"group.protocol={self.protocol}"
         return [
@@ -148,7 +150,12 @@ class Stage:
     def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
         """A worker that goes on until it is stopped."""
         return subprocess.Popen(
-            self.command(until="", **how), cwd=self.folder, stdout=output, stderr=output
+            self.command(until="", **how),
+            cwd=self.folder,
+            stdout=output,
+            stderr=output,
+            # should the client crash, it says where
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
 
     def other_home(self, name: str) -> Path:

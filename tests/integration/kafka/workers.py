@@ -60,8 +60,9 @@ class Workers:
     def stop(self, at: int) -> None:
         worker = self.running.pop(at)
         worker.send_signal(signal.SIGTERM)
+        ended = worker.wait(240)
         # one that was started a moment ago has nothing to end in order yet
-        assert worker.wait(240) in {0, -signal.SIGTERM}, self.said(at)
+        assert ended in {0, -signal.SIGTERM}, (ended, self.said(at))
 
     def said(self, at: int) -> str:
         return " ".join((self.stage.folder / f"worker-{at}.txt").read_text().split())

@@ -6,11 +6,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.errors import DataError, JournalError, NotFound
+from headrace.core.errors import DataError, JournalError, NotFound, Unavailable
 
 try:
     from confluent_kafka import (
         Consumer,
+        ConsumerGroupState,
         KafkaError,
         KafkaException,
         Message,
@@ -156,6 +157,19 @@ class Cluster:
         except KafkaException as error:
             raise self.failed(f"topic {topic}", error) from error
 
+    def group(self, name: str) -> dict[str, list[TopicPartition]] | None:
+        """What each member of a group has, by the member's id; None where it is not settled."""
+        asked = self._admin.describe_consumer_groups([name], request_timeout=ANSWER_SECONDS)
+        try:
+            found = asked[name].result()
+        except KafkaException as error:
+            if error.args[0].code() in codes.UNREACHABLE | codes.MOVING:
+                return None
+            raise self.failed(f"group {name}", error) from error
+        if found.state != ConsumerGroupState.STABLE:
+            return None
+        return {member.member_id: member.assignment.topic_partitions for member in found.members}
+
     def ensure(self, topic: str, partitions: int, settings: Mapping[str, str], like: str) -> None:
         """Create one of Headrace's own topics if it is not there.
 
@@ -191,11 +205,11 @@ class Cluster:
             time.sleep(0.05)
         return count
 
-    def failed(self, what: str, error: KafkaException) -> DataError:
+    def failed(self, what: str, error: KafkaException) -> DataError | Unavailable:
         """The error to raise when something could not be done."""
         said = error.args[0]
         if said.code() in codes.UNREACHABLE:
-            return DataError(
+            return Unavailable(
                 f"Kafka at {self.servers} does not answer ({said.str()}); check the address, that"
                 " it runs, and the security settings (--kafka-config)"
             )

@@ -7,6 +7,7 @@ topics stay together whatever the group's assignor does.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.kafka.cluster import Cluster, Consumer
+
+    _Told = Callable[[Consumer, list[TopicPartition]], None]
 
 #: The offset after the last message, as the client knows it: nothing is fetched from there.
 _END = -1
@@ -91,11 +94,12 @@ class Membership:
         revoked: Callable[[Sequence[int]], None],
         lost: Callable[[Sequence[int]], None],
     ) -> None:
-        self._cluster, self._group = cluster, group
+        self._cluster, self._group, self._topic = cluster, group, topic
         self._assigned, self._revoked, self._lost = assigned, revoked, lost
         self._held: frozenset[int] = frozenset()
         self._metadata: object = None
         self._stale = False
+        self._failed: BaseException | None = None
         strategy = (
             {}
             if cluster.setting("group.protocol") == "consumer"
@@ -109,7 +113,10 @@ class Membership:
             **strategy,
         )
         self._consumer.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            [topic],
+            on_assign=self._kept(self._on_assign),
+            on_revoke=self._kept(self._on_revoke),
+            on_lost=self._kept(self._on_lost),
         )
 
     def poll(self, seconds: float) -> None:
@@ -119,6 +126,7 @@ class Membership:
             DataError: It does not take the worker.
         """
         message = self._consumer.poll(seconds)
+        self._raise()
         self.refresh()
         error = None if message is None else message.error()
         if error is not None and not error.retriable() and not self._cluster.passes(error):
@@ -135,8 +143,19 @@ class Membership:
     def refresh(self) -> None:
         """Ask for it, where it is to be renewed; called by the thread that polls."""
         if self._stale:
-            self._stale = False
-            self._metadata = self._consumer.consumer_group_metadata()
+            # it has none while it leaves the group; what it was then goes on being told
+            with suppress(RuntimeError):
+                self._metadata = self._consumer.consumer_group_metadata()
+                self._stale = False
+
+    def left_out(self) -> bool:
+        """Whether the group has settled, and has given every lane to others."""
+        found = self._cluster.group(self._group)
+        me = self._consumer.memberid()
+        if found is None or me is None or found.get(me):
+            return False
+        given = [place for places in found.values() for place in places]
+        return me in found and len(given) == self._cluster.needed(self._topic)
 
     def holds(self, lane: int) -> bool:
         """Whether a lane is the worker's, as far as it has heard."""
@@ -145,6 +164,30 @@ class Membership:
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
         self._consumer.close()
+        self._raise()
+
+    def _kept(self, told: _Told) -> _Told:
+        """The same callback, less what it raises: the client is not to see that.
+
+        What C raises in a callback, the client of Kafka cannot pass on under Python 3.11.
+        """
+
+        def call(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            try:
+                told(consumer, partitions)
+            except BaseException as error:  # noqa: BLE001 - raised once the client has returned
+                self._failed = self._failed or error
+
+        return call
+
+    def _raise(self) -> None:
+        """Raise what a callback did."""
+        if self._failed is None:
+            return
+        failed, self._failed = self._failed, None
+        if isinstance(failed, KafkaException):
+            raise self._cluster.failed(f"group {self._group}", failed) from failed
+        raise failed
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for place in partitions:

@@ -216,9 +216,12 @@ class Messages:
 
     def _end(self, name: Partition) -> int:
         """The offset after the last message of a partition, as it is now."""
-        found = self._consumer.get_watermark_offsets(
-            TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
-        )
+        try:
+            found = self._consumer.get_watermark_offsets(
+                TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
+            )
+        except KafkaException as error:
+            raise self._cluster.failed(str(name), error) from error
         return found[1] if found else 0
 
     def _counted(self, arrived: ArrivedMessages) -> ArrivedMessages:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from headrace.adapters.kafka import codes
 from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
-from headrace.core.errors import JournalError
+from headrace.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class PartitionReader:
         """Messages from an offset to that end, each as it lies there.
 
         Raises:
-            JournalError: The cluster does not give them.
+            Unavailable: The cluster does not give them.
         """
         self._consumer.assign([TopicPartition(self._topic, self._number, offset)])
         silent = 0
@@ -86,9 +86,9 @@ class PartitionReader:
                 yield message
             elif error.code() == codes.PARTITION_END:
                 return
-            elif not error.retriable():
+            elif not error.retriable() and not self._cluster.passes(error):
                 raise self._cluster.failed(f"{self._topic}/{self._number}", KafkaException(error))
-        raise JournalError(
+        raise Unavailable(
             f"{self._topic}/{self._number} does not answer; what it holds could not be read to its"
             " end. Check that Kafka runs, and run again"
         )

@@ -21,7 +21,7 @@ from headrace.adapters.kafka.cluster import (
     TopicPartition,
 )
 from headrace.adapters.kafka.patient_calls import NoAnswer, PatientCalls
-from headrace.core.errors import JournalError
+from headrace.core.errors import JournalError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +35,8 @@ _CALL_SECONDS = 10.0
 #: The broker undoes a transaction that is open for longer.
 _TRANSACTION_MS = 60_000
 _PAUSE_SECONDS = 0.1
+#: Whoever is to stop waits so long for a cluster that does not take a transaction.
+_LAST_SECONDS = 20.0
 #: A call that has not returned by then, well after the time it was given, never will.
 _PATIENCE_SECONDS = 2 * _CALL_SECONDS
 
@@ -112,6 +114,7 @@ class Transactions:
         self._lane = lane
         self._say = say
         self.stopped = stopped
+        self._stopped_s: float | None = None
         self._open()
 
     def _open(self) -> None:
@@ -154,6 +157,7 @@ class Transactions:
         Raises:
             Fenced: Another worker has taken the lane over.
             JournalError: The cluster refuses the messages.
+            Unavailable: It cannot be reached, and this worker is to stop.
         """
         positions = [TopicPartition(name.topic, name.number, at) for name, at in offsets.items()]
         while True:
@@ -245,10 +249,22 @@ class Transactions:
             raise self._fenced()
         if said.code() not in codes.MOVED_ON | {KafkaError.CONCURRENT_TRANSACTIONS}:
             # those pass within moments, and what was taken is to be committed on the way out too
-            if self.stopped():
-                raise self._error(KafkaException(said))
+            self._give_up_late(said)
             self._say(f"Kafka does not take the transaction yet ({said.str()}); trying again")
         time.sleep(_PAUSE_SECONDS)
+
+    def _give_up_late(self, said: KafkaError) -> None:
+        """Raise, where this worker was to stop long ago."""
+        if not self.stopped():
+            return
+        now = time.monotonic()
+        self._stopped_s = self._stopped_s or now
+        if now - self._stopped_s >= _LAST_SECONDS:
+            raise Unavailable(
+                f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane} for"
+                f" {_LAST_SECONDS:.0f} s after this worker was to stop: {said.str()}. What was"
+                " committed before is safe, and the rest is decided by the next run"
+            )
 
     def _error(self, error: KafkaException) -> JournalError:
         said = error.args[0]
