@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-MODELS = {
+MODELS: dict[str, Any] = {
     "boosting": hr.XGBoost(trees=30, max_depth=3),
     "logistic": hr.LogisticRegression(),
     "lstm": hr.Lstm(hidden=6, epochs=8, learning_rate=0.02, prune=0.3, quantise=True),
