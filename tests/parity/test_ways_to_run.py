@@ -213,6 +213,9 @@ def test_a_score_that_recomputes_too_far_from_the_journaled_one_is_told(
     by(1e-3)
     far = replay(folder, recorded_definitions(home, case.name))
     assert far.difference is not None
+    monkeypatch.setattr(OnnxModel, "is_scored_here", False)
+    without = replay(folder, recorded_definitions(home, case.name))
+    assert (without.difference, without.furthest) == (None, None)
     assert "recomputes 0.001 away, and the model says 1e-05 at most" in str(far.difference)
 
 

@@ -26,7 +26,8 @@ from headrace.definitions.terms import (
 
 if TYPE_CHECKING:
     from headrace.core.errors import SourceLine
-    from headrace.definitions.plan import Group, Plan, SequencePlan
+    from headrace.definitions.plan import Group, Plan
+    from headrace.definitions.sequence_plan import SequencePlan
 
 #: Beyond so many levels an expression is named, not spelled out.
 _DEEPEST = 6

@@ -25,6 +25,7 @@ import msgspec
 
 from headrace.core.columns import Kind  # noqa: TC001 - a plan is decoded by its annotations
 from headrace.core.errors import ArtefactError, InvariantBroken
+from headrace.definitions.sequence_plan import SequencePlan  # noqa: TC001 - as above
 from headrace.events.schema import Role, Schema
 
 #: Marks an attribute that canonical bytes leave out where it is false.
@@ -296,23 +297,6 @@ class Feature:
     kind: Kind
     scale: int = 0
     text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SequencePlan:
-    """The last vectors of features for each key (`headrace.definitions.sequences`).
-
-    Attributes:
-        key: Fields of the decided stream that make the key.
-        features: Numbers of the plan's features that make a vector, in order.
-        length: Vectors at most.
-        within_ns: How far back in event time they may lie.
-    """
-
-    key: tuple[str, ...]
-    features: tuple[int, ...]
-    length: int
-    within_ns: int
 
 
 @dataclass(frozen=True, slots=True)

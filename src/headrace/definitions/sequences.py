@@ -16,7 +16,7 @@ from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked, shown
 from headrace.definitions.feature_set import Features
-from headrace.definitions.plan import SequencePlan
+from headrace.definitions.sequence_plan import SequencePlan
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.suggestions import did_you_mean, known_field
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Plan
     from headrace.definitions.streams import Stream
 
-#: The most vectors of a sequence.
-LONGEST = 4_096
+#: The most vectors of a sequence, and the most numbers: a batch of 16,384 events then takes 1 GiB.
+LONGEST, NUMBERS_MAX = 4_096, 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,13 @@ def sequence(
     if type(length) is not int or not 1 <= length <= LONGEST:
         raise DefinitionError(
             f"length={shown(length)} of a sequence", at=at, fix=f"give 1 to {LONGEST} vectors"
+        )
+    if length * len(names) > NUMBERS_MAX:
+        raise DefinitionError(
+            f"a sequence of {length} vectors of {len(names)} features is"
+            f" {length * len(names):,} numbers for each event",
+            at=at,
+            fix=f"take {NUMBERS_MAX:,} at most: a shorter one, or fewer features, as in only=(...)",
         )
     within_ns = duration_ns(within, what="within", at=at)
     if within_ns == 0:

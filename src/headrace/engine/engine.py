@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -33,6 +32,7 @@ from headrace.engine.programs import (
 )
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.rows import Features, Memory
 from headrace.engine.sequences import SequenceState
 from headrace.engine.state_bytes import opened
 from headrace.engine.texts import intern_all, texts_read, words_of
@@ -42,66 +42,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Floats, Int64s
+    from headrace.core.columns import Floats, Int64s
     from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Plan
     from headrace.engine.layout import GroupLayout
+    from headrace.engine.rows import StreamRows
 
 DEFAULT_LIMIT = 8 << 30
 _SMALL = 2048  # rows below which starting a thread costs more than it gives
 _SMALL_COPY = 1 << 18  # words, likewise
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRows:
-    """Accepted rows of one stream (or rows of a table), in known order.
-
-    Attributes:
-        batch: Their columns.
-        sequence: Their places in known order, ascending; no two inputs share one.
-        watermark_ns: The watermark of the *decided* stream just after each; the least integer
-            before it has any. Not read for tables.
-    """
-
-    batch: Batch
-    sequence: Int64s
-    watermark_ns: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Features of the decided stream's rows.
-
-    Attributes:
-        values: One row for each feature, one column for each event; NaN is missing. Money and
-            decimals are in units; a category is its code.
-        categories: What the codes of text stand for.
-        sequences: The last vectors of each event's key; None where the plan has no sequence.
-    """
-
-    values: Floats
-    categories: list[str]
-    sequences: Sequences | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What state takes.
-
-    Attributes:
-        bytes_by: Bytes by structure.
-        keys: Entities of each group; of the sequence last.
-        held: Events (or buckets) held by each group; vectors of the sequence last.
-    """
-
-    bytes_by: Mapping[str, int]
-    keys: tuple[int, ...]
-    held: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """All bytes."""
-        return sum(self.bytes_by.values())
 
 
 class Engine:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.definitions.plan import Op, Program
-from headrace.engine.engine import Engine, StreamRows
+from headrace.engine.engine import Engine
 from headrace.engine.layout import lay_out
 from headrace.engine.ring_kernels import C_FLOAT, C_KIND, C_ONE, C_VALUE, C_WHERE
+from headrace.engine.rows import StreamRows
 from headrace.engine.state_bytes import opened, sealed
 from headrace.engine.summary_kernels import C_WORD
 from headrace.engine.texts import texts_read

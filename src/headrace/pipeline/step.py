@@ -16,7 +16,7 @@ import numpy as np
 
 from headrace.core.columns import Batch, Kind, Text
 from headrace.core.errors import invariant
-from headrace.engine.engine import StreamRows
+from headrace.engine.rows import StreamRows
 from headrace.journal.batch import (
     MARK_BACKFILLED,
     Decisions,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Feature, StreamPlan
-    from headrace.engine.engine import Features
+    from headrace.engine.rows import Features
     from headrace.models.scores import Scores
     from headrace.models.serving import Model
     from headrace.pipeline.acceptance import Verdicts

@@ -141,7 +141,8 @@ def _vault() -> None:
 
 
 def _programs() -> None:
-    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
 
     plan = Plan(
         on="payments",
@@ -173,7 +174,8 @@ def _readers() -> None:
 
 
 def _windows() -> Engine:
-    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
 
     none = Program((), (), 0)
     other = StreamPlan("refunds", _SCHEMA, 0, 0, 0, 0, none)

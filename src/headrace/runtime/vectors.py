@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace.core.columns import Column
-    from headrace.definitions.plan import Plan, SequencePlan
+    from headrace.definitions.plan import Plan
+    from headrace.definitions.sequence_plan import SequencePlan
     from headrace.journal.reader import StoredBatch
     from headrace.runtime.journals import Place
 

@@ -63,6 +63,7 @@ def test_it_is_part_of_the_definition_and_of_its_digest() -> None:
     [
         ({"length": 0}, "length=0 of a sequence"),
         ({"length": 10_000}, "length=10000 of a sequence"),
+        ({"length": 4_096, "only": ("spread",) * 5}, "is 20,480 numbers for each event"),
         ({"within": "0s"}, "a sequence within 0"),
         ({"only": ("side",)}, "'side', which is a category"),
         ({"only": ("spraed",)}, "no feature 'spraed'"),

@@ -20,8 +20,10 @@ from oracle import Input
 from headrace.core.columns import Batch, Kind
 from headrace.core.sequences import Sequences
 from headrace.definitions.describe import group_sizes
-from headrace.definitions.plan import Aggregate, Function, Group, Plan, SequencePlan
-from headrace.engine.engine import Engine, Features, StreamRows
+from headrace.definitions.plan import Aggregate, Function, Group, Plan
+from headrace.definitions.sequence_plan import SequencePlan
+from headrace.engine.engine import Engine
+from headrace.engine.rows import Features, StreamRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
