@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.definitions.expressions import seconds_between as seconds_between
     from headrace.definitions.expressions import when as when
     from headrace.definitions.feature_set import features as features
+    from headrace.definitions.plan import BookStatus as BookStatus
     from headrace.definitions.sequences import sequence as sequence
     from headrace.definitions.streams import stream as stream
     from headrace.definitions.streams import table as table
@@ -54,8 +55,12 @@ if TYPE_CHECKING:
     from headrace.models.onnx_specification import Onnx as Onnx
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
+    from headrace.models.specification import Scorecard as Scorecard
     from headrace.models.specification import XGBoost as XGBoost
     from headrace.pipeline.use_case import UseCase as UseCase
+    from headrace.policy.adverse_action import AdverseAction as AdverseAction
+    from headrace.policy.adverse_action import Change as Change
+    from headrace.policy.adverse_action import ScoreScale as ScoreScale
     from headrace.policy.policy import Policy as Policy
     from headrace.policy.policy import approve as approve
     from headrace.policy.policy import block as block
@@ -96,6 +101,7 @@ _PLACES = {
         ],
         "events.fields",
     ),
+    "BookStatus": "definitions.plan",
     **dict.fromkeys(["stream", "table"], "definitions.streams"),
     "features": "definitions.feature_set",
     "sequence": "definitions.sequences",
@@ -111,11 +117,12 @@ _PLACES = {
         ],
         "definitions.expressions",
     ),
-    **dict.fromkeys(["LightGBM", "ModelFile", "XGBoost"], "models.specification"),
+    **dict.fromkeys(["LightGBM", "ModelFile", "Scorecard", "XGBoost"], "models.specification"),
     "direction": "definitions.directions",
     "Onnx": "models.onnx_specification",
     **dict.fromkeys(["LogisticRegression", "Lstm"], "models.net_specification"),
     "Artefact": "models.artefact",
+    **dict.fromkeys(["AdverseAction", "Change", "ScoreScale"], "policy.adverse_action"),
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     **dict.fromkeys(["score", "score_of"], "policy.translate"),
     "UseCase": "pipeline.use_case",

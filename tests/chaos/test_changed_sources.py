@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.warm import headrace
 
 from headrace.core.errors import DataError
 from headrace.definitions.describe import worst_case_bytes
@@ -22,6 +20,7 @@ from headrace_solutions.card_fraud.lines import write_table
 from headrace_solutions.card_fraud.simulator import SimulationSettings, simulate
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 CASE = """
@@ -47,7 +46,6 @@ grown = hr.UseCase(
     policy=hr.Policy(hr.block("burst", features.card_count_1h > 2), otherwise=hr.approve()),
 )
 """
-COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 SETTINGS = RunSettings(lane=LaneSettings(durability="os"))
 DAYS = 3
 ROWS = 300
@@ -117,27 +115,21 @@ def refused(work: Path, *words: str, source: str = "days") -> None:
 
 def command(
     work: Path, source: str, feed: bytes = b"", home: str = "home"
-) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, "run", "case.py", f"--source={source}", f"--home={home}"],
-        cwd=work,
-        input=feed,
-        capture_output=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "1000"},
-    )
+) -> subprocess.CompletedProcess[str]:
+    arguments = ["run", "case.py", f"--source={source}", f"--home={home}"]
+    return headrace(arguments, work, {"COLUMNS": "1000"}, feed)
 
 
 def command_done(work: Path, source: str, feed: bytes = b"", home: str = "home") -> None:
     made = command(work, source, feed, home)
-    assert made.returncode == 0, made.stderr.decode()
+    assert made.returncode == 0, made.stderr
 
 
 def command_refused(work: Path, *words: str, source: str = "days", feed: bytes = b"") -> None:
     """The command fails, says all of `words`, and leaves the journal as it was."""
     before = decided(work, "home")
     made = command(work, source, feed)
-    said = made.stderr.decode()
+    said = made.stderr
     assert made.returncode != 0
     assert "Traceback" not in said
     assert not [word for word in words if word not in said], said
@@ -247,7 +239,7 @@ def test_the_command_goes_on_with_a_new_file_and_names_a_changed_one(work: Path)
     first = command(work, "days")
     assert first.returncode == 0
     worst = worst_case_bytes(load_case(str(work / "case.py")).plan)
-    assert f"state at worst: {worst:,} bytes" in first.stderr.decode()
+    assert f"state at worst: {worst:,} bytes" in first.stderr
     given(work, "day-2.csv")
     command_done(work, "days")
     done(work, home="at-once")

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests import warm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,17 +45,19 @@ def headrace(
     home: Path, *arguments: str, limit: int | None = None, expected: int = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in the folder above a home; no traceback whatever happens."""
-    command = [sys.executable, "-c", "from headrace.cli import main; main()", *arguments]
-    if limit is not None:  # blocks of 1,024 bytes that a file may have
-        command = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash", *command]
-    done = subprocess.run(
-        command,
-        cwd=home.parent,
-        env={**os.environ, "HEADRACE_HOME": str(home), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = {"HEADRACE_HOME": str(home), "COLUMNS": "120"}
+    if limit is None:
+        done = warm.headrace(arguments, home.parent, variables)
+    else:  # blocks of 1,024 bytes that a file may have
+        command = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash", sys.executable]
+        done = subprocess.run(
+            [*command, "-c", "from headrace.cli import main; main()", *arguments],
+            cwd=home.parent,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == expected, done.stdout + done.stderr
     return done

@@ -8,16 +8,21 @@ import io
 import os
 import pkgutil
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Self
 
 import pytest
 from numba.core.dispatcher import Dispatcher
 from registry_stub import RegistryStub, serving
+from tests.integration.s3_server import IDENTITY, S3Server
 
 import headrace
 import headrace_solutions
@@ -122,25 +127,10 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 SHOWN_BROKER = "localhost:9092"
 
 
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+@pytest.fixture
+def kafka(request: pytest.FixtureRequest) -> Callable[[], str]:
     """Gives the address of a Kafka, started when it is first asked for."""
-    sys.path.insert(0, str(ROOT))
-    from benchmarks.broker import NO_KAFKA, Broker  # noqa: PLC0415 - its folder is known now
-
-    started: list[Broker] = []
-
-    def servers() -> str:
-        if not os.environ.get("HEADRACE_KAFKA_BROKER"):
-            pytest.skip(NO_KAFKA)
-        if not started:
-            started.append(Broker(tmp_path_factory.mktemp("kafka")))
-            started[0].start()
-        return started[0].servers
-
-    yield servers
-    for broker in started:
-        broker.kill()
+    return lambda: str(request.getfixturevalue("servers"))
 
 
 #: The schema registry that pages name; a stub of one takes its place.
@@ -159,9 +149,6 @@ def registry() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Callable[[], Mapping[str, str]]]:
     """Gives what a client of S3 has to know, of a server that is started when it is asked for."""
-    sys.path.insert(0, str(ROOT))
-    from tests.integration.s3_server import IDENTITY, S3Server  # noqa: PLC0415 - as above
-
     started: list[S3Server] = []
 
     def known() -> Mapping[str, str]:
@@ -185,23 +172,55 @@ def with_real(shown: list[Block], named: str, real: Callable[[], str]) -> list[B
     return shown
 
 
-def run_console(block: Block, folder: Path, environment: dict[str, str]) -> str:
-    said = ""
-    for command in block.commands():
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-        assert done.returncode == 0, (
-            f"{block.place}: {command}\nended with {done.returncode}\n{done.stdout}{done.stderr}"
-        )
-        said += done.stdout
-    return said
+class Terminal:
+    """Where commands of a page are typed; whatever they left running ends with it."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+        self._shells: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for group in self._shells:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+    def run(self, block: Block) -> str:
+        """What the commands of a block say; each must go well."""
+        said = ""
+        for command in block.commands():
+            code, out, errors = self._typed(command)
+            assert code == 0, f"{block.place}: {command}\nended with {code}\n{out}{errors}"
+            said += out
+        return said
+
+    def _typed(self, command: str) -> tuple[int, str, str]:
+        """Exit status, output and errors of a command, when the prompt would come back.
+
+        Output goes to files: a process in the background keeps a pipe open for as long as it runs.
+        """
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+            shell = subprocess.Popen(
+                ["bash", "-o", "pipefail", "-c", command],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                start_new_session=True,
+            )
+            self._shells.append(shell.pid)
+            try:
+                code = shell.wait(timeout=500)
+            finally:
+                if shell.poll() is None:
+                    os.killpg(shell.pid, signal.SIGKILL)
+                    shell.wait()
+            out.seek(0)
+            errors.seek(0)
+            return code, out.read(), errors.read()
 
 
 def run_python(block: Block, namespace: dict[str, object]) -> str:
@@ -230,27 +249,57 @@ def test_page_runs(
     before = set(sys.modules)
     said: str | None = None
     try:
-        for block in shown:
-            if block.title:
-                path = tmp_path / block.title
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(block.text, encoding="utf-8")
-                said = None
-            elif block.exempt:
-                said = None
-            elif block.language == "python":
-                said = run_python(block, namespace)
-            elif block.language == "console":
-                said = run_console(block, tmp_path, environment)
-            elif block.language == "text" and said is not None:
-                agreed = doctest.OutputChecker().check_output(block.text, said, OUTPUT)
-                assert agreed, f"{block.place}: shown\n{block.text}\nbut came\n{said}"
-                said = None
+        with Terminal(tmp_path, environment) as terminal:
+            for block in shown:
+                if block.title:
+                    path = tmp_path / block.title
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(block.text, encoding="utf-8")
+                    said = None
+                elif block.exempt:
+                    said = None
+                elif block.language == "python":
+                    said = run_python(block, namespace)
+                elif block.language == "console":
+                    said = terminal.run(block)
+                elif block.language == "text" and said is not None:
+                    agreed = doctest.OutputChecker().check_output(block.text, said, OUTPUT)
+                    assert agreed, f"{block.place}: shown\n{block.text}\nbut came\n{said}"
+                    said = None
     finally:
         # files that this page wrote are modules of this page alone
         for name in set(sys.modules) - before:
             if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
                 del sys.modules[name]
+
+
+def alive(process: int) -> bool:
+    """Whether a process of a terminal, whose parent has ended, still runs."""
+    listed = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout.strip()[:1] not in {"", "Z"}
+
+
+def test_a_terminal_waits_for_no_process_in_the_background(tmp_path: Path) -> None:
+    """It keeps the terminal's errors open, as `&` behind a pipe does; it ends with the page."""
+    command = "$ sleep 500 | sleep 500 > out & echo $! > pid"
+    block = Block(ROOT / "README.md", 1, "console", "", exempt=False, lines=[command])
+    with Terminal(tmp_path, dict(os.environ)) as terminal:
+        assert terminal.run(block) == ""
+        process = int((tmp_path / "pid").read_text())
+        assert alive(process)
+    while alive(process):
+        time.sleep(0.01)
+
+
+def test_a_command_that_fails_is_told_with_what_it_said(tmp_path: Path) -> None:
+    block = Block(ROOT / "README.md", 7, "console", "", exempt=False, lines=["$ ls no-such-file"])
+    with (
+        Terminal(tmp_path, dict(os.environ)) as terminal,
+        pytest.raises(AssertionError, match=r"(?s)README.md:7.*no-such-file.*ended with"),
+    ):
+        terminal.run(block)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

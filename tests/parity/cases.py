@@ -83,7 +83,13 @@ card_fraud = hr.UseCase(
     on=payments,
     features=features,
     label=chargebacks.of(payments).within("20d"),
-    model=hr.XGBoost(max_depth=4, trees=40, early_stopping=None),
+    model=hr.XGBoost(
+        max_depth=4,
+        trees=40,
+        early_stopping=None,
+        monotone={"merchant_chargebacks": 1},
+        calibration="isotonic",
+    ),
     policy=hr.Policy(
         hr.block("score_high", hr.score >= 0.6),
         hr.review("score_middle", hr.score >= 0.1),

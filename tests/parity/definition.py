@@ -5,6 +5,7 @@
      "tables": {"rates": {"fields": {...}, "key": ["base", "quote"]}},
      "features": {"spend": ["sum", ["field", "payments", "amount"], {"of": "payments",
                             "by": ["card"], "window": "1d"}]},
+     "books": {"book": {"of": "changes", "levels": 20, ...}},  # ["book", "book", "depth", "mid"]
      "label": {"by": "chargebacks", "reference": "payment_id", "within": "20d"},
      "policy": {"rules": [["block", "large", [">", ["feature", "spend"], 100]]],
                 "otherwise": "approve"}}
@@ -95,6 +96,12 @@ class Builder:
             )
             for name, said in case.get("tables", {}).items()
         }
+        self.books = {
+            name: self.streams[said["of"]].book(
+                **{key: value for key, value in said.items() if key != "of"}
+            )
+            for name, said in case.get("books", {}).items()
+        }
 
     def use_case(self, **more: Any) -> hr.UseCase:
         """The use case."""
@@ -121,6 +128,9 @@ class Builder:
         op, *args = said
         if op == "field":
             return self.streams[args[0]][args[1]]
+        if op == "book":
+            value = getattr(self.books[args[0]].at(self.streams[args[1]]), args[2])
+            return value(*args[3:]) if callable(value) else value
         if op == "in_currency":
             at = {"at": self.of(args[3])} if len(args) > 3 else {}
             return self.of(args[0]).in_currency(args[1], self.tables[args[2]], **at)

@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": ("serve:serve", "Decide events that come in by HTTP."),
     "backtest": ("backtest:backtest", "Show what another model or policy would have changed."),
     "explain": ("explain:explain", "Why a decision was made."),
+    "notice": ("notice:notice", "Tell an applicant what was decided, and the principal reasons."),
     "prove": ("prove:prove", "Write a proof of a decision that anyone can verify."),
     "collect": ("collect:collect", "Collect a journal from its topic, or into a store of files."),
     "verify": ("verify:verify", "Check every record and every head of a journal."),

@@ -61,11 +61,7 @@ def collect(
         _go_on_from(store, place, use_case)
     if from_ is not None:
         keys = [PublicKey.read(path) for path in public_key] or [signing_key(place).public]
-        from headrace.adapters.kafka.journal_topic import journal_topic  # noqa: PLC0415 - an extra
-
-        topic = journal_topic(use_case)
-        cluster = named_cluster(from_, topic, kafka_config)
-        collected(use_case, cluster, topic, keys, place)
+        collected(use_case, named_cluster(from_, kafka_config), keys, place)
     if store is not None:
         _into_store(use_case, place, store)
 
@@ -79,30 +75,30 @@ def _go_on_from(store: FileStore, home: Home, use_case: str) -> None:
                 stored.fetch(folder, done)
 
 
-def named_cluster(servers: str, topic: str, config: Path | None) -> Cluster:
-    """The cluster of an address that names no topic; it must have that one.
+def named_cluster(servers: str, config: Path | None) -> Cluster:
+    """The cluster of an address that names no topic.
 
     Raises:
-        DataError: It is no address, or nothing answers there.
-        NotFound: The cluster has no such topic.
+        DataError: It is no address.
     """
-    from headrace.adapters.kafka.address import KafkaAddress, client_settings  # noqa: PLC0415 - an extra
+    from headrace.adapters.kafka.address import client_settings, cluster_servers  # noqa: PLC0415 - an extra
     from headrace.adapters.kafka.cluster import Cluster  # noqa: PLC0415 - the same
 
-    address = KafkaAddress.of(f"{servers.rstrip('/')}/{topic}", frozenset())
     client = client_settings(config) if config is not None else {}
-    cluster = Cluster(address.servers, client, aside.print)
-    cluster.needed(topic)
-    return cluster
+    return Cluster(cluster_servers(servers), client, aside.print)
 
 
-def collected(
-    use_case: str, cluster: Cluster, topic: str, keys: Sequence[PublicKey], home: Home
-) -> None:
-    """Bring a home to what a topic has of all lanes, and say what was added."""
-    from headrace.adapters.kafka.journal_topic import JournalTopic  # noqa: PLC0415 - an extra
+def collected(use_case: str, cluster: Cluster, keys: Sequence[PublicKey], home: Home) -> None:
+    """Bring a home to what a use case's topic has of all lanes, and say what was added.
+
+    Raises:
+        DataError: Nothing answers at the cluster's address.
+        NotFound: The cluster has no journal of that use case.
+    """
+    from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic  # noqa: PLC0415 - an extra
     from headrace.runtime.collecting import collect as collect_journal  # noqa: PLC0415 - the same
 
+    topic = journal_topic(use_case)
     lanes = cluster.needed(topic)
     for lane in range(lanes):
         shown = use_case if lanes == 1 else lane_name(use_case, lane)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 #: History is short, so little of it is kept back for judging: what comes later judges better.
 _TEST_SHARE = 0.1
-_USUAL = DemoSettings()
 
 
 def demo(
@@ -45,30 +44,35 @@ def demo(
     /,
     *,
     out: Path = Path("demo"),
-    events: int = _USUAL.events,
-    days: int = _USUAL.days,
-    history_days: int = _USUAL.history_days,
-    seed: int = _USUAL.seed,
+    events: int | None = None,
+    days: int | None = None,
+    history_days: int | None = None,
+    seed: int = 7,
 ) -> None:
     """Simulate, train, decide at full speed, explain, prove, verify, and write a report.
 
     Parameters
     ----------
     case
-        A ready-made use case, such as card-fraud.
+        A ready-made use case: card-fraud or credit-risk.
     out
         The folder that all goes to; what an earlier demo left there is replaced.
     events
-        How many events to simulate.
+        How many events to simulate; what suits the use case when left out.
     days
-        Over how many days.
+        Over how many days; likewise.
     history_days
-        How many of them the model learns from.
+        How many of them the model learns from; likewise.
     seed
         Of all that is random.
     """
     found = solution(case)
-    settings = DemoSettings(events, days, history_days, seed)
+    settings = DemoSettings(
+        events or found.demo.events,
+        days or found.demo.days,
+        history_days or found.demo.history_days,
+        seed,
+    )
     place = DemoFolder(out)
     place.prepare()
     _announce(found, place, settings)
@@ -77,20 +81,20 @@ def demo(
     with _step("simulated") as told, stages() as stage:
         parts = found.simulate_to(
             out / "data",
-            events=events,
-            days=days,
+            events=settings.events,
+            days=settings.days,
             seed=seed,
             start=settings.start,
-            parted_at=history_days,
+            parted_at=settings.history_days,
             progress=stage,
         )
         size = sum(path.stat().st_size for part in parts for path in part.values())
-        told.append(f"{events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
+        told.append(f"{settings.events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
     trained = _train(found, place, parts[0])
     meters = _run(found, place, parts)
     with _step("judged") as told:
         judged = judge(found, place, parts, settings.cut_ns)
-        told.append(_judged_words(judged))
+        told.append(_judged_words(found, judged))
     evidence = _prove(found, place, judged)
     with _step("reported") as told:
         result = DemoResult(
@@ -190,11 +194,13 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
-def _judged_words(judged: Judged) -> str:
-    caught = int((judged.fraud & judged.alarmed).sum())
+def _judged_words(found: Solution, judged: Judged) -> str:
+    one, many = found.positive
+    caught = int((judged.positive & judged.alarmed).sum())
+    wrongly = (judged.alarmed & ~judged.positive).mean()
     return (
-        f"{caught:,} of {int(judged.fraud.sum()):,} frauds caught,"
-        f" {(judged.alarmed & ~judged.fraud).mean():.2%} of all events alarmed though genuine"
+        f"{caught:,} of {int(judged.positive.sum()):,} {many} caught,"
+        f" {wrongly:.2%} of all events stopped that were no {one}"
     )
 
 

@@ -24,6 +24,7 @@ def explain(
     /,
     *,
     json: bool = False,
+    later: bool = False,
     journal: str | None = None,
     home: Path | None = None,
 ) -> None:
@@ -35,6 +36,9 @@ def explain(
         Its id, such as card-fraud/0/123, or the id of the event.
     json
         Print JSON, for other programs.
+    later
+        Show what came in later of the event, too: labels, reviews, contests. The journal is read
+        from the decision on.
     journal
         Where headrace collect --to put it, s3://BUCKET/PREFIX or a folder; the home's when left
         out.
@@ -44,7 +48,7 @@ def explain(
     with progress("fetching the journal") as done:
         place = evidence(Home.at(home), journal, progress=done)
     found = Journals(place).decision(decision)
-    explanation = explain_decision(found, Definitions(place.definitions))
+    explanation = explain_decision(found, Definitions(place.definitions), later=later)
     if json:
         console.out(msgspec.json.format(msgspec.json.encode(explanation)).decode())
         return
@@ -67,16 +71,18 @@ def show(explanation: Explanation) -> None:
         for reason in explanation.reasons:
             table.add_row(reason.text, _shown(reason.value), f"{reason.contribution:+.4f}")
         console.print(table)
-    features = Table("feature", "value", title="Features")
-    for name, value in explanation.features.items():
-        features.add_row(name, _shown(value))
-    console.print(features)
+    tables = [
+        ("Features", "feature", explanation.features),
+        ("The event (personal data as surrogates)", "field", explanation.event),
+        *((f"Said of it later: {name}", "field", fields) for name, fields in explanation.followed),
+    ]
+    for title, what, values in tables:
+        table = Table(what, "value", title=title)
+        for name, value in values.items():
+            table.add_row(name, _shown(value))
+        console.print(table)
     if explanation.sequence:
         console.print(_sequence(explanation))
-    event = Table("field", "value", title="The event (personal data as surrogates)")
-    for name, value in explanation.event.items():
-        event.add_row(name, _shown(value))
-    console.print(event)
     for name, digest in explanation.versions.items():
         console.print(f"  {name} {digest or 'none'}")
 

@@ -10,6 +10,8 @@ from headrace.core.errors import DataError, DefinitionError
 from headrace.definitions.describe import (
     EVENTS_PER_KEY,
     KEYS,
+    book_bytes,
+    book_name,
     feature_table,
     group_sizes,
     worst_case_bytes,
@@ -67,6 +69,9 @@ def plan(
             f"  {size.group}: {size.total_bytes / 1e6:,.1f} MB; {size.entries} entries of"
             f" {size.entry_bytes} bytes for each key, held for {held}"
         )
+    for book in made.books:
+        each = book_bytes(book)
+        say(f"  {book_name(book)}: {keys * each / 1e6:,.1f} MB; {each:,} bytes for each")
     say(f"  together {worst_case_bytes(made, keys, events_per_key):,} bytes")
     say(f"  and for each id remembered against duplicates at most {BYTES_PER_ID} bytes:")
     for stream in made.streams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,19 +21,33 @@ from headrace.events.reasons import Reason
 from headrace.journal.batch import InputKind
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
-from headrace.runtime.local_lane import LocalLane, signing_key
+from headrace.runtime.local_lane import (
+    FROM_TOPIC,
+    LocalLane,
+    admission_name,
+    master_key,
+    open_vault,
+    signing_key,
+)
 from headrace.runtime.models import model_of
-from headrace.runtime.quarantine import SOURCE, quarantined, quarantined_in, raw_bytes
+from headrace.runtime.quarantine import (
+    SOURCE,
+    judging_name,
+    quarantined,
+    quarantined_in,
+    raw_bytes,
+)
 from headrace.runtime.quarantine import retry as retry_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from headrace.adapters.kafka.cluster import Cluster
     from headrace.adapters.schema_registry import SchemaRegistry
-    from headrace.pipeline.lane import Definition
+    from headrace.pipeline.use_case import UseCase
     from headrace.runtime.quarantine import QuarantinedInput
+    from headrace.security.vault import Vault
 
 #: The columns of csv and json, and which attribute of an item each shows.
 _FORM = {
@@ -51,22 +66,36 @@ _FORM = {
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class OverKafka:
-    """Where a lane is whose journal is in a topic.
+class InLane:
+    """Which lane, and where its journal is.
 
     Attributes:
-        from_: The cluster, kafka://HOST:PORT; without it the journal is the home's own.
-        lane: Its number.
-        sink: A topic that decisions go to, kafka://HOST:PORT/TOPIC.
-        registry: The schema registry of events that came in its wire format, http://HOST:PORT.
+        lane: Its number, where a use case has several.
+        from_: The cluster that the journal is collected from, kafka://HOST:PORT; without it, what
+            the home has is taken.
         kafka_config: A TOML file with settings of the Kafka client and of a schema registry.
     """
 
-    from_: str | None = None
     lane: int = 0
+    from_: str | None = None
+    kafka_config: Path | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """How events of a lane over Kafka are read and decided once more.
+
+    Attributes:
+        sink: A topic that decisions go to, kafka://HOST:PORT/TOPIC.
+        registry: The schema registry of events that came in its wire format, http://HOST:PORT.
+        key: The field that topics are written by, where that cannot be told by the stages there
+            are.
+    """
+
     sink: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     registry: str | None = None
-    kafka_config: Path | None = None
+    key: str | None = None
 
 
 app = App(name="quarantine", help="List, show and retry quarantined events.")
@@ -77,7 +106,7 @@ def list_(
     use_case: str | None = None,
     /,
     *,
-    lane: int = 0,
+    where: InLane | None = None,
     reason: str | None = None,
     form: Literal["table", "csv", "json"] = "table",
     rows: int = 50,
@@ -89,8 +118,6 @@ def list_(
     ----------
     use_case
         Whose journal; the home's only one when left out.
-    lane
-        Which of its lanes, where it has several.
     reason
         Only those of this reason, such as late.
     form
@@ -104,7 +131,7 @@ def list_(
         raise DataError(f"--rows {rows}: expected 1 or more")
     place = Home.at(home)
     wanted = _reason(reason)
-    found = quarantined(_journal(place, use_case, lane))
+    _, found, _ = _found(place, use_case, where or InLane())
     chosen = [item for item in found if wanted is None or item.reason == wanted]
     if form != "table":
         _write(chosen, form)
@@ -175,7 +202,7 @@ def show(
     /,
     *,
     use_case: str | None = None,
-    lane: int = 0,
+    where: InLane | None = None,
     raw: bool = False,
     home: Path | None = None,
 ) -> None:
@@ -187,15 +214,15 @@ def show(
         Its number, as in the list.
     use_case
         Whose journal; the home's only one when left out.
-    lane
-        Which of its lanes, where it has several.
     raw
-        Open its sealed bytes, personal data and all.
+        Open its sealed bytes, personal data and all: with the master key of the home.
     home
         The folder of journal, models, vault and keys.
     """
     place = Home.at(home)
-    item = _one(quarantined(_journal(place, use_case, lane)), seq)
+    where = where or InLane()
+    name, found, cluster = _found(place, use_case, where)
+    item = _one(found, seq)
     lines = [
         f"input {item.seq} of stream {item.stream}: {item.reason}",
         f"  from {item.source}, event {item.position:,}, received {_time(item)}",
@@ -208,8 +235,14 @@ def show(
         lines.append(f"  accepted on retry, as input {item.retried_as}")
     if item.reference:
         lines.append(f"  {item.length:,} bytes are sealed in the vault; --raw opens them")
+    if raw and cluster is None and item.source.startswith(FROM_TOPIC):
+        raise NotFound(
+            f"the bytes of input {seq} are sealed in a topic; say in which cluster, with"
+            " --from kafka://HOST:PORT"
+        )
     if raw:
-        lines.append(raw_bytes(place, item).decode("utf-8", "backslashreplace"))
+        with _vault(place, cluster, name, where.lane) as vault:
+            lines.append(raw_bytes(vault, item).decode("utf-8", "backslashreplace"))
     for line in lines:
         console.out(line, highlight=False)
 
@@ -221,13 +254,15 @@ def retry(
     *,
     seq: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     reason: str | None = None,
-    over: OverKafka | None = None,
+    where: InLane | None = None,
+    anew: Anew | None = None,
     home: Path | None = None,
 ) -> None:
     """Put quarantined events through the use case once more, as backfills.
 
     They are read in the form that they came in, under the schema of today. Of a lane over Kafka
-    the journal is collected first, and the lane taken over meanwhile.
+    the journal is collected first, and the lane taken over meanwhile. Where a use case is worked
+    on in stages, they enter at the first, and its workers decide them.
 
     Parameters
     ----------
@@ -245,20 +280,26 @@ def retry(
     wanted = _reason(reason)
     place = Home.at(home)
     use_case = load_case(case)
-    over = over or OverKafka()
-    schemas = _registry(over)
-    cluster = None if over.from_ is None else _collected(over, place, use_case.name)
-    found = quarantined(_journal(place, use_case.name, over.lane))
+    where, anew = where or InLane(), anew or Anew()
+    schemas = _registry(where, anew)
+    name, found, cluster = _found(place, use_case.name, where)
     chosen = [_one(found, number) for number in seq] or [
         item for item in found if item.reason == wanted and item.retried_as is None
     ]
     if not chosen:
         raise NotFound(f"nothing is in quarantine for reason {wanted!r}")
-    definition = use_case.definition(model_of(use_case, place))
+    staged = name != use_case.name
+    if staged:
+        _check_can_go_on(use_case, chosen, where, anew)
     with (
         stages() as stage,
         _opened(
-            definition, place, cluster, over, lambda done, most: stage("replaying", done, most)
+            use_case,
+            place,
+            cluster,
+            where.lane,
+            anew,
+            lambda done, most: stage("replaying", done, most),
         ) as local,
     ):
         made = retry_inputs(local, sorted(chosen, key=lambda item: item.seq), schemas)
@@ -267,8 +308,9 @@ def retry(
     back = sum(int((batch.inputs.kind == InputKind.BACKFILL).sum()) for batch in made)
     doubled = len(chosen) - back - len(refused)
     twice = f", {doubled} known already" if doubled else ""
+    how = "for the workers to decide" if staged else f"{decided} decided"
     console.print(
-        f"{len(chosen)} retried: {back} accepted as backfills, {decided} decided{twice},"
+        f"{len(chosen)} retried: {back} accepted as backfills, {how}{twice},"
         f" {len(refused)} refused again"
     )
     for item in refused:
@@ -277,42 +319,102 @@ def retry(
         console.print(Text(told), soft_wrap=True)
 
 
-def _registry(over: OverKafka) -> SchemaRegistry | None:
+def _check_can_go_on(
+    use_case: UseCase, chosen: Sequence[QuarantinedInput], where: InLane, anew: Anew
+) -> None:
+    """What is retried in stages must be able to go on from admission.
+
+    Raises:
+        DataError: A row of a table is among it, a sink was named, or no cluster.
+    """
+    if where.from_ is None:
+        raise DataError(
+            f"{use_case.name} is worked on in stages, and this home has a copy of the journal of"
+            " its admission: name the cluster that it is in with --from kafka://HOST:PORT"
+        )
+    tables = {table.name for table in use_case.plan.tables}
+    rows = [item for item in chosen if item.stream in tables]
+    if rows:
+        raise DataError(
+            f"input {rows[0].seq} is a row of the table {rows[0].stream}, which every stage reads"
+            " by itself; correct it at its source and send it anew"
+        )
+    if anew.sink:
+        raise DataError(
+            f"--sink {anew.sink[0]}: {use_case.name} is worked on in stages, and its workers decide"
+            " what is retried, into their own sinks; leave it out"
+        )
+
+
+def _registry(where: InLane, anew: Anew) -> SchemaRegistry | None:
     """The registry that is named, if one is."""
-    told = {} if over.kafka_config is None else registry_settings(over.kafka_config)
-    if over.registry is not None:
-        told = {**told, "url": over.registry}
+    told = {} if where.kafka_config is None else registry_settings(where.kafka_config)
+    if anew.registry is not None:
+        told = {**told, "url": anew.registry}
     return registry_of(told) if told else None
 
 
-def _collected(over: OverKafka, home: Home, use_case: str) -> Cluster:
-    """The cluster, once the home's copy of the journal is that of the topic."""
-    from headrace.adapters.kafka.journal_topic import journal_topic  # noqa: PLC0415 - an extra
-    from headrace.cli.collect import collected, named_cluster  # noqa: PLC0415 - the same
+def _found(
+    home: Home, use_case: str | None, where: InLane
+) -> tuple[str, list[QuarantinedInput], Cluster | None]:
+    """The name of the journal that has them, what is quarantined, and the cluster if one is named.
 
-    topic = journal_topic(use_case)
-    cluster = named_cluster(str(over.from_), topic, over.kafka_config)
-    collected(use_case, cluster, topic, [signing_key(home).public], home)
-    return cluster
+    From a cluster, the journal is collected into the home first.
+    """
+    cluster = None
+    if where.from_ is None:
+        name = _judging(home, use_case)
+    else:
+        if use_case is None:
+            raise DataError(f"--from {where.from_}: name the use case whose journal is there")
+        from headrace.cli.collect import collected, named_cluster  # noqa: PLC0415 - an extra
+        from headrace.runtime.topic_retry import judging_lanes  # noqa: PLC0415 - the same
+
+        cluster = named_cluster(where.from_, where.kafka_config)
+        name = judging_lanes(cluster, use_case)
+        collected(name, cluster, [signing_key(home).public], home)
+    lanes = home.lanes(name)
+    if where.lane not in lanes:
+        there = ", ".join(map(str, lanes))
+        raise NotFound(f"{name} has no lane {where.lane} here; expected one of {there}")
+    return name, quarantined(home.journal(name, where.lane)), cluster
+
+
+@contextmanager
+def _vault(home: Home, cluster: Cluster | None, name: str, lane: int) -> Iterator[Vault]:
+    """The vault of a lane, wherever it is."""
+    if cluster is None:
+        vault = open_vault(home)
+        try:
+            yield vault
+        finally:
+            vault.close()
+        return
+    from headrace.adapters.kafka.transactions import LaneId  # noqa: PLC0415 - an extra
+    from headrace.runtime.topic_vault import looked_into  # noqa: PLC0415 - the same
+
+    with looked_into(cluster, LaneId(name, lane), master_key(home)) as vault:
+        yield vault
 
 
 def _opened(
-    definition: Definition,
+    use_case: UseCase,
     home: Home,
     cluster: Cluster | None,
-    over: OverKafka,
+    lane: int,
+    anew: Anew,
     progress: Callable[[int, int], None],
 ) -> AbstractContextManager[LocalLane]:
     """The lane, wherever its journal is."""
     if cluster is None:
-        return LocalLane(definition, home, [SOURCE], progress=progress, lane=over.lane)
+        definition = use_case.definition(model_of(use_case, home))
+        return LocalLane(definition, home, [SOURCE], progress=progress, lane=lane)
     from headrace.adapters.kafka.address import KafkaAddress  # noqa: PLC0415 - an extra
-    from headrace.adapters.kafka.transactions import LaneId  # noqa: PLC0415 - the same
-    from headrace.runtime.topic_retry import taken_over  # noqa: PLC0415 - the same
+    from headrace.runtime.topic_retry import Entrance, taken_over  # noqa: PLC0415 - the same
 
-    lane = LaneId(definition.name, over.lane)
-    sinks = [KafkaAddress.of(sink, frozenset()).topic for sink in over.sink]
-    return taken_over(definition, home, cluster, lane, sinks, say=aside.print, progress=progress)
+    entrance = Entrance.of(use_case, home, cluster, anew.key)
+    sinks = [KafkaAddress.of(sink, frozenset()).topic for sink in anew.sink]
+    return taken_over(entrance, home, cluster, lane, sinks, say=aside.print, progress=progress)
 
 
 def _reason(text: str | None) -> str | None:
@@ -331,15 +433,13 @@ def _reason(text: str | None) -> str | None:
     return plain
 
 
-def _journal(home: Home, use_case: str | None, lane: int = 0) -> Path:
+def _judging(home: Home, use_case: str | None) -> str:
+    """The name of the journal in a home that has what was not accepted."""
     known = home.use_cases()
-    named = known[0] if use_case is None and len(known) == 1 else use_case
-    if named in known:
-        lanes = home.lanes(named)
-        if lane not in lanes:
-            there = ", ".join(map(str, lanes))
-            raise NotFound(f"{named} has no lane {lane} here; expected one of {there}")
-        return home.journal(named, lane)
+    cases = list(dict.fromkeys(name.partition(".")[0] for name in known))  # stages have a dot
+    named = cases[0] if use_case is None and len(cases) == 1 else use_case
+    if named is not None and (named in known or home.lanes(admission_name(named))):
+        return judging_name(home, named)
     if not known:
         raise NotFound(f"{home.folder} has no journal yet; headrace run makes one")
     raise NotFound(f"{home.folder} has the journals {', '.join(known)}: name one")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from ctypes import addressof, c_char
+from ctypes import c_size_t
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headrace.core.errors import invariant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
-#: An array is a buffer, which its type says from Python 3.12 on.
-_at: Callable[[Any], c_char] = c_char.from_buffer
+#: Behind what every object begins with, an array has the address of its first element.
+_BEHIND_HEAD = object.__basicsize__
+_word_at: Callable[[int], c_size_t] = c_size_t.from_address
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
-    """The address of an array's first byte: `array.ctypes.data`, in a fifth of its time.
+    """The address of an array's first byte: `array.ctypes.data`, in a twentieth of its time.
 
     It is asked for some eighty times in a batch. Keep the array as long as the address is used.
 
@@ -24,7 +27,8 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
     >>> address_of(words[1:]) - address_of(words)
     8
     """
-    try:
-        return addressof(_at(array))
-    except (TypeError, ValueError):  # it is read-only, empty, or not in one piece
-        return int(array.ctypes.data)
+    return _word_at(id(array) + _BEHIND_HEAD).value
+
+
+_looked_at = np.arange(5)[2:]
+invariant(address_of(_looked_at) == _looked_at.ctypes.data, "arrays lie in memory as in NumPy 2")

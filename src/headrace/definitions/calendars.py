@@ -92,19 +92,71 @@ def sessions(exchange: str, at: SourceLine | None) -> Calendar:
     Raises:
         DefinitionError: If the exchange is unknown, or the extra is missing.
     """
-    library = _library("exchange_calendars", at)
-    known = library.get_calendar_names()
+    _check_exchange(exchange, at)
+    made = _exchange(exchange)
+    days = [session.date() for session in made.sessions]
+    return _days("is_session", days, zone_of(str(made.tz)), _exchange_version())
+
+
+def trading_hours(exchange: str, at: SourceLine | None) -> Calendar:
+    """Whether an exchange trades: from the opening of a session to its close, less its break.
+
+    Sessions are known as for `sessions`, with early closes and late openings.
+
+    Raises:
+        DefinitionError: If the exchange is unknown, or the extra is missing.
+    """
+    _check_exchange(exchange, at)
+    made = _exchange(exchange)
+    instants: dict[int, int] = {}
+    for times, value in (
+        (made.closes, 0),
+        (made.break_starts, 0),
+        (made.break_ends, 1),
+        (made.opens, 1),
+    ):
+        # a session that opens as the one before closes goes on
+        instants |= dict.fromkeys(_instants(times.dropna()), value)
+    starts = sorted(instants)
+    values = (0, *(instants[start] for start in starts))
+    return Calendar("is_open", "", (_LEAST_TIME, *starts), values, _exchange_version())
+
+
+def openings(exchange: str, at: SourceLine | None) -> Calendar:
+    """When the session opened that is open, or was last: instants in nanoseconds.
+
+    Raises:
+        DefinitionError: If the exchange is unknown, or the extra is missing.
+    """
+    _check_exchange(exchange, at)
+    opens = _instants(_exchange(exchange).opens)
+    starts, values = (_LEAST_TIME, *opens), (_LEAST_TIME, *opens)
+    return Calendar("opened_at", "", starts, values, _exchange_version())
+
+
+def _instants(times: Any) -> list[int]:
+    """A library's instants as nanoseconds."""
+    return [int(instant.value) for instant in times]
+
+
+def _exchange_version() -> str:
+    library = _library("exchange_calendars", None)
+    return f"exchange_calendars {library.__version__}, {tzdata_version()}"
+
+
+def _check_exchange(exchange: str, at: SourceLine | None) -> None:
+    known = _library("exchange_calendars", at).get_calendar_names()
     if exchange not in known:
         raise DefinitionError(
             f"no calendar of the exchange {exchange!r}{did_you_mean(exchange, known)}",
             at=at,
             fix='write its ISO 10383 code, as in "XNYS" or "XLON"',
         )
-    return _sessions(exchange)
 
 
 @cache
-def _sessions(exchange: str) -> Calendar:
+def _exchange(exchange: str) -> Any:
+    """The library's own calendar, as far as it is defined."""
     library = _library("exchange_calendars", None)
     start, end = date(1990, 1, 1), date(2050, 12, 31)
     with warnings.catch_warnings():
@@ -113,14 +165,11 @@ def _sessions(exchange: str) -> Calendar:
         # Lunar calendars and some others are only defined between bounds of their own.
         kind = type(library.get_calendar(exchange))
         first, last = kind.bound_min(), kind.bound_max()
-        made = library.get_calendar(
+        return library.get_calendar(
             exchange,
             start=max(start, first.date()) if first is not None else start,
             end=min(end, last.date()) if last is not None else end,
         )
-    days = [session.date() for session in made.sessions]
-    version = f"exchange_calendars {library.__version__}, {tzdata_version()}"
-    return _days("is_session", days, zone_of(str(made.tz)), version)
 
 
 def _library(name: str, at: SourceLine | None) -> Any:

@@ -29,6 +29,7 @@ from headrace.definitions.plan import (
 from headrace.definitions.registers import ProgramBuilder, SharedTables, each_part
 from headrace.definitions.suggestions import known_field
 from headrace.definitions.terms import (
+    BookRead,
     StreamDefinition,
     TableDefinition,
     Term,
@@ -136,7 +137,7 @@ class Compiler:
             self.shared.table(table)
         return Plan(
             on=self.on.name,
-            streams=tuple(self.stream_plan(stream) for stream in self.streams),
+            streams=tuple(self.stream_plan(stream) for stream in self.in_rank()),
             tables=tuple(
                 TablePlan(table.name, table.schema, table.key, table.valid_from)
                 for table in self.shared.tables
@@ -153,7 +154,14 @@ class Compiler:
             calendars=tuple(self.shared.calendars),
             conversions=tuple(self.shared.conversions),
             lookups=tuple(self.shared.lookups),
+            books=tuple(book.book for book in self.shared.books),
+            book_values=tuple(self.shared.book_values),
         )
+
+    def in_rank(self) -> list[StreamDefinition]:
+        """The streams: changes of books first, so that of the same moment they are known first."""
+        changes = [book.stream for book in self.shared.books]
+        return sorted(self.streams, key=lambda stream: stream not in changes)
 
     def stream(self, stream: StreamDefinition) -> None:
         """Take a stream in, once; its name tells it from others."""
@@ -200,6 +208,13 @@ class Compiler:
                     self.stream(part.node.stream)
                     self.check_asked(part, part.node)
                     found.append((part, part.node))
+                if isinstance(part.node, BookRead):
+                    self.stream(part.node.book.stream)
+        for _, window in found:
+            for value in (window.value, window.where):
+                for part in each_part(value, seen) if value is not None else ():
+                    if isinstance(part.node, BookRead):
+                        self.stream(part.node.book.stream)
         return found
 
     def check_asked(self, term: Term, window: Windowed) -> None:

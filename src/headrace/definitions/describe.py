@@ -13,6 +13,7 @@ from headrace.definitions.plan import Function, Hold, Op
 from headrace.definitions.terms import (
     Among,
     Applied,
+    BookRead,
     Constant,
     Converted,
     FeatureValue,
@@ -26,7 +27,7 @@ from headrace.definitions.terms import (
 
 if TYPE_CHECKING:
     from headrace.core.errors import SourceLine
-    from headrace.definitions.plan import Group, Plan
+    from headrace.definitions.plan import Book, Group, Plan
     from headrace.definitions.sequence_plan import SequencePlan
 
 #: Beyond so many levels an expression is named, not spelled out.
@@ -136,7 +137,7 @@ def words(term: Term, depth: int = 0) -> str:  # noqa: PLR0911 - one way for eac
         return f"{words(node.amount, deeper)} in {node.target}"
     if isinstance(node, LookedUp):
         return f"the {node.field} of the {node.table.name.replace('_', ' ')} table"
-    if isinstance(node, InCalendar):
+    if isinstance(node, InCalendar | BookRead):
         return node.words
     if isinstance(node, Among):
         return f"{words(node.argument, deeper)} among {node.words}"
@@ -345,6 +346,15 @@ def _sequence_size(
     return GroupSize(name, sequence.within_ns + lateness, entry, capacity, total)
 
 
+#: Words of a book beside its levels and orders; of a level on each side; of an order at most.
+BOOK_WORDS, _LEVEL_WORDS, _ORDER_WORDS = 47, 6, 16
+
+
+def book_bytes(book: Book) -> int:
+    """What one order book takes: as much as it ever will, from its first change on."""
+    return 8 * (BOOK_WORDS + _LEVEL_WORDS * book.levels + _ORDER_WORDS * book.orders)
+
+
 #: What a worst case is worked out for where nobody says otherwise.
 KEYS, EVENTS_PER_KEY = 100_000, 100
 
@@ -354,8 +364,16 @@ def worst_case_bytes(
     keys: int | dict[str, int] = KEYS,
     events_per_key: int | dict[str, int] = EVENTS_PER_KEY,
 ) -> int:
-    """The most bytes that keyed state can take: the sum of `group_sizes`.
+    """The most bytes that keyed state can take: the sum of `group_sizes`, and all order books.
 
     Texts, ids remembered against duplicates and reference rows are not in it.
     """
-    return sum(size.total_bytes for size in group_sizes(plan, keys, events_per_key))
+    books = 0
+    for book in plan.books:
+        books += book_bytes(book) * (keys if isinstance(keys, int) else keys[book_name(book)])
+    return books + sum(size.total_bytes for size in group_sizes(plan, keys, events_per_key))
+
+
+def book_name(book: Book) -> str:
+    """How books are called in sizes, as in `books of changes by symbol`."""
+    return f"books of {book.stream} by {book.key}"

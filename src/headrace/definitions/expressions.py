@@ -22,6 +22,7 @@ from headrace.definitions.terms import (
     FLOAT,
     INT,
     TIME,
+    WORD_LIMIT,
     InCalendar,
     TableDefinition,
     Term,
@@ -315,15 +316,26 @@ class Expression:
         return Expression(self._in_calendar(found, f"a holiday in {where}", None, at))
 
     def is_session(self, exchange: str) -> Expression:
-        """Whether the exchange's local date is a trading session of it (extra `calendars`).
-
-        Args:
-            exchange: ISO 10383 code, as in `"XNYS"`.
-        """
+        """Whether the local date at an exchange (ISO 10383: `"XNYS"`) is one of its sessions."""
         at = user_line()
         self._check_time("is_session", at)
         found = calendars.sessions(exchange, at)
         return Expression(self._in_calendar(found, f"a session of {exchange}", None, at))
+
+    def is_open(self, exchange: str) -> Expression:
+        """Whether the exchange trades: in a session, not in its break (extra `calendars`)."""
+        at = user_line()
+        self._check_time("is_open", at)
+        found = calendars.trading_hours(exchange, at)
+        return Expression(self._in_calendar(found, f"{exchange} is open", None, at))
+
+    def seconds_since_open(self, exchange: str) -> Expression:
+        """Seconds since the session opened; missing while the exchange is closed."""
+        at = user_line()
+        found, words = calendars.openings(exchange, at), f"the opening of {exchange}"
+        opened = replace(self._in_calendar(found, words, WORD_LIMIT, at), type=TIME)
+        since = seconds_between(Expression(opened), self)
+        return when(self.is_open(exchange)).then(since).otherwise(None)
 
     def _check_time(self, part: str, at: SourceLine | None) -> None:
         if self.term.type != TIME:

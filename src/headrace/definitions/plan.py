@@ -102,7 +102,8 @@ class Program:
     Attributes:
         loads: Which columns the first registers hold: register `i` is `loads[i]`. In a row
             program they are names of fields; in a feature program `"field:NAME"`, `"row:N"`
-            (register N of the decided stream's row program) or `"aggregate:N"`.
+            (register N of the decided stream's row program) or `"aggregate:N"`; in both `"book:N"`
+            is a value of an order book.
         instructions: In order.
         registers: How many there are.
     """
@@ -110,6 +111,11 @@ class Program:
     loads: tuple[str, ...]
     instructions: tuple[Instruction, ...]
     registers: int
+
+    def loaded_fields(self) -> tuple[tuple[int, str], ...]:
+        """Of a row program: the registers that hold fields, with these."""
+        loads = enumerate(self.loads)
+        return tuple((register, name) for register, name in loads if ":" not in name)
 
 
 class Function(StrEnum):
@@ -279,6 +285,99 @@ class LookUp:
     field: str
 
 
+class BookPart(StrEnum):
+    """What is read of an order book; the order is that of the kernels' numbers."""
+
+    PRICE = "price"  # of the nth best level, in the units of the field
+    SIZE = "size"  # likewise
+    DEPTH = "depth"  # the sum of sizes of the best n levels
+    FLOW = "flow"  # what the last message added at the best price, less what it took
+    PREVIOUS_PRICE = "previous_price"  # the best price before the last message
+    UPDATED_AT = "updated_at"  # event time of the last message
+    MOVED_AT = "moved_at"  # of the last that moved a best price
+    STATUS = "status"  # a `BookStatus`
+    GAPS = "gaps"  # the rest are counts since the book began
+    CROSSINGS = "crossings"
+    SNAPSHOTS = "snapshots"
+    IGNORED = "ignored"  # changes that were not applied
+    DROPPED = "dropped"  # levels that were too far to be held
+    CORRECTIONS = "corrections"  # snapshots that a book in sync did not agree with
+
+
+class BookStatus(IntEnum):
+    """What can be said of an order book at a time."""
+
+    IN_SYNC = 0
+    WAITING = 1  # for its first snapshot
+    GAP = 2  # updates are missing, and no snapshot came since
+    CROSSED = 3  # the best bid is not below the best ask
+    STALE = 4  # no message for longer than is allowed
+    IN_MESSAGE = 5  # some changes of a message are applied, and others are to come
+    BROKEN = 6  # a change that cannot be: a negative size, more orders than are held
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Order books kept from one stream of changes, one for each key.
+
+    Attributes:
+        stream: Its name; each event of it is one change.
+        key: The field of text that tells books apart.
+        levels: The most that are held on a side.
+        orders: The most that are held of a book that is told of each order; 0 for one that is told
+            of levels.
+        stale_ns: How long after its last message a book is stale; 0 for never.
+        starts_empty: Whether a book is known to be empty before its first message; else it waits
+            for a snapshot.
+        snapshot_levels: How many levels of a side a snapshot tells at most: where it tells so many,
+            those that are farther stay as they were. 0 where a snapshot tells all.
+        bid: The field that says whether a change is of a bid; likewise the others, "" for none:
+            price; size; first and last update id of the message; whether the message is a
+            snapshot; whether this is its last change; the change's place in it, from 0; the id of
+            the order; whether it is reduced by the size; whether it is removed with it.
+    """
+
+    stream: str
+    key: str
+    levels: int
+    orders: int
+    stale_ns: int
+    starts_empty: bool
+    snapshot_levels: int
+    bid: str
+    price: str
+    size: str
+    first: str = ""
+    last: str = ""
+    snapshot: str = ""
+    ends: str = ""
+    place: str = ""
+    order: str = ""
+    reduces: str = ""
+    removes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookValue:
+    """One value read from a book for every event of a stream.
+
+    Attributes:
+        book: Its number.
+        stream: Whose events ask; one that is a change of this book is applied before it asks.
+        asked_by: The field with the key.
+        part: What.
+        side: 0 of bids, 1 of asks.
+        level: Which, from 1; of a depth, how many.
+    """
+
+    book: int
+    stream: str
+    asked_by: str
+    part: BookPart
+    side: int = 0
+    level: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """A named value of the feature program.
@@ -310,6 +409,8 @@ class Plan:
             are (`headrace.definitions.stages`): then each counts, and one that is further than its
             stream's lateness behind has no features. Said in the canonical bytes where it is so.
         sequence: The last vectors of features for each key, where models read them; likewise.
+        books: Order books, likewise.
+        book_values: What is read of them; `book:N` among a program's loads is the Nth.
     """
 
     on: str
@@ -326,6 +427,8 @@ class Plan:
     lookups: tuple[LookUp, ...] = ()
     admitted: bool = field(default=False, metadata={_SAID_IF_SO: True})
     sequence: SequencePlan | None = field(default=None, metadata={_SAID_IF_SO: True})
+    books: tuple[Book, ...] = field(default=(), metadata={_SAID_IF_SO: True})
+    book_values: tuple[BookValue, ...] = field(default=(), metadata={_SAID_IF_SO: True})
 
     def stream(self, name: str) -> StreamPlan:
         """The stream called `name`."""
@@ -334,6 +437,7 @@ class Plan:
     def read(self) -> tuple[str, ...]:
         """The streams and tables that features read, the decided stream first."""
         names = [self.on, *(group.stream for group in self.groups)]
+        names += [book.stream for book in self.books]
         return tuple(dict.fromkeys([*names, *(table.name for table in self.tables)]))
 
     def canonical(self) -> bytes:

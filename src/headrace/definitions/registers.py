@@ -8,6 +8,7 @@ from headrace.core.columns import pack_letters
 from headrace.core.errors import DefinitionError, invariant
 from headrace.definitions.literals import float_bits
 from headrace.definitions.plan import (
+    BookValue,
     Calendar,
     Conversion,
     Instruction,
@@ -18,6 +19,8 @@ from headrace.definitions.plan import (
 from headrace.definitions.terms import (
     Among,
     Applied,
+    BookDefinition,
+    BookRead,
     Constant,
     Converted,
     FeatureValue,
@@ -76,6 +79,8 @@ class SharedTables:
         self.tables: list[TableDefinition] = []
         self.conversions: list[Conversion] = []
         self.lookups: list[LookUp] = []
+        self.books: list[BookDefinition] = []
+        self.book_values: list[BookValue] = []
 
     def text(self, category: str) -> int:
         """The code of a text."""
@@ -121,6 +126,18 @@ class SharedTables:
     def look_up(self, node: LookedUp) -> int:
         """The number of a look-up."""
         return _number(self.lookups, LookUp(self.table(node.table), node.field))
+
+    def book_value(self, node: BookRead) -> int:
+        """The number of what is read of a book."""
+        made = BookValue(
+            book=_number(self.books, node.book),
+            stream=node.stream.name,
+            asked_by=node.asked_by,
+            part=node.part,
+            side=node.side,
+            level=node.level,
+        )
+        return _number(self.book_values, made)
 
 
 def _number(items: list[_Item], item: _Item) -> int:
@@ -174,6 +191,8 @@ class ProgramBuilder:
                 return None
             if isinstance(part.node, FieldOf):
                 return rows._loads.get(part.node.name)
+            if isinstance(part.node, BookRead):
+                return rows._loads.get(self._book_load(part.node))
             if isinstance(part.node, FeatureValue):
                 return self._in_rows[id(part.node.definition)][1]
             arguments = [self._in_rows[id(argument)][1] for argument in parts_of(part)]
@@ -217,6 +236,8 @@ class ProgramBuilder:
         node = term.node
         if isinstance(node, FieldOf):
             return self._load(node.name if self._rows is None else f"field:{node.name}")
+        if isinstance(node, BookRead):
+            return self._load(self._book_load(node))
         if isinstance(node, FeatureValue):
             return self._known[id(node.definition)][1]
         if isinstance(node, Windowed):
@@ -231,6 +252,9 @@ class ProgramBuilder:
             return self._load(f"row:{self._rows.placed(in_row)}")
         op, immediate = self._operation(term)
         return self.emit(op, tuple(self._known[id(part)][1] for part in parts_of(term)), immediate)
+
+    def _book_load(self, node: BookRead) -> str:
+        return f"book:{self._shared.book_value(node)}"
 
     def _operation(self, term: Term) -> tuple[Op, int]:
         """What computes a term, and its immediate."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headrace.core.columns import Kind
-from headrace.core.errors import DefinitionError, invariant
+from headrace.core.errors import DefinitionError
 from headrace.definitions.compiler import Compiler
 from headrace.definitions.describe import feature_text, words
 from headrace.definitions.plan import Feature, Op, Plan, Program
@@ -165,18 +165,26 @@ def plan_stages(
     whole = compiler.plan(beside, [])
     windows = compiler.windows()
     if key is None:
-        key = sequence.key[0] if sequence else _usual_key(windows, decided.name)
+        usual = _usual_key(windows, decided.name) or _key_of_books(whole)
+        key = sequence.key[0] if sequence else usual
     else:
         _check_key(key, on)
     if sequence is not None:
         _check_sequence(sequence, key)
         whole = replace(whole, sequence=sequence.planned(whole, on))
     main, *others = _placed(windows, key, decided.name)
+    _place_books(whole, main)
     taken = {*decided.schema.names, *definitions}
     names = _stage_names(others)
     sides, loads = [], {}
     for name, place in zip(names, others, strict=True):
         side, numbers = _side(name, place, Compiler(decided, {}), taken)
+        if side.plan.books:
+            raise DefinitionError(
+                f"what is kept by {side.key!r} reads order books, which are kept by {key!r}",
+                fix="keep it by the same key, or let one lane take all partitions: declare the"
+                " source `single`",
+            )
         sides.append(side)
         loads.update(numbers)
     last = Compiler(decided, definitions, loads)
@@ -218,6 +226,28 @@ def _usual_key(windows: Sequence[tuple[Term, Windowed]], decided: str) -> str:
     """The field that most windows can be kept by; of several the one that comes first."""
     votes = Counter(asked for _, window in windows for asked, _ in _candidates(window, decided))
     return votes.most_common(1)[0][0] if votes else ""
+
+
+def _key_of_books(whole: Plan) -> str:
+    """The field of the decided stream that books are asked by; "" where none is."""
+    asked = [value.asked_by for value in whole.book_values if value.stream == whole.on]
+    return asked[0] if asked else ""
+
+
+def _place_books(whole: Plan, main: _Place) -> None:
+    """Keep all books in the main stage: their changes are partitioned as what asks them is.
+
+    Raises:
+        DefinitionError: If changes of a book, or events that ask one, would be elsewhere.
+    """
+    kept = [(book.stream, book.key) for book in whole.books]
+    for stream, key in [*kept, *((v.stream, v.asked_by) for v in whole.book_values)]:
+        if main.routes.setdefault(stream, key) != key:
+            raise DefinitionError(
+                f"order books are kept by {key!r} of {stream!r}, and its topics partitioned by"
+                f" {main.routes[stream]!r}",
+                fix="let one lane take all partitions: declare the source `single`",
+            )
 
 
 def _candidates(window: Windowed, decided: str) -> list[tuple[str, str]]:
@@ -382,7 +412,7 @@ def _given_field(term: Term, label: str) -> Field:
 
 def _reduced(plan: Plan, stream: StreamPlan, routes: Mapping[str, str]) -> StreamPlan:
     """A stream with the fields that a side stage reads, and no others: surrogates stay such."""
-    wanted = {*stream.program.loads, routes[stream.name]}
+    wanted = {*(name for _, name in stream.program.loaded_fields()), routes[stream.name]}
     for group in plan.groups:
         wanted |= set(group.key) if group.stream == stream.name else set()
         wanted |= set(group.asked_by) if stream.name == plan.on else set()
@@ -414,7 +444,9 @@ def _admission(whole: Plan) -> Plan:
 def _with_given(plan: Plan, sides: Iterable[SideStage]) -> Plan:
     """The main plan, whose decided stream has the fields that sides give."""
     more = tuple(item.field for side in sides for item in side.given)
-    decided = plan.stream(plan.on)
-    invariant(plan.streams[0] is decided, "the decided stream comes first")
-    schema = replace(decided.schema, fields=(*decided.schema.fields, *more))
-    return replace(plan, streams=(replace(decided, schema=schema), *plan.streams[1:]))
+
+    def filled(stream: StreamPlan) -> StreamPlan:
+        schema = replace(stream.schema, fields=(*stream.schema.fields, *more))
+        return replace(stream, schema=schema) if stream.name == plan.on else stream
+
+    return replace(plan, streams=tuple(filled(stream) for stream in plan.streams))

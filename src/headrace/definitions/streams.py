@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.columns import Kind
 from headrace.core.durations import duration_ns
 from headrace.core.errors import DefinitionError, SourceLine
-from headrace.definitions import conversions
+from headrace.definitions import books, conversions
+from headrace.definitions.books import LEVELS, Book
 from headrace.definitions.calls import checked, checked_methods
 from headrace.definitions.expressions import Expression, operand
 from headrace.definitions.labels import LabelOf
@@ -96,6 +97,71 @@ class Stream:
                 fix="name one for each of the key",
             )
         return Keyed(self._definition, key, asked or key, at)
+
+    def book(  # noqa: PLR0913 - one name for each of a change's fields
+        self,
+        key: str = "symbol",
+        *,
+        bid: str = "bid",
+        price: str = "price",
+        size: str = "size",
+        first: str | None = None,
+        last: str | None = None,
+        snapshot: str | None = None,
+        ends: str | None = None,
+        place: str | None = None,
+        order: str | None = None,
+        reduces: str | None = None,
+        removes: str | None = None,
+        levels: int = LEVELS,
+        orders: int = 0,
+        stale_after: str | timedelta | None = None,
+        starts_empty: bool = False,
+        snapshot_levels: int = 0,
+    ) -> Book:
+        """Order books kept from this stream, each event of which changes one price level or order.
+
+        A book waits for a snapshot before it can be read, and again after a gap in update ids.
+
+        Args:
+            key: The field that tells books apart.
+            bid: The field that says whether it is a bid (else an ask).
+            price: An exact decimal or whole number; a message that changes nothing has none.
+            size: What there is now at the price, or remains of the order; 0 takes it out.
+            first: The first update id that the message covers: one more than the message before
+                ended with. By default the last.
+            last: The last update id of the message; without one, no gap can be seen.
+            snapshot: Whether the message is a snapshot, which replaces the book.
+            ends: Whether this is the last change of its message; by default each is.
+            place: The change's place in its message, from 0: a change that was quarantined or lost
+                is seen by it, and breaks the book until the next snapshot.
+            order: Of a book that is told of each order: its id; without one, it is about a level.
+            reduces: Of such a book: whether the size is what the order is reduced by.
+            removes: Of such a book: whether the order is removed, with the size that it still had.
+            levels: How many are held on a side. Of a full side the farthest is dropped, and what
+                is as far is not held until the next snapshot.
+            orders: How many orders are held; with one more the book is broken until the next
+                snapshot.
+            stale_after: How long without a message a book can be read.
+            starts_empty: Whether a book is known to be empty before its first message.
+            snapshot_levels: How many levels of a side a snapshot tells at most, if not all: what is
+                farther than the last of so many stays as it was.
+
+        Raises:
+            DefinitionError: If a field is unknown, or of another kind.
+        """
+        fields = {"key": key, "bid": bid, "price": price, "size": size, "first": first}
+        fields |= {"last": last, "snapshot": snapshot, "ends": ends, "place": place}
+        return books.declared(
+            self._definition,
+            {**fields, "order": order, "reduces": reduces, "removes": removes},
+            levels=levels,
+            orders=orders,
+            stale_after=stale_after,
+            starts_empty=starts_empty,
+            snapshot_levels=snapshot_levels,
+            at=user_line(),
+        )
 
     def of(self, stream: Stream, *, reference: str | None = None) -> LabelOf:
         """This stream as labels of another: `chargebacks.of(payments).within("60d")`.

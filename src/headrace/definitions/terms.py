@@ -18,7 +18,7 @@ from headrace.events.schema import EXACT_LIMIT, Field, Role, Schema
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace.definitions.plan import Calendar, Function, Op
+    from headrace.definitions.plan import Book, BookPart, Calendar, Function, Op
 
 #: The greatest magnitude of a register of integers.
 WORD_LIMIT = 2**63 - 1
@@ -116,6 +116,15 @@ class TableDefinition:
     at: SourceLine | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class BookDefinition:
+    """Order books as they were declared."""
+
+    stream: StreamDefinition
+    book: Book
+    at: SourceLine | None = field(default=None, compare=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldOf:
     """A field of the event."""
@@ -204,6 +213,19 @@ class Windowed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BookRead:
+    """What an order book says as an event of a stream is known."""
+
+    book: BookDefinition
+    stream: StreamDefinition
+    asked_by: str
+    part: BookPart
+    side: int
+    level: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FeatureValue:
     """A feature by its name, standing for its definition."""
 
@@ -227,6 +249,7 @@ Node: TypeAlias = (
     | Converted
     | LookedUp
     | Windowed
+    | BookRead
     | FeatureValue
     | Outside
 )

@@ -20,6 +20,7 @@ from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
 from headrace.engine import pool_kernels as pools
+from headrace.engine.books import BookAnswers, OrderBooks
 from headrace.engine.frozen import FrozenEngine, PoolCopy
 from headrace.engine.group_state import Answers, GroupState, Rows
 from headrace.engine.layout import answer_rows, lay_out
@@ -102,6 +103,7 @@ class Engine:
             GroupState(lay_out(plan, n), self._pool, secret, row_of)
             for n in range(len(plan.groups))
         ]
+        self._books = OrderBooks(plan, memory_limit_bytes, secret)
         self._sequence = SequenceState(plan, self._pool, secret) if plan.sequence else None
         # what is written down and restored: groups, and that of the sequence as one more
         self._kept = [*self._groups, *([self._sequence.group] if self._sequence else [])]
@@ -128,8 +130,9 @@ class Engine:
             if table.plan.name in tables:
                 self._take_table(table, tables[table.plan.name], codes)
         self._around.point_at(self._tables)
+        books = self._books.advance(streams, codes, self._run, self._threads)
         rows = {
-            name: self._rows(name, given, codes)
+            name: self._rows(name, given, codes, books[name])
             for name, given in streams.items()
             if given.batch.rows
         }
@@ -138,7 +141,7 @@ class Engine:
         for given in rows.values():
             self._watermark = max(self._watermark, int(given.watermark[-1]))
         self._advance(rows, decided, answers)
-        features = self._features(decided, answers, codes)
+        features = self._features(decided, answers, codes, books)
         sequences = self._sequences(decided, features)
         for table in self._tables:
             # last of all: programs read the rows that this lets go of
@@ -234,10 +237,16 @@ class Engine:
         if given.batch.rows:
             table.add(words, given.sequence)
 
-    def _rows(self, name: str, given: StreamRows, codes: Mapping[tuple[str, str], Int64s]) -> Rows:
+    def _rows(
+        self,
+        name: str,
+        given: StreamRows,
+        codes: Mapping[tuple[str, str], Int64s],
+        books: BookAnswers,
+    ) -> Rows:
         """Run a stream's row program."""
         program = self._row_programs[name]
-        registers, valid = program.loaded(given.batch, codes)
+        registers, valid = program.loaded(given.batch, codes, books)
         self._execute(program.compiled, registers, valid, given.sequence)
         at = given.batch.fixed(program.event_time).values
         return Rows(given.batch, given.sequence, at, given.watermark_ns, registers, valid)
@@ -261,7 +270,11 @@ class Engine:
         self._run(tasks, spread=parts > 1)
 
     def _features(
-        self, rows: Rows | None, answers: Answers, codes: Mapping[tuple[str, str], Int64s]
+        self,
+        rows: Rows | None,
+        answers: Answers,
+        codes: Mapping[tuple[str, str], Int64s],
+        books: Mapping[str, BookAnswers],
     ) -> Floats:
         """Run the feature program and round its results."""
         count = len(rows.at) if rows else 0
@@ -273,6 +286,8 @@ class Engine:
             registers[register], valid[register] = rows.registers[source], rows.valid[source]
         for register, name in self._loads.fields:
             registers[register], valid[register] = words_of(rows.batch, self.plan.on, name, codes)
+        for register, load in self._loads.books:
+            registers[register], valid[register] = books[self.plan.on].of(load)
         for register, twin in self._loads.copies:
             registers[register], valid[register] = registers[twin], valid[twin]
         self._execute(self._program, registers, valid, rows.sequence, features)
@@ -329,6 +344,7 @@ class Engine:
             known=len(self._texts),
             tables=[table.rows for table in self._tables],
             groups=[group.freeze(self._visible(group.layout)) for group in self._kept],
+            books=self._books.snapshots(),
             copy=copy,
         )
 
@@ -378,8 +394,24 @@ class Engine:
             rows = np.frombuffer(piece, dtype="<i8").astype(np.int64)
             table.rows = rows.reshape(-1, table.rows.shape[1])
         self._around.point_at(self._tables)
-        for group, piece in zip(self._kept, pieces[2 + len(self._tables) :], strict=True):
+        rest = pieces[2 + len(self._tables) :]
+        books = len(self._books.states)
+        for book, piece in zip(self._books.states, rest[:books], strict=True):
+            book.restore(piece)
+        for group, piece in zip(self._kept, rest[books:], strict=True):
             group.restore(piece)
+
+    def book_state(self, book: int, key: str) -> bytes | None:
+        """What the order book of one key is, as bytes; None if there is none."""
+        return self._books.states[book].key_state(self._texts, key)
+
+    def put_book_state(self, book: int, key: str, content: bytes) -> None:
+        """Set the order book of one key to what `book_state` gave.
+
+        Raises:
+            ArtefactError: If the bytes are no such book.
+        """
+        self._books.states[book].put_key_state(self._texts, key, content)
 
     def key_state(self, group: int, key: tuple[str, ...]) -> bytes | None:
         """What a group holds for one key, as bytes; None if nothing that can still be seen.
@@ -427,6 +459,7 @@ class Engine:
             "keys and events": int(self._pool[0]),
             "texts": self._texts.memory(),
             "reference tables": sum(table.rows.nbytes for table in self._tables),
+            **self._books.bytes_by(),
         }
 
     def has_rows(self, table: str) -> bool:

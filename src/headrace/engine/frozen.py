@@ -131,6 +131,7 @@ class FrozenEngine:
         known: How many of its texts there were.
         tables: Rows of each reference table.
         groups: In the plan's order.
+        books: The bytes of each declaration of order books.
         copy: What groups lie in; None while the engine itself stands still.
     """
 
@@ -140,6 +141,7 @@ class FrozenEngine:
     known: int
     tables: Sequence[NDArray[np.int64]]
     groups: Sequence[FrozenGroup]
+    books: Sequence[bytes]
     copy: PoolCopy | None
 
     def content(self) -> tuple[int, Iterator[bytes]]:
@@ -150,6 +152,7 @@ class FrozenEngine:
         found = [self._records(frozen) for frozen in self.groups]
         small = [np.array([self.watermark], dtype="<i8").tobytes(), self.texts.snapshot(self.known)]
         small += [table.astype("<i8").tobytes() for table in self.tables]
+        small += self.books
         head = b"".join([head_of(self.digest), *map(framed, small)])
         size = len(head) + sum(8 + records.size for records in found)
         return size + hashlib.sha256().digest_size, _sealed(head, found)

@@ -124,7 +124,7 @@ def always_present(stream: StreamPlan) -> frozenset[int]:
     program = stream.program
     present = {
         register
-        for register, name in enumerate(program.loads)
+        for register, name in program.loaded_fields()
         if not stream.schema.field(name).optional
     }
     for step in program.instructions:
@@ -141,8 +141,8 @@ def always_present(stream: StreamPlan) -> frozenset[int]:
 
 def _narrow(stream: StreamPlan, register: int) -> bool:
     """Whether the values of a register are known to be below `_NARROW`, either sign."""
-    loads = stream.program.loads
-    if not 0 <= register < len(loads):
+    loads = dict(stream.program.loaded_fields())
+    if register not in loads:
         return False
     field = stream.schema.field(loads[register])
     if field.minimum is None or field.maximum is None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Batch, Bytes, Floats, Int64s
     from headrace.definitions.plan import Plan, Program, StreamPlan
+    from headrace.engine.books import BookAnswers
     from headrace.engine.reference import ReferenceTable
 
 _PARTS = {
@@ -282,16 +283,20 @@ class RowProgram:
         self.compiled = CompiledProgram(stream.program, around)
         self._name = stream.name
         self._loads = tuple(
-            (name, stream.schema.field(name).optional) for name in stream.program.loads
+            (register, name, stream.schema.field(name).optional)
+            for register, name in stream.program.loaded_fields()
         )
+        self._books = [(r, name) for r, name in enumerate(stream.program.loads) if ":" in name]
 
     def loaded(
-        self, batch: Batch, codes: Mapping[tuple[str, str], Int64s]
+        self, batch: Batch, codes: Mapping[tuple[str, str], Int64s], books: BookAnswers
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Registers and their validity, the first of them loaded from the fields of a batch."""
         shape = (self.compiled.registers, batch.rows)
         registers, valid = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
-        for register, (field, optional) in enumerate(self._loads):
+        for register, load in self._books:
+            registers[register], valid[register] = books.of(load)
+        for register, field, optional in self._loads:
             values, there = words_of(batch, self._name, field, codes)
             if not optional and np.count_nonzero(there) < batch.rows:
                 raise InvariantBroken(f"{self._name}.{field} is present in every accepted event")
@@ -307,11 +312,13 @@ class Loads:
         rows: Registers of the decided stream's row program.
         fields: Fields of the decided event.
         copies: Registers that another aggregate's answer is written to, of those loaded twice.
+        books: Values of order books.
     """
 
     rows: tuple[tuple[int, int], ...]
     fields: tuple[tuple[int, str], ...]
     copies: tuple[tuple[int, int], ...]
+    books: tuple[tuple[int, str], ...]
 
     @staticmethod
     def of(program: Program, row_of: Int64s) -> Loads:
@@ -324,6 +331,7 @@ class Loads:
             rows=tuple((r, int(n)) for r, (what, n) in enumerate(loads) if what == "row"),
             fields=tuple((r, n) for r, (what, n) in enumerate(loads) if what == "field"),
             copies=tuple((register, other) for register, other in written if other != register),
+            books=tuple((r, f"{what}:{n}") for r, (what, n) in enumerate(loads) if what == "book"),
         )
 
 

@@ -1,6 +1,7 @@
 """The bytes of an engine's state: what they begin with, their pieces, their checksum.
 
-The pieces are the watermark, the texts, the rows of each reference table, the keys of each group.
+The pieces are the watermark, the texts, the rows of each reference table, the order books of each
+declaration, the keys of each group.
 """
 
 from __future__ import annotations

@@ -21,13 +21,16 @@ def texts_read(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each stream and table, the text fields whose codes programs read, in order."""
     wanted: dict[str, tuple[str, ...]] = {}
     features = {load[6:] for load in plan.program.loads if load.startswith("field:")}
+    keys = {(book.stream, book.key) for book in plan.books}
+    keys |= {(value.stream, value.asked_by) for value in plan.book_values}
     for stream in plan.streams:
         loads = set(stream.program.loads)
         loads |= features if stream.name == plan.on else set()
         wanted[stream.name] = tuple(
             field.name
             for field in stream.schema.fields
-            if field.kind is Kind.TEXT and field.name in loads
+            if field.kind is Kind.TEXT
+            and (field.name in loads or (stream.name, field.name) in keys)
         )
     for table in plan.tables:
         wanted[table.name] = tuple(

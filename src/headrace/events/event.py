@@ -39,6 +39,7 @@ _HAVE_LIMITS = frozenset({Kind.INT, Kind.DECIMAL, Kind.MONEY, Kind.FLOAT, Kind.T
 _NO_OPTIONS = FieldOptions(
     pii=False,
     subject=False,
+    protected=False,
     minimum=None,
     maximum=None,
     longest=None,
@@ -222,6 +223,7 @@ class _Declaration:
             optional=this.optional or role is Role.KNOWN_AT,
             pii=options.pii,
             subject=options.subject,
+            protected=options.protected,
             longest=options.longest or _LONGEST_TEXT,
         )
         return self.limited(made, options)

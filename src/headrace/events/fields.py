@@ -161,6 +161,7 @@ class FieldOptions:
 
     pii: bool
     subject: bool
+    protected: bool
     minimum: Limit | None
     maximum: Limit | None
     longest: int | None
@@ -173,10 +174,11 @@ if TYPE_CHECKING:
     Limit = int | float | str | ExactDecimal | datetime
 
 
-def field(
+def field(  # noqa: PLR0913 - what can be said of a field, each by its name
     *,
     pii: bool = False,
     subject: bool = False,
+    protected: bool = False,
     minimum: Limit | None = None,
     maximum: Limit | None = None,
     longest: int | None = None,
@@ -189,6 +191,8 @@ def field(
     Args:
         pii: It is personal data: a random surrogate takes its place at the door. Text only.
         subject: It names the person whose personal data the event is. At most one, and `pii`.
+        protected: It is an attribute that the law protects (sex, age, origin, ...): no feature and
+            no rule may read it. It is journaled, to measure by it what decisions did.
         minimum: The least value accepted, as it is written (`"0.01"`, `0`, `"2020-01-01T00:00Z"`).
         maximum: The greatest value accepted, likewise.
         longest: The most bytes of UTF-8 accepted of a text; 1,024 unless told.
@@ -202,6 +206,7 @@ def field(
     return FieldOptions(
         pii=pii,
         subject=subject,
+        protected=protected,
         minimum=minimum,
         maximum=maximum,
         longest=longest,

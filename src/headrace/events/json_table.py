@@ -87,7 +87,9 @@ class SchemaTable:
         whole = _whole(chunk) if size > _SMALL else 0
         rest: Bytes = np.frombuffer(bytearray(chunk[whole:]) + _BEHIND, dtype=np.uint8)
         address, behind = address_of(chunk) if whole else 0, address_of(rest)
-        lines = kernels.most_lines(address, whole) + kernels.most_lines(behind, len(rest))
+        lines = kernels.most_lines(behind, len(rest))
+        if whole:
+            lines += kernels.most_lines(address, whole)
         rows = _Rows(self._layout, lines, size)
         at = 0
         while at < whole:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 #: The most bytes of one event as it comes in, unless a source says otherwise.
 LONGEST_EVENT = 64 * 1024
@@ -50,7 +51,7 @@ class Reason(IntEnum):
     EARLY = 41
     ID_CONFLICT = 42  # an id seen before, with other content
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The reason as people read it.
 

@@ -47,6 +47,7 @@ class Field:
         optional: Whether it may be missing.
         pii: Whether it is personal data, replaced by a surrogate at the door.
         subject: Whether it names the person whose data this event is.
+        protected: Whether no feature and no rule may read it: it is there to measure fairness.
         minimum: Least value accepted, in the field's own integer units; None for the kind's own.
         maximum: Greatest value accepted, likewise.
         longest: Of TEXT, the most bytes of UTF-8 accepted.
@@ -65,6 +66,7 @@ class Field:
     minimum: int | float | None = None
     maximum: int | float | None = None
     longest: int = 1024
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +120,6 @@ def _plain(field: Field) -> dict[str, object]:
     plain: dict[str, object] = {name: getattr(field, name) for name in Field.__slots__}
     plain["kind"] = int(field.kind)
     plain["role"] = field.role.value
+    if not field.protected:
+        del plain["protected"]
     return plain

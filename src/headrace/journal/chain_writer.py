@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import invariant
@@ -68,8 +68,7 @@ class FrameGroup:
     @property
     def size(self) -> int:
         """Bytes of all frames, without those of headers."""
-        parts = (part for _, body in self.batches for part in body)
-        return sum(len(memoryview(part)) for part in parts) + len(self.commit)
+        return sum(len(part) for _, body in self.batches for part in body) + len(self.commit)
 
     def frames(self, written: bytes = b"") -> tuple[list[Any], bytes]:
         """The frames in parts, with a header wherever it changes.
@@ -141,13 +140,13 @@ class ChainWriter:
                 batch.first_seq == self._next_seq and len(batch) > 0,
                 f"a batch of inputs from {batch.first_seq} on follows input {self._next_seq - 1}",
             )
-            batch = replace(batch, positions=self._positions | dict(batch.positions))
+            positions = self._positions | dict(batch.positions)
             # a small batch is stored as what is hashed: to look at each of its columns would cost
             # more than the bytes it saves
             records: list[bytes] | None = [] if len(batch) <= RECORD_ROWS else None
             digests = RecordWriter(batch, self._header).digests(records)
             leaves = leaves_of(digests, batch.inputs.read_ns)
-            payload = encode_payload(batch, self._header, leaves, records)
+            payload = encode_payload(batch, self._header, leaves, records, positions=positions)
             hashed = hashlib.sha256()
             for part in payload:
                 hashed.update(part)
@@ -161,7 +160,7 @@ class ChainWriter:
                 hashed.digest(),
             )
             self._head, self._next_seq = link.head(), link.next_seq
-            self._positions = dict(batch.positions)
+            self._positions = positions
             size = sum(len(memoryview(part)) for part in payload)
             encoded = link.encoded()
             body = [framed(FrameKind.BATCH, len(encoded) + size), encoded, *payload]

@@ -2,95 +2,121 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.core.address import address_of
+from headrace.core.columns import Batch, Text, concatenated
 from headrace.core.errors import JournalError
 from headrace.events.schema import Role
 from headrace.journal.frames import BatchHeader, FrameDamaged, FrameKind, frames_of
 from headrace.journal.header import JournalHeader, header_digest
 from headrace.journal.index_files import ID_WORDS, PLACE_WORDS, Entries, joined, no_entries
-from headrace.journal.index_kernels import id_entries, place_entry
+from headrace.journal.index_kernels import id_entries, place_entries
 from headrace.journal.payload import decode_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from headrace.core.columns import Int64s
     from headrace.journal.batch import JournalBatch, UInt64s
 
-_NO_IDS: UInt64s = np.zeros((0, ID_WORDS), np.uint64)
+_NO_TEXT = Text.of([])
+_NO_EVENTS = Batch({}, 0)
 
 
-def ids_of(
-    batch: JournalBatch, header: JournalHeader, first_seq: int, key: tuple[int, int]
-) -> UInt64s:
-    """The entries of the ids of a batch's accepted events of the decided stream.
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A batch, and where its frame and that of its header start."""
 
-    Args:
-        batch: The batch.
-        header: What it is recorded under.
-        first_seq: The first input of its segment.
-        key: Of the hashes.
-    """
-    events = batch.events.get(header.on)
-    field = header.schema(header.on).having(Role.ID)
-    if events is None or field is None or not len(events):
-        return _NO_IDS
-    text, inputs = events.text(field.name), batch.inputs
-    out = np.empty((len(batch), ID_WORDS), np.uint64)
-    count = id_entries(
-        _own(inputs.stream),
-        _own(inputs.kind),
-        _own(inputs.row),
-        header.stream_names.index(header.on),
-        batch.first_seq - first_seq,
-        _own(text.offsets),
-        address_of(text.data),
-        np.uint64(key[0]),
-        np.uint64(key[1]),
-        out,
-    )
-    return out[:count]
-
-
-def _own(array: Any) -> Any:
-    """The array, or a copy of one that cannot be written to: kernels are compiled for what can."""
-    return array if array.flags.writeable else array.copy()
+    batch: JournalBatch
+    header: JournalHeader
+    offset: int
+    header_at: int
 
 
 class Gathering:
-    """Entries of consecutive batches of one segment, while they are gathered.
+    """Consecutive batches of one segment whose entries are to be made, all at once.
 
     Attributes:
         first_seq: The segment's first input.
-        ids_before: How many ids the segment has before the first of them.
+        rows: Inputs of the batches that are held.
 
     Args:
+        first_seq: The segment's first input.
+        ids_before: How many ids the segment has before the first of them.
         key: Of the hashes of ids.
     """
 
     def __init__(self, first_seq: int, ids_before: int, key: tuple[int, int]) -> None:
         self.first_seq, self._ids, self._key = first_seq, ids_before, key
-        self._parts: list[Entries] = []
+        self.rows = 0
+        self._held: list[_Placed] = []
 
     def add(self, batch: JournalBatch, header: JournalHeader, offset: int, header_at: int) -> None:
         """Add a batch whose frame, and whose header's, start there."""
-        ids = ids_of(batch, header, self.first_seq, self._key)
-        self._ids += len(ids)
-        place = np.empty((1, PLACE_WORDS), np.uint64)
-        place_entry(offset, batch.first_seq - self.first_seq, self._ids, header_at, place[0])
-        self._parts.append(Entries(self.first_seq, place, ids))
+        self._held.append(_Placed(batch, header, offset, header_at))
+        self.rows += len(batch)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._held)
 
     def taken(self) -> Entries:
-        """What was gathered since the last call."""
-        parts, self._parts = self._parts, []
-        return joined([no_entries(self.first_seq), *parts])
+        """The entries of what was added since the last call."""
+        held, self._held, self.rows = self._held, [], 0
+        parts = [no_entries(self.first_seq)]
+        for _, alike in groupby(held, key=lambda placed: id(placed.header)):
+            parts.append(self._entries(list(alike)))
+        return joined(parts)
+
+    def _entries(self, held: Sequence[_Placed]) -> Entries:
+        """The entries of batches under one header."""
+        ids, counts = self._ids_of([placed.batch for placed in held], held[0].header)
+        before, self._ids = self._ids, self._ids + len(ids)
+        places = np.empty((len(held), PLACE_WORDS), np.uint64)
+        place_entries(
+            np.array([placed.offset for placed in held], np.uint64),
+            np.array([placed.batch.first_seq - self.first_seq for placed in held], np.uint64),
+            before + counts.cumsum(),
+            np.array([placed.header_at for placed in held], np.uint64),
+            places,
+        )
+        return Entries(self.first_seq, places, ids)
+
+    def _ids_of(
+        self, batches: Sequence[JournalBatch], header: JournalHeader
+    ) -> tuple[UInt64s, Int64s]:
+        """The entries of the ids of accepted events of the decided stream; how many each has."""
+        counts = np.zeros(len(batches), np.int64)
+        field = header.schema(header.on).having(Role.ID)
+        events = [batch.events.get(header.on, _NO_EVENTS) for batch in batches]
+        texts = [rows.text(field.name) if field and len(rows) else _NO_TEXT for rows in events]
+        if not any(map(len, texts)):
+            return np.zeros((0, ID_WORDS), np.uint64), counts
+        text = concatenated([Batch({"id": column}, len(column)) for column in texts]).text("id")
+        inputs = [batch.inputs for batch in batches]
+        out = np.empty((sum(map(len, inputs)), ID_WORDS), np.uint64)
+        count = id_entries(
+            np.concatenate([given.stream for given in inputs]),
+            np.concatenate([given.kind for given in inputs]),
+            np.concatenate([given.row for given in inputs]),
+            np.array([len(given) for given in inputs]),
+            np.array([len(column) for column in texts]),
+            header.stream_names.index(header.on),
+            batches[0].first_seq - self.first_seq,
+            np.require(text.offsets, requirements=["C", "W"]),
+            address_of(text.data),
+            np.uint64(self._key[0]),
+            np.uint64(self._key[1]),
+            counts,
+            out,
+        )
+        return out[:count], counts
 
 
 def scanned(

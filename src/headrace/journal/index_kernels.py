@@ -20,7 +20,7 @@ from headrace.core.siphash import sip64_at
 from headrace.journal.batch import InputKind
 
 if TYPE_CHECKING:
-    from headrace.core.columns import Bytes, Int32s
+    from headrace.core.columns import Bytes, Int32s, Int64s
     from headrace.core.siphash import Index, Word
     from headrace.journal.batch import UInt64s
 
@@ -68,59 +68,71 @@ def id_entries(
     stream: Bytes,
     kind: Bytes,
     row: Int32s,
+    inputs: Int64s,
+    events: Int64s,
     rank: int,
     first: int,
     offsets: Int32s,
     data: int,
     key0: Word,
     key1: Word,
+    counts: Int64s,
     out: UInt64s,
 ) -> int:
-    """Entries for the ids of a batch's accepted events of one stream; returns how many.
+    """Entries for the ids of accepted events of one stream; returns how many.
 
     Args:
-        stream: Rank of each input's stream.
+        stream: Rank of the stream of each input of all batches, one after the other.
         kind: What became of it.
-        row: Its row among the stream's events.
+        row: Its row among the stream's events of its batch.
+        inputs: How many inputs each batch has.
+        events: How many events of the stream.
         rank: Of the stream.
-        first: The batch's first input, counted from the first of the segment.
-        offsets: Of the ids.
+        first: The first input, counted from the first of the segment.
+        offsets: Of the ids of all events.
         data: The address of their bytes.
         key0: Of the hash.
         key1: Likewise.
+        counts: How many entries each batch has is written here.
         out: Room for an entry of each input.
     """
-    count = 0
-    for place in range(len(stream)):
-        if stream[place] != rank or row[place] < 0:
-            continue
-        if kind[place] != _ACCEPTED and kind[place] != _BACKFILL:
-            continue
-        start = offsets[row[place]]
-        length = offsets[row[place] + 1] - start
-        hashed = sip64_at(data + start, length, key0, key1)
-        number = np.uint64(first + place)
-        out[count, 0] = hashed
-        out[count, 1] = number | (_id_check(hashed, number) << _32)
-        count += 1
+    count, place, before = 0, 0, 0
+    for batch in range(len(inputs)):
+        made = count
+        for _ in range(inputs[batch]):
+            said = stream[place] == rank and row[place] >= 0
+            if said and (kind[place] == _ACCEPTED or kind[place] == _BACKFILL):
+                event = before + row[place]
+                start = offsets[event]
+                hashed = sip64_at(data + start, offsets[event + 1] - start, key0, key1)
+                number = np.uint64(first + place)
+                out[count, 0] = hashed
+                out[count, 1] = number | (_id_check(hashed, number) << _32)
+                count += 1
+            place += 1
+        counts[batch] = count - made
+        before += events[batch]
     return count
 
 
 @kernel
-def place_entry(offset: int, number: int, ids: int, header: int, out: UInt64s) -> None:
-    """The entry of a batch.
+def place_entries(
+    offsets: UInt64s, numbers: UInt64s, ids: Int64s, headers: UInt64s, out: UInt64s
+) -> None:
+    """The entries of batches.
 
     Args:
-        offset: Where its frame starts.
-        number: Its first input, counted from the first of the segment.
-        ids: How many ids the index has up to the end of the batch.
-        header: Where the frame of its header starts.
-        out: Four words.
+        offsets: Where the frame of each starts.
+        numbers: Its first input, counted from the first of the segment.
+        ids: How many ids the index has up to its end.
+        headers: Where the frame of its header starts.
+        out: Four words for each.
     """
-    out[0] = np.uint64(offset)
-    out[1] = np.uint64(number) | (np.uint64(ids) << _32)
-    out[2] = np.uint64(header)
-    out[3] = _place_check(out[0], out[1], out[2])
+    for batch in range(len(offsets)):
+        out[batch, 0] = offsets[batch]
+        out[batch, 1] = numbers[batch] | (np.uint64(ids[batch]) << _32)
+        out[batch, 2] = headers[batch]
+        out[batch, 3] = _place_check(out[batch, 0], out[batch, 1], out[batch, 2])
 
 
 @kernel

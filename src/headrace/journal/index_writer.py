@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("headrace")
 
-#: Batches that are gathered before they are logged: whoever looks something up reads the rest.
-_BATCHES = 64
+#: Batches, and their inputs, that are gathered before they are logged: whoever looks something up
+#: reads the rest.
+_BATCHES, _ROWS = 64, 32_768
 
 
 class IndexWriter:
@@ -92,7 +93,7 @@ class IndexWriter:
                 self._gathering.add(batch, header, start, self._header_at)
                 start += sum(len(memoryview(part)) for part in body)
                 first = batch.next_seq
-            if len(self._gathering) >= _BATCHES:
+            if len(self._gathering) >= _BATCHES or self._gathering.rows >= _ROWS:
                 self._flush()
         except (OSError, KeyError, OverflowError) as error:
             self._give_up(error)

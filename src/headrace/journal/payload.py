@@ -33,7 +33,7 @@ from headrace.journal.record_reader import batch_of_records
 from headrace.journal.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headrace.core.columns import Bytes, Floats, Int64s
     from headrace.journal.batch import Int16s
@@ -85,6 +85,8 @@ def encode_payload(
     header: JournalHeader,
     leaves: Bytes,
     records: Sequence[bytes] | None = None,
+    *,
+    positions: Mapping[str, Position] | None = None,
 ) -> list[Any]:
     """The payload of a batch, as buffers to be written one after the other.
 
@@ -95,6 +97,7 @@ def encode_payload(
             can name the record that was changed.
         records: The canonical bytes of its records, in pieces, to be stored as they are; columns
             are stored unless they are given.
+        positions: Where every source goes on; those that the batch names unless given.
     """
     packing = _Packing()
     marks = np.ascontiguousarray(leaves[:, :4]).view(np.uint32)[:, 0]
@@ -109,7 +112,7 @@ def encode_payload(
         Preamble(
             packing.sections,
             len(batch.decisions.reason_feature),
-            dict(batch.positions),
+            dict(batch.positions if positions is None else positions),
             batch.measured,
             dict(batch.categories),
         )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _FEW = 64
 
 _INT64, _INT16, _FLOAT = np.dtype(np.int64), np.dtype(np.int16), np.dtype(np.float64)
+_READ, _SEQ = (("read_ns", _INT64),), (("seq", _INT64),)
+_FEATURES = ("features", _FLOAT)
+_REASON_FEATURE, _REASON_CONTRIBUTION = ("reason_feature", _INT16), ("reason_contribution", _FLOAT)
 #: The fields of what was quarantined, as records have them.
 _TOLD = (Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.INT)
 #: The columns of inputs that records hold, with their types.
@@ -172,29 +175,37 @@ class RecordTables:
         self._take(Batch({**texts, "length": length}, len(told)), first)
         self.bound += 9 * 5 + sum(_longest(text) for text in texts.values())
 
-    def _address(self, what: str, column: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-        """Where a column of that type and shape is; it is kept as long as this object is."""
-        if column.dtype != dtype or column.shape != shape:
-            raise InvariantBroken(f"{what} is {dtype} {shape}, not {column.dtype} {column.shape}")
-        if not column.size:
-            return 0
-        if not column.flags.c_contiguous:
-            column = np.ascontiguousarray(column)
-            self._alive.append(column)
-        return address_of(column)
+    def _addresses(
+        self,
+        owner: object,
+        names: Sequence[tuple[str, np.dtype[Any]]],
+        shape: tuple[int, ...],
+    ) -> list[int]:
+        """Where columns of these types and one shape are; they are kept as long as this object."""
+        found = []
+        for name, dtype in names:
+            column = getattr(owner, name)
+            if column.dtype != dtype or column.shape != shape:
+                raise InvariantBroken(
+                    f"{name} is {dtype} {shape}, not {column.dtype} {column.shape}"
+                )
+            if not column.flags.c_contiguous:
+                column = np.ascontiguousarray(column)
+                self._alive.append(column)
+            found.append(address_of(column))
+        return found
 
     def _input_table(self, inputs: Inputs, told: Quarantined, control_seq: Int64s) -> Int64s:
         shape = (len(inputs),)
-        self._address("read_ns", inputs.read_ns, _INT64, shape)
+        self._addresses(inputs, _READ, shape)
         return np.array(
             [
-                *(self._address(name, getattr(inputs, name), dtype, shape)
-                  for name, dtype in _RECORDED),
-                self._address("seq", told.seq, _INT64, (len(told),)),
-                self._address("seq", control_seq, _INT64, control_seq.shape),
+                *self._addresses(inputs, _RECORDED, shape),
+                *self._addresses(told, _SEQ, (len(told),)),
+                address_of(control_seq),
             ],
             dtype=np.int64,
-        )  # fmt: skip
+        )
 
     def _decision_table(self, decisions: Decisions, features: int) -> Int64s:
         count = len(decisions)
@@ -202,17 +213,14 @@ class RecordTables:
             count == 0 or len(decisions.features) == features,
             "decisions carry every feature of the header",
         )
-        table = [
-            self._address(name, getattr(decisions, name), dtype, (count,))
-            for name, dtype in _DECIDED
-        ]
+        table = self._addresses(decisions, _DECIDED, (count,))
         reasons = len(decisions.reason_feature)
-        for name, matrix, dtype, rows in (
-            ("features", decisions.features, _FLOAT, len(decisions.features)),
-            ("reason_feature", decisions.reason_feature, _INT16, reasons),
-            ("reason_contribution", decisions.reason_contribution, _FLOAT, reasons),
+        for name, rows in (
+            (_FEATURES, len(decisions.features)),
+            (_REASON_FEATURE, reasons),
+            (_REASON_CONTRIBUTION, reasons),
         ):
-            table += self._address(name, matrix, dtype, (rows, count)), dtype.itemsize * count
+            table += *self._addresses(decisions, (name,), (rows, count)), name[1].itemsize * count
         return np.array(table, dtype=np.int64)
 
 

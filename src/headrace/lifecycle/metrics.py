@@ -255,6 +255,25 @@ def calibration(
     return Calibration(predicted, observed, count[kept].astype(np.int64))
 
 
+def calibration_error(
+    labels: ArrayLike, scores: ArrayLike, *, bins: int = 20, equal_counts: bool = True
+) -> float:
+    """The root mean square, over bins, of predicted less observed; each bin counts the same.
+
+    Args:
+        labels: bool[n].
+        scores: float64[n], probabilities from 0 to 1.
+        bins: How many.
+        equal_counts: Whether bins hold about as many events each; else they are of equal width,
+            and those that hold none are left out.
+
+    >>> calibration_error([True, False], [0.75, 0.75], bins=1)
+    0.25
+    """
+    found = calibration(labels, scores, bins=bins, equal_counts=equal_counts)
+    return float(np.sqrt(np.mean((found.predicted - found.observed) ** 2)))
+
+
 def brier(labels: ArrayLike, scores: ArrayLike) -> float:
     """The mean squared difference of probability and truth: 0 is perfect.
 

@@ -136,19 +136,19 @@ def roc(curve: RocCurve) -> Plot:
         axes.plot(x, y, color=_FIRST)
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.02))
         axes.set_xlabel("genuine events alarmed")
-        axes.set_ylabel("frauds found")
+        axes.set_ylabel("positives found")
         axes.annotate("chance", (0.62, 0.56), color=_MUTED)
 
     return _drawn(
         "ROC curve",
-        f"Area {curve.area:.3f}: the chance that a fraud scores above a genuine event. The further "
+        f"Area {curve.area:.3f}: the chance that a positive scores above a negative. The further "
         "the line bends to the upper left, the better; the dashed line is guessing.",
         draw,
     )
 
 
 def precision_recall(curve: PrecisionRecallCurve, base_rate: float) -> Plot:
-    """Precision against recall, with the share of fraud that guessing would give."""
+    """Precision against recall, with the share of positives that guessing would give."""
 
     def draw(axes: Any) -> None:
         x, y = _thinned(curve.recall, curve.precision)
@@ -156,12 +156,12 @@ def precision_recall(curve: PrecisionRecallCurve, base_rate: float) -> Plot:
         axes.plot(x, y, color=_FIRST)
         axes.axhline(base_rate, color=_MUTED, linestyle="--", linewidth=1.2)
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.03))
-        axes.set_xlabel("recall: frauds found")
-        axes.set_ylabel("precision: alarms that are fraud")
+        axes.set_xlabel("recall: positives found")
+        axes.set_ylabel("precision: alarms that are right")
 
     return _drawn(
         "Precision and recall",
-        f"Average precision {curve.average_precision:.3f}. Read along the line what more frauds "
+        f"Average precision {curve.average_precision:.3f}. Read along the line what more positives "
         f"found costs in false alarms; guessing gives the dashed line ({base_rate:.2%}).",
         draw,
     )
@@ -177,12 +177,12 @@ def calibration(found: Calibration) -> Plot:
         axes.scatter(found.predicted, found.observed, s=sizes, color=_FIRST, zorder=3)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.set_xlabel("score")
-        axes.set_ylabel("share that is fraud")
+        axes.set_ylabel("share that is positive")
 
     return _drawn(
         "Calibration",
         "Points on the dashed line mean what they say: of events scored 0.8, eight in ten are "
-        "fraud. Below it the score promises too much, above it too little. Large points hold "
+        "positive. Below it the score promises too much, above it too little. Large points hold "
         "more events.",
         draw,
     )
@@ -266,7 +266,7 @@ def money(curve: MoneyCurve, currency: str, *, chosen: float | None = None) -> P
     best = curve.best
 
     def draw(axes: Any) -> None:
-        axes.plot(curve.threshold, curve.saved, color=_SECOND, label="fraud stopped")
+        axes.plot(curve.threshold, curve.saved, color=_SECOND, label="loss stopped")
         axes.plot(curve.threshold, curve.cost, color=_THIRD, label="cost of alarms")
         axes.plot(curve.threshold, curve.net, color=_FIRST, linewidth=2.6, label="net")
         axes.scatter([curve.threshold[best]], [curve.net[best]], color=_FIRST, s=46, zorder=4)

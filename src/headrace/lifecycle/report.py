@@ -55,7 +55,7 @@ class Reason:
 
     Attributes:
         text: With the feature's value in it.
-        contribution: To the score's log-odds; above 0 it speaks for fraud.
+        contribution: To the score's log-odds; above 0 it raises the risk.
     """
 
     text: str

@@ -16,13 +16,21 @@ from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError, DefinitionError
 from headrace.events.schema import Role
 from headrace.lifecycle.folds import FoldSettings
-from headrace.lifecycle.metrics import average_precision, brier, precision_at, roc_auc
+from headrace.lifecycle.metrics import (
+    average_precision,
+    brier,
+    calibration_error,
+    precision_at,
+    roc_auc,
+)
 from headrace.lifecycle.split import SplitSettings, split_in_time
 from headrace.lifecycle.training_set import training_set
 from headrace.models.artefact import Artefact, Manifest
+from headrace.models.calibration import fit_calibration
 from headrace.models.encoding import CategoryEncoder, vocabularies
+from headrace.models.scorer import TreeScorer
 from headrace.models.serving import read_model, served
-from headrace.models.specification import LightGBM, XGBoost
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
 from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
@@ -32,7 +40,10 @@ if TYPE_CHECKING:
     from headrace.definitions.labels import LabelDefinition
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
+    from headrace.models.calibration import Calibration
+    from headrace.models.specification import Fittable
     from headrace.models.specifications import ModelSpecification
+    from headrace.models.training import Fitted
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
     from headrace.pipeline.use_case import UseCase
@@ -113,23 +124,22 @@ def train(
     def examples(rows: Int64s) -> Examples:
         return Examples(model_matrix(taken[:, rows]), data.labels(rows, split.cut_ns))
 
-    learned = examples(split.train)
+    learned, held_out = examples(split.train), examples(split.validation)
     fitted = fit(
         specification,
         learned,
-        _validation(examples(split.validation)),
+        _validation(held_out),
         names=names,
         categorical=categorical,
         progress=lambda done, most: progress("growing trees", done, most),
     )
-    weight = positive_weight(learned.y, specification.class_weight)
     manifest = Manifest(
         model_sha256=hashlib.sha256(fitted.content).hexdigest(),
         form=fitted.form,
         definition=plan.digest(),
         features=tuple(feature.name for feature in plan.features),
         vocabulary=vocabulary,
-        specification={**specification.plain(), "weight of a positive": weight},
+        specification={**specification.plain(), **_weight(specification, learned.y)},
         trees=fitted.trees,
         data=range_of(data),
         arrival=arrival_of(case),
@@ -137,6 +147,7 @@ def train(
         split=_parts(split),
         metrics={},
         libraries=libraries_of(fitted.library),
+        calibration=_calibration(specification, fitted, held_out),
     )
     scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
     metrics = _metrics(labels, scores, settings.alerts)
@@ -144,13 +155,20 @@ def train(
     return Trained(artefact, data, split, labels, scores)
 
 
-def _learnable(case: UseCase) -> tuple[XGBoost | LightGBM, LabelDefinition]:
+def _weight(specification: Fittable, y: Floats) -> dict[str, float]:
+    """What a positive weighs; a scorecard weighs every example the same."""
+    if isinstance(specification, Scorecard):
+        return {}
+    return {"weight of a positive": positive_weight(y, specification.class_weight)}
+
+
+def _learnable(case: UseCase) -> tuple[Fittable, LabelDefinition]:
     """What is to be fitted, and to which labels."""
     specification = case.model
-    if not isinstance(specification, XGBoost | LightGBM):
+    if not isinstance(specification, XGBoost | LightGBM | Scorecard):
         raise DefinitionError(
             f"{case.name} has {'no model' if specification is None else 'a ready-made model file'}",
-            fix="give it model=hr.XGBoost() or hr.LightGBM() to train one",
+            fix="give it model=hr.XGBoost(), hr.LightGBM() or hr.Scorecard() to train one",
         )
     if case.label is None:
         raise DefinitionError(
@@ -179,6 +197,15 @@ def libraries_of(training: str) -> dict[str, str]:
     }
 
 
+def _calibration(specification: Fittable, fitted: Fitted, held_out: Examples) -> Calibration | None:
+    """A calibration of the fitted model to the examples that it did not learn from."""
+    if specification.calibration is None:
+        return None
+    scorer = TreeScorer(read_model(fitted.content, fitted.form))
+    margins = scorer.margins(np.ascontiguousarray(held_out.X.T))
+    return fit_calibration(specification.calibration, margins, held_out.y)
+
+
 def _validation(examples: Examples) -> Examples | None:
     """Examples to stop by; None when they hold one class alone, which says nothing."""
     positives = int(examples.y.sum())
@@ -203,6 +230,7 @@ def _metrics(labels: Floats, scores: Floats, alerts: int) -> dict[str, Any]:
         found["average precision"] = average_precision(labels, scores)
         found[f"precision at {alerts}"] = precision_at(labels, scores, min(alerts, len(labels)))
     found["Brier score"] = brier(labels, scores)
+    found["calibration error"] = calibration_error(labels, scores)
     return found
 
 
@@ -239,9 +267,10 @@ def imported(
     Raises:
         DataError: When the file is of neither library.
     """
-    if form not in ("xgboost-json", "xgboost-ubj", "lightgbm-text"):
+    if form not in ("xgboost-json", "xgboost-ubj", "lightgbm-text", "scorecard-json"):
         raise DataError(
-            f"a model of form {form!r}: expected XGBoost's JSON or UBJSON, or LightGBM's text"
+            f"a model of form {form!r}: expected XGBoost's JSON or UBJSON, LightGBM's text, or a"
+            " scorecard"
         )
     ensemble = read_model(content, form)
     names = tuple(ensemble.feature_names) or tuple(f.name for f in case.plan.features)

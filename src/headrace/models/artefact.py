@@ -6,6 +6,7 @@ the manifest's canonical bytes. On disk it is a folder called by that id:
 
     model.json | model.txt | model.onnx
                               the library's format, which the library opens without Headrace
+    scorecard.json            in place of it: a scorecard, see `headrace.models.scorecard`
     manifest.json             what is said above, keys sorted
     card.md                   the same for people: the model card (Mitchell and others, 2019)
 """
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.core.errors import ArtefactError
+from headrace.models.calibration import Calibration  # noqa: TC001 - a manifest is decoded by it
 from headrace.models.onnx_model import Binding  # noqa: TC001 - msgspec reads the annotation
+from headrace.models.scorecard import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +33,7 @@ _FILE_NAMES = {
     "xgboost-classes-json": "model.json",
     "lightgbm-text": "model.txt",
     "onnx": "model.onnx",
+    "scorecard-json": "scorecard.json",
 }
 
 
@@ -39,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         model_sha256: Of the model file.
         form: "xgboost-json", "xgboost-ubj", "xgboost-classes-json" (a margin for each class),
-            "lightgbm-text" or "onnx".
+            "lightgbm-text", "scorecard-json" or "onnx".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.
@@ -54,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         libraries: Names and versions.
         classes: What its scores are of, in order; none for one probability.
         onnx: What goes into a model in ONNX, and what comes out.
+        calibration: What makes probabilities of margins; None where the model's own link does.
     """
 
     model_sha256: str
@@ -71,6 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     libraries: dict[str, str]
     classes: tuple[str, ...] = ()
     onnx: Binding | None = None
+    calibration: Calibration | None = None
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and no spaces."""
@@ -182,8 +188,15 @@ def model_card(artefact: Artefact) -> str:
         "",
         *[f"- `{name}`" for name in manifest.features],
         "",
+        *_scorecard(artefact),
     ]
     return "\n".join(lines)
+
+
+def _scorecard(artefact: Artefact) -> list[str]:
+    if artefact.manifest.form != "scorecard-json":
+        return []
+    return ["## Scorecard", "", table(artefact.content, artefact.manifest.vocabulary), ""]
 
 
 def _table(rows: dict[str, Any]) -> list[str]:

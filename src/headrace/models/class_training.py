@@ -62,7 +62,7 @@ def fit_xgboost_classes(
             return False
 
     settings = {
-        **xgboost_settings(specification),
+        **xgboost_settings(specification, names),
         "objective": "multi:softprob",
         "eval_metric": "mlogloss",
         "num_class": classes,

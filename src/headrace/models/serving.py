@@ -15,6 +15,7 @@ from headrace.models.lightgbm_format import read_lightgbm
 from headrace.models.onnx_model import OnnxModel
 from headrace.models.places import places_of
 from headrace.models.reasons import top_reasons
+from headrace.models.scorecard import read_scorecard
 from headrace.models.scorer import TreeScorer
 from headrace.models.scores import Scores
 from headrace.models.xgboost_format import read_xgboost
@@ -36,11 +37,13 @@ def read_model(content: bytes, form: str) -> TreeEnsemble:
 
     Args:
         content: Of the file.
-        form: "xgboost-json", "xgboost-ubj" or "lightgbm-text".
+        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "scorecard-json".
 
     Raises:
         ArtefactError: When it is not what `form` says, or of a kind that is not served.
     """
+    if form == "scorecard-json":
+        return read_scorecard(content)
     return read_lightgbm(content) if form == "lightgbm-text" else read_xgboost(content)
 
 
@@ -104,6 +107,9 @@ class ServedModel:
     def score(self, taken: Floats, sequences: Sequences | None = None) -> Scores:  # noqa: ARG002 - as every model
         """Margins and probabilities of rows that `taken` gave; trees read no sequences."""
         margin = self._scorer.margins(taken)
+        calibration = self.artefact.manifest.calibration
+        if calibration is not None:
+            return Scores(margin, calibration.probability(margin))
         return Scores(margin, self._scorer.probabilities(margin))
 
     def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:

@@ -12,18 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods
 from headrace.definitions.source_lines import user_line
+from headrace.models.calibration import METHODS, Method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from headrace.core.errors import SourceLine
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_UNCONSTRAINED: Mapping[str, int] = MappingProxyType({})
 #: What the libraries call the kind of model, and its values that make a probability.
 _OBJECTIVES = frozenset({"objective", "objective_type", "app", "application", "loss"})
 _CLASSIFIES = frozenset({"binary", "binary:logistic", "cross_entropy"})
@@ -45,11 +47,73 @@ _SETTINGS = {
     "colsample_bytree": "colsample",
     "feature_fraction": "colsample",
     "num_leaves": "leaves",
+    **dict.fromkeys(("monotone_constraints", "monotonic_cst", "mc"), "monotone"),
 }
 
 
+class _Checked:
+    """How settings of a model that is fitted are checked."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        monotone: Mapping[str, int]
+        calibration: Method | None
+        at: SourceLine | None
+
+    def _check_shared(self) -> None:
+        """Directions, and the kind of calibration."""
+        self._check_monotone()
+        if self.calibration is not None and self.calibration not in METHODS:
+            raise DefinitionError(
+                f"calibration={self.calibration!r} of hr.{type(self).__name__}",
+                at=self.at,
+                fix=f"give one of {', '.join(METHODS)}, or None",
+            )
+
+    def _check_monotone(self) -> None:
+        kind = f"hr.{type(self).__name__}"
+        fix = 'give directions by feature, as in monotone={"utilisation": 1, "income": -1}'
+        if not isinstance(self.monotone, Mapping):
+            raise DefinitionError(f"monotone={self.monotone!r} of {kind}", at=self.at, fix=fix)
+        for name, sign in self.monotone.items():
+            if not isinstance(name, str) or type(sign) is not int or sign not in (-1, 1):
+                raise DefinitionError(
+                    f"monotone={{{name!r}: {sign!r}}} of {kind}", at=self.at, fix=fix
+                )
+
+    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+            raise DefinitionError(
+                f"{name}={value!r} of hr.{type(self).__name__}", at=self.at, fix=f"give {expected}"
+            )
+
+    def _check_whole(self, name: str, least: int) -> None:
+        self._check(
+            name,
+            f"a whole number, at least {least}",
+            lambda value: isinstance(value, int) and value >= least,
+        )
+
+    def check_features(self, names: Sequence[str], categorical: Sequence[bool]) -> None:
+        """See that directions are declared of features that are there, and are numbers.
+
+        Raises:
+            DefinitionError: With the line of the specification.
+        """
+        numbers = [name for name, flag in zip(names, categorical, strict=True) if not flag]
+        wrong = [name for name in self.monotone if name not in numbers]
+        if wrong:
+            raise DefinitionError(
+                f"monotone= of hr.{type(self).__name__} names {', '.join(map(repr, wrong))}",
+                at=self.at,
+                fix=f"name features that are numbers: {', '.join(numbers) or 'there is none'}",
+            )
+
+
 @dataclass(frozen=True, slots=True)
-class _Trees:
+class _Trees(_Checked):
     """Settings that both libraries share.
 
     Attributes:
@@ -65,6 +129,11 @@ class _Trees:
         early_stopping: Stop when so many trees in a row have not improved the validation loss;
             None grows all trees.
         seed: Of whatever the library draws.
+        monotone: Of features by name: 1 where the score may only rise as the feature grows, -1
+            where it may only fall. Training proves it from the trees (a missing value is free).
+        calibration: How scores are made probabilities that come out as often as they say:
+            "isotonic", "platt" or "beta" (`headrace.models.calibration`), fitted to the validation
+            part; None leaves them as the library has them.
         extra: Further settings of the library, by its own names.
     """
 
@@ -78,6 +147,8 @@ class _Trees:
     class_weight: float | Literal["balanced"] | None = None
     early_stopping: int | None = 30
     seed: int = 0
+    monotone: Mapping[str, int] = field(default_factory=lambda: _UNCONSTRAINED)
+    calibration: Method | None = None
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
     #: The user's line, for errors that only the library can find.
@@ -100,21 +171,8 @@ class _Trees:
                 'a number over 0, "balanced" or None',
                 lambda value: 0.0 < value < math.inf,
             )
+        self._check_shared()
         self._check_extra()
-
-    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
-            raise DefinitionError(
-                f"{name}={value!r} of hr.{type(self).__name__}", at=self.at, fix=f"give {expected}"
-            )
-
-    def _check_whole(self, name: str, least: int) -> None:
-        self._check(
-            name,
-            f"a whole number, at least {least}",
-            lambda value: isinstance(value, int) and value >= least,
-        )
 
     def _check_extra(self) -> None:
         """Refuse what would undo a setting or the kind of model; the rest is the library's."""
@@ -149,6 +207,7 @@ class _Trees:
         """
         settings = {name: getattr(self, name) for name in _Trees.__slots__ if name != "at"}
         settings["extra"] = dict(self.extra)
+        settings["monotone"] = dict(self.monotone)
         return {"kind": type(self).__name__, **settings}
 
 
@@ -185,6 +244,58 @@ class LightGBM(_Trees):
 
 @checked_methods
 @dataclass(frozen=True, slots=True)
+class Scorecard(_Checked):
+    """A scorecard: bins by weight of evidence and logistic regression, with points.
+
+    Transparent where boosting is not: a margin is a sum of one number for each feature, which a
+    table shows. Needs `pip install headrace[credit]` to be fitted, and nothing to be served.
+
+    Attributes:
+        bins: The most bins of a feature.
+        smallest: The least share of the examples in a bin.
+        information: The least information value of a feature that is used.
+        l2: Penalty on the squares of the coefficients.
+        points: At odds of `odds` to 1 against.
+        odds: See `points`.
+        pdo: Points to double the odds.
+        monotone: As of `XGBoost`; the bins of other features may rise and fall.
+        calibration: As of `XGBoost`.
+
+    >>> Scorecard(bins=5).pdo
+    20.0
+    """
+
+    bins: int = 8
+    smallest: float = 0.03
+    information: float = 0.02
+    l2: float = 1.0
+    points: float = 600.0
+    odds: float = 50.0
+    pdo: float = 20.0
+    monotone: Mapping[str, int] = field(default_factory=lambda: _UNCONSTRAINED)
+    calibration: Method | None = None
+
+    #: The user's line, for errors that only fitting can find.
+    at: SourceLine | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", user_line())
+        self._check_whole("bins", 2)
+        self._check("smallest", "a share over 0, below 0.5", lambda value: 0.0 < value < 0.5)
+        for name in ("information", "l2"):
+            self._check(name, "a number from 0 on", lambda value: 0.0 <= value < math.inf)
+        for name in ("points", "odds", "pdo"):
+            self._check(name, "a number over 0", lambda value: 0.0 < value < math.inf)
+        self._check_shared()
+
+    def plain(self) -> dict[str, object]:
+        """The settings as plain data, for manifests."""
+        settings = {name: getattr(self, name) for name in Scorecard.__slots__ if name != "at"}
+        return {"kind": "Scorecard", **settings, "monotone": dict(self.monotone)}
+
+
+@checked_methods
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """A model that was trained elsewhere: XGBoost's JSON or UBJSON, or LightGBM's text.
 
@@ -209,3 +320,7 @@ class ModelFile:
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""
         return {"kind": "ModelFile", "path": self.path.name}
+
+
+#: What a history can be fitted with.
+Fittable: TypeAlias = XGBoost | LightGBM | Scorecard

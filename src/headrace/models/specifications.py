@@ -6,12 +6,20 @@ from typing import TypeAlias
 
 from headrace.models.net_specification import LogisticRegression, Lstm
 from headrace.models.onnx_specification import Onnx
-from headrace.models.specification import LightGBM, ModelFile, XGBoost
+from headrace.models.specification import Fittable, LightGBM, ModelFile, Scorecard, XGBoost
 
-ModelSpecification: TypeAlias = XGBoost | LightGBM | ModelFile | Onnx | Lstm | LogisticRegression
+ModelSpecification: TypeAlias = Fittable | ModelFile | Onnx | Lstm | LogisticRegression
 
 #: The same, for checks.
-KINDS: tuple[type, ...] = (XGBoost, LightGBM, ModelFile, Onnx, Lstm, LogisticRegression)
+KINDS: tuple[type, ...] = (
+    XGBoost,
+    LightGBM,
+    Scorecard,
+    ModelFile,
+    Onnx,
+    Lstm,
+    LogisticRegression,
+)
 
 #: Those that are fitted to labels of direction.
 CLASSIFIERS: tuple[type, ...] = (XGBoost, Lstm, LogisticRegression)

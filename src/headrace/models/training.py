@@ -11,17 +11,28 @@ import importlib
 import re
 import warnings
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.errors import DataError, DefinitionError, HeadraceError, invariant
-from headrace.models.specification import LightGBM, XGBoost
+from headrace.core.errors import (
+    ArtefactError,
+    DataError,
+    DefinitionError,
+    HeadraceError,
+    invariant,
+)
+from headrace.models.monotonicity import violations
+from headrace.models.scorecard_training import fit_scorecard
+from headrace.models.serving import read_model
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.core.columns import Floats
+    from headrace.models.specification import Fittable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +56,9 @@ class Fitted:
     """A fitted model in its library's open format.
 
     Attributes:
-        content: XGBoost's JSON or LightGBM's text.
-        form: "xgboost-json" or "lightgbm-text".
-        trees: How many were kept.
+        content: XGBoost's JSON, LightGBM's text, or a scorecard.
+        form: "xgboost-json", "lightgbm-text" or "scorecard-json".
+        trees: How many were kept; of a scorecard, one for each feature it uses.
         library: Name and version of what fitted it.
     """
 
@@ -72,7 +83,7 @@ def positive_weight(y: Floats, class_weight: object) -> float:
 
 
 def fit(
-    specification: XGBoost | LightGBM,
+    specification: Fittable,
     train: Examples,
     validation: Examples | None,
     *,
@@ -92,6 +103,7 @@ def fit(
 
     Raises:
         DataError: When a class is missing from `train`.
+        ArtefactError: When the trees are not shown to keep to the declared directions.
     """
     positives = int(train.y.sum())
     if positives in (0, len(train.y)):
@@ -99,13 +111,26 @@ def fit(
             f"{positives} of {len(train.y)} training examples are positive: both classes are"
             " needed; give a longer history, or check that labels refer to its events"
         )
-    grow = _fit_xgboost if isinstance(specification, XGBoost) else _fit_lightgbm
-    return grow(specification, train, validation, list(names), list(categorical), progress)  # type: ignore[arg-type]  # chosen by its type
+    specification.check_features(names, categorical)
+    grow: Any = {
+        XGBoost: _fit_xgboost,
+        LightGBM: _fit_lightgbm,
+        Scorecard: _fit_scorecard,
+    }[type(specification)]
+    fitted: Fitted = grow(
+        specification, train, validation, list(names), list(categorical), progress
+    )
+    if specification.monotone:
+        broken = violations(read_model(fitted.content, fitted.form), specification.monotone)
+        if broken:
+            raise ArtefactError(
+                f"the trees do not keep to monotone= for {broken} (trees by feature), with"
+                f" {specification}: leave out what relaxes the constraints"
+            )
+    return fitted
 
 
-def try_out(
-    specification: XGBoost | LightGBM, *, names: Sequence[str], categorical: Sequence[bool]
-) -> None:
+def try_out(specification: Fittable, *, names: Sequence[str], categorical: Sequence[bool]) -> None:
     """Let the library judge the settings that it alone knows, before a history is read.
 
     Args:
@@ -117,7 +142,7 @@ def try_out(
         DefinitionError: With the line of the specification, for settings that the library refuses
             or does not know.
     """
-    if not specification.extra:
+    if isinstance(specification, Scorecard) or not specification.extra:
         return
     random = np.random.default_rng(0)
     examples = Examples(
@@ -160,6 +185,21 @@ def _unknown_settings(specification: XGBoost | LightGBM, said: Sequence[str]) ->
     return [name for name in specification.extra if name not in known]
 
 
+def _fit_scorecard(
+    specification: Scorecard,
+    train: Examples,
+    _validation: Examples | None,
+    names: list[str],
+    categorical: list[bool],
+    progress: Callable[[int, int], None] | None,
+) -> Fitted:
+    card = fit_scorecard(
+        specification, train.X, train.y, names=names, categorical=categorical, progress=progress
+    )
+    made_by = f"optbinning {version('optbinning')}, scikit-learn {version('scikit-learn')}"
+    return Fitted(card.encoded(), "scorecard-json", len(card.features), made_by)
+
+
 def _fit_xgboost(
     specification: XGBoost,
     train: Examples,
@@ -192,7 +232,7 @@ def _fit_xgboost(
     stopping = specification.early_stopping if watched else None
     booster = xgboost.train(
         {
-            **xgboost_settings(specification),
+            **xgboost_settings(specification, names),
             "scale_pos_weight": positive_weight(train.y, specification.class_weight),
         },
         fitted_on,
@@ -212,7 +252,7 @@ def _fit_xgboost(
     )
 
 
-def xgboost_settings(specification: XGBoost) -> dict[str, object]:
+def xgboost_settings(specification: XGBoost, names: Sequence[str]) -> dict[str, object]:
     """The settings by the library's names, but for the weights of classes."""
     return {
         "objective": "binary:logistic",
@@ -225,8 +265,17 @@ def xgboost_settings(specification: XGBoost) -> dict[str, object]:
         "colsample_bytree": specification.colsample,
         "reg_lambda": specification.l2,
         "seed": specification.seed,
+        **_constraints(specification, names),
         **specification.extra,
     }
+
+
+def _constraints(specification: XGBoost | LightGBM, names: Sequence[str]) -> dict[str, object]:
+    """The directions of features in their order, where any is declared."""
+    if not specification.monotone:
+        return {}
+    signs = [specification.monotone.get(name, 0) for name in names]
+    return {"monotone_constraints": signs if isinstance(specification, LightGBM) else tuple(signs)}
 
 
 def _fit_lightgbm(
@@ -271,6 +320,7 @@ def _fit_lightgbm(
         "deterministic": True,
         "force_row_wise": True,
         "verbose": -1,
+        **_constraints(specification, names),
         **specification.extra,
     }
     booster = lightgbm.train(

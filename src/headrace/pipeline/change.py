@@ -76,6 +76,8 @@ class Change:
             return "streams, or how late, early or often their events may come, have changed"
         if _tables(old) != _tables(new):
             return "reference tables have changed"
+        if old.books or new.books:
+            return "features read order books, which come of all changes since their snapshot"
         if (old.texts, texts_read(old)) != (new.texts, texts_read(new)):
             return "features read other texts, and the numbers of all texts follow from that"
         if new.sequence is not None:

@@ -10,6 +10,7 @@ come from or where records go.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from headrace.pipeline.acceptance import Verdicts
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition, Lane
+
+#: Up to so many values, NumPy takes longer to begin than Python to end.
+_FEW = 512
 
 
 class Scoring(Protocol):
@@ -191,10 +195,13 @@ def _categories(features: Sequence[Feature], computed: Features) -> dict[int, st
     texts = [n for n, feature in enumerate(features) if feature.kind is Kind.TEXT]
     if not texts:
         return {}
-    codes = np.unique(computed.values[texts])
-    return {
-        code: computed.categories[code] for code in codes[~np.isnan(codes)].astype(int).tolist()
-    }
+    values = computed.values[texts]
+    if values.size <= _FEW:
+        known = sorted({int(code) for code in values.ravel().tolist() if not isnan(code)})
+    else:
+        codes = np.unique(values)
+        known = codes[~np.isnan(codes)].astype(int).tolist()
+    return {code: computed.categories[code] for code in known}
 
 
 def decide(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
 
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
@@ -24,16 +25,22 @@ from headrace.definitions.terms import INT, InCalendar, Windowed
 from headrace.models.classes import class_columns
 from headrace.models.net_specification import LogisticRegression, Lstm
 from headrace.models.onnx_specification import Onnx
-from headrace.models.specification import LightGBM
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
 from headrace.models.specifications import CLASSIFIERS, KINDS
 from headrace.pipeline.lane import Definition, Explaining
+from headrace.policy.adverse_action import AdverseAction
 from headrace.policy.conditions import Operand, Source, operands
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.policy.policy import Policy
 from headrace.policy.reasoning import Allowed, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.errors import SourceLine
+    from headrace.definitions.plan import Plan
     from headrace.definitions.stages import Stages
+    from headrace.events.schema import Schema
     from headrace.models.serving import Model
     from headrace.models.specifications import ModelSpecification
 
@@ -59,6 +66,9 @@ class UseCase:
         reasons: How many reason codes a decision carries at most: the features that raised its
             score the most.
         explain_all: Whether approvals carry reason codes too: what spoke against them.
+        beside: Streams that no feature reads and that are recorded with the rest, such as what
+            people did about decisions.
+        adverse_action: What notices of adverse outcomes say, and what a person can change.
 
     Raises:
         DefinitionError: With the line and the fix.
@@ -76,9 +86,11 @@ class UseCase:
         name: str | None = None,
         reasons: int = 3,
         explain_all: bool = False,
+        beside: Sequence[Stream] = (),
+        adverse_action: AdverseAction | None = None,
     ) -> None:
         self.at = at = user_line()
-        _check_parts(on, features, sequence, label, model, policy)
+        _check_parts(on, features, sequence, label, model, policy, adverse_action)
         self.name = name if name is not None else f"{_dashed(on.definition.name)}-decisions"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(
@@ -90,6 +102,13 @@ class UseCase:
             raise DefinitionError(f"reasons={reasons!r}", at=at, fix="ask for 0 to 8 reason codes")
         if not isinstance(explain_all, bool):
             raise DefinitionError(f"explain_all={explain_all!r}", at=at, fix="give True or False")
+        if not all(isinstance(stream, Stream) for stream in beside):
+            raise DefinitionError(
+                f"beside={shown(beside)} of hr.UseCase",
+                at=at,
+                fix="give streams: beside=(reviews,)",
+            )
+        self.beside = tuple(beside)
         self.on = on
         self.features = features
         self.sequence = sequence
@@ -101,6 +120,7 @@ class UseCase:
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
         if sequence is not None:
             self.plan = replace(self.plan, sequence=sequence.planned(self.plan, on))
+        _check_protected(self.plan, at)
         self._check_direction()
         for column in class_columns(self.classes):
             if column.name in features:
@@ -109,7 +129,16 @@ class UseCase:
                     at=at,
                     fix="rename the feature, or the class",
                 )
+        if isinstance(model, XGBoost | LightGBM | Scorecard):
+            kinds = [feature.kind in CATEGORICAL for feature in self.plan.features]
+            model.check_features([feature.name for feature in self.plan.features], kinds)
         self._compiled_policy = self._compiled(policy) if policy is not None else None
+        self.adverse_action = adverse_action
+        if adverse_action is not None:
+            adverse_action.check(
+                [f.name for f in self.plan.features if f.kind not in CATEGORICAL],
+                self._compiled_policy.outcomes if self._compiled_policy else (),
+            )
 
     def _check_direction(self) -> None:
         """A label of direction reads what there is, and goes with a model that tells classes."""
@@ -162,7 +191,8 @@ class UseCase:
     @property
     def _beside(self) -> tuple[Stream, ...]:
         """Streams that belong to it though features may not read them."""
-        return (Stream(self.label.stream),) if self.label is not None else ()
+        labels = (Stream(self.label.stream),) if self.label is not None else ()
+        return (*labels, *self.beside)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -205,6 +235,8 @@ class UseCase:
                         fix="give the use case a model, as in model=hr.XGBoost(), or leave the"
                         " rule out",
                     )
+                if operand.source is Source.FIELD and decided.schema.field(operand.name).protected:
+                    raise _protected(f"rule {rule.name}", operand.name, decided.schema, rule.at)
                 if operand.stream not in ("", decided.name):
                     raise DefinitionError(
                         f"rule {rule.name} asks about {operand.stream}.{operand.name}, and the"
@@ -215,6 +247,30 @@ class UseCase:
                     )
         columns = self.plan.features + class_columns(self.classes)
         return CompiledPolicy(policy, columns, decided.schema, _limits(self.features))
+
+
+def _check_protected(plan: Plan, at: SourceLine | None) -> None:
+    """Refuse features that read what the law protects, be it on their way through a window."""
+    on = plan.stream(plan.on)
+    fields = [name.removeprefix("field:") for name in plan.program.loads if "field:" in name]
+    read: list[tuple[Schema, Sequence[str]]] = [(on.schema, fields)]
+    read += [(stream.schema, stream.program.loads) for stream in plan.streams]
+    for group in plan.groups:
+        read += [(plan.stream(group.stream).schema, group.key), (on.schema, group.asked_by)]
+    if plan.sequence is not None:
+        read.append((on.schema, plan.sequence.key))
+    for schema, names in read:
+        for name in names:
+            if schema.field(name).protected:
+                raise _protected("a feature", name, schema, at)
+
+
+def _protected(who: str, name: str, schema: Schema, at: SourceLine | None) -> DefinitionError:
+    return DefinitionError(
+        f"{who} reads {schema.name}.{name}, which is protected",
+        at=at,
+        fix=f"leave {name} out: it is there to measure decisions by, not to make them",
+    )
 
 
 def _limits(features: Features) -> dict[Operand, Allowed]:
@@ -238,13 +294,14 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _check_parts(
+def _check_parts(  # noqa: PLR0917 - the named parts of a use case, in their order
     on: object,
     features: object,
     sequence: object,
     label: object,
     model: object,
     policy: object,
+    adverse_action: object,
 ) -> None:
     kinds: list[tuple[str, object, tuple[type, ...], str]] = [
         ("on", on, (Stream,), "give a stream, as in on=hr.stream(Payment)"),
@@ -268,6 +325,12 @@ def _check_parts(
             "give hr.XGBoost() or another that is trained, hr.ModelFile(path) or hr.Onnx(path)",
         ),
         ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
+        (
+            "adverse_action",
+            adverse_action,
+            (AdverseAction, NoneType),
+            "give hr.AdverseAction(creditor=..., agency=...)",
+        ),
     ]
     at = user_line()
     for name, value, expected, fix in kinds:

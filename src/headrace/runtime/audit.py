@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from headrace.core.columns import Kind, category_text
 from headrace.core.errors import DataError, NotFound
 from headrace.events.arrow_forms import to_arrow
+from headrace.events.schema import Role
 from headrace.journal.checkpoint import read_checkpoints
+from headrace.journal.reader import stored_batches
 from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from headrace.core.columns import Batch
     from headrace.journal.batch import JournalBatch
     from headrace.journal.checkpoint import Checkpoint
     from headrace.journal.header import JournalHeader
@@ -110,6 +113,8 @@ class Explanation:
         backfilled: Whether the event came back from quarantine.
         sequence: The vectors that the model read as a sequence, this event's last; none where the
             use case has no sequence.
+        followed: Events of other streams that refer to the event, such as labels and reviews, in
+            known order: each with its stream's name, and its fields.
     """
 
     id: str
@@ -123,10 +128,17 @@ class Explanation:
     versions: dict[str, str]
     backfilled: bool
     sequence: tuple[Vector, ...] = ()
+    followed: tuple[tuple[str, dict[str, object]], ...] = ()
 
 
-def explain(place: Place, definitions: Definitions) -> Explanation:
+def explain(place: Place, definitions: Definitions, *, later: bool = False) -> Explanation:
     """Why a decision was made, from its record and the definitions that were in force.
+
+    Args:
+        place: Of the decision.
+        definitions: That the home has.
+        later: Whether to look for what other streams said of the event later, by reading the
+            journal from there on.
 
     Raises:
         NotFound: The journal does not reach there.
@@ -186,7 +198,34 @@ def explain(place: Place, definitions: Definitions) -> Explanation:
         },
         backfilled=bool(decisions.marks[at] & 1),
         sequence=sequence_of(place, plan),
+        followed=_followed(place, header, event) if later else (),
     )
+
+
+def _followed(
+    place: Place, header: JournalHeader, event: dict[str, object]
+) -> tuple[tuple[str, dict[str, object]], ...]:
+    """What later inputs of the lane say of an event, by reference to its id."""
+    on = header.schema(header.on)
+    id_field = on.having(Role.ID)
+    referring = {
+        stream.name: reference.name
+        for stream in header.streams
+        if (reference := stream.schema.having(Role.REF)) and reference.refers_to == on.name
+    }
+    if id_field is None or not referring:
+        return ()
+    wanted = event[id_field.name]
+    found: list[tuple[str, dict[str, object]]] = []
+    for stored in stored_batches(place.folder, place.seq):
+        batch = stored.batch()
+        for name, field_name in referring.items():
+            rows = batch.events.get(name)
+            if rows is None:
+                continue
+            hits = np.flatnonzero(rows.text(field_name).strings() == wanted)
+            found += [(name, _row(stored.header, name, rows, int(row))) for row in hits]
+    return tuple(found)
 
 
 def _undecided(batch: JournalBatch, header: JournalHeader, place: Place) -> str:
@@ -207,7 +246,12 @@ def _undecided(batch: JournalBatch, header: JournalHeader, place: Place) -> str:
 
 def _event(batch: JournalBatch, header: JournalHeader, seq: int) -> dict[str, object]:
     row = int(batch.inputs.row[seq - batch.first_seq])
-    one = to_arrow(header.schema(header.on), batch.events[header.on].take(np.array([row])))
+    return _row(header, header.on, batch.events[header.on], row)
+
+
+def _row(header: JournalHeader, name: str, rows: Batch, row: int) -> dict[str, object]:
+    """One row of a stream, with times as text."""
+    one = to_arrow(header.schema(name), rows.take(np.array([row])))
     return {
         name: _plain(column) for name, column in zip(one.schema.names, one.columns, strict=True)
     }

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from headrace.runtime.audit import Explanation
     from headrace.runtime.solutions import Solution
 
+#: From which severity on an outcome is an alarm: that of an outcome without one of its own.
+ALARM_SEVERITY = 40
 #: Stands in a folder that a demo made, and may make anew.
 _MARK = ".headrace-demo"
 
@@ -64,9 +66,9 @@ class DemoSettings:
         start: Its first day.
     """
 
-    events: int = 300_000
-    days: int = 180
-    history_days: int = 130
+    events: int
+    days: int
+    history_days: int
     seed: int = 7
     start: dt.date = dt.date(2026, 1, 5)
 
@@ -144,26 +146,22 @@ class Judged:
     Attributes:
         seq: Sequence number of each.
         score: Of the model.
-        fraud: Whether a label came in time.
+        positive: Whether a label came in time.
         worth: Of the event, in units of the report's currency; 0 where missing.
         outcome: By name.
         rule: That decided, by name.
+        alarmed: Whether the outcome was harsher than an approval, at whatever price.
         reasons: How often each feature is the first reason of an alarm.
     """
 
     seq: Int64s
     score: Floats
-    fraud: NDArray[np.bool_]
+    positive: NDArray[np.bool_]
     worth: Floats
     outcome: NDArray[np.str_]
     rule: NDArray[np.str_]
+    alarmed: NDArray[np.bool_]
     reasons: Mapping[str, int]
-
-    @property
-    def alarmed(self) -> NDArray[np.bool_]:
-        """Whether the event was not simply approved."""
-        found: NDArray[np.bool_] = self.outcome != "approve"
-        return found
 
 
 def judge(
@@ -207,12 +205,21 @@ def judge(
     return Judged(
         seq=table["seq"].to_numpy(),
         score=table["score"].to_numpy(),
-        fraud=np.array([0 <= wait <= within for wait in waits]),
+        positive=np.array([0 <= wait <= within for wait in waits]),
         worth=np.nan_to_num(table[named].to_numpy(zero_copy_only=False).astype(np.float64)),
         outcome=outcome,
         rule=np.array(table["rule"].to_pylist()),
+        alarmed=~np.isin(outcome, _mild(case)),
         reasons=dict(Counter(first).most_common()),
     )
+
+
+def _mild(case: UseCase) -> list[str]:
+    """The outcomes that let an event through: those milder than one of a user's own usually is."""
+    if case.policy is None:
+        return []
+    known = [case.policy.otherwise, *(rule.outcome for rule in case.policy.rules)]
+    return sorted({outcome.name for outcome in known if outcome.severity < ALARM_SEVERITY})
 
 
 def _first_labels(case: UseCase, files: Sequence[Path]) -> dict[str, int]:
@@ -241,7 +248,7 @@ class Evidence:
 
     Attributes:
         explanation: Of the decision.
-        fraud: Whether the event turned out to be one.
+        positive: Whether the event was labelled.
         said: What the stand-alone verifier printed.
         verified: Whether the proof held.
         journal: What verification of the whole journal found.
@@ -250,7 +257,7 @@ class Evidence:
     """
 
     explanation: Explanation
-    fraud: bool
+    positive: bool
     said: str
     verified: bool
     journal: Verification
@@ -258,11 +265,16 @@ class Evidence:
     replayed: Replayed
 
 
-def telling_decision(judged: Judged) -> int:
-    """Place among the judged of a decision that shows much: a fraud that was blocked, and large."""
+def telling_decision(judged: Judged, first_rule: str = "") -> int:
+    """Place among the judged of a decision that shows much: rightly blocked, and large.
+
+    Args:
+        judged: The decisions.
+        first_rule: By which it was blocked, if there is one.
+    """
     for chosen in (
-        judged.fraud & (judged.outcome == "block") & (judged.rule == "score_very_high"),
-        judged.fraud & (judged.outcome == "block"),
+        judged.positive & (judged.outcome == "block") & (judged.rule == first_rule),
+        judged.positive & (judged.outcome == "block"),
         judged.outcome == "block",
         judged.alarmed,
     ):
@@ -287,7 +299,8 @@ def gather_evidence(
         progress: Called with (what is done, done, of how many).
     """
     home = place.home
-    chosen = telling_decision(judged)
+    rules = case.policy.rules if case.policy else ()
+    chosen = telling_decision(judged, rules[0].name if rules else "")
     journal = home.journal(case.name)
     found = Place(journal, case.name, 0, int(judged.seq[chosen]))
     explanation = explain(found, Definitions(home.definitions))
@@ -311,7 +324,7 @@ def gather_evidence(
     invariant(report.records == inputs or report.fault, "a good journal is verified to its end")
     return Evidence(
         explanation=explanation,
-        fraud=bool(judged.fraud[chosen]),
+        positive=bool(judged.positive[chosen]),
         said=said,
         verified=verified,
         journal=report,

@@ -67,6 +67,7 @@ def write_report(result: DemoResult) -> bool:
     )
     drawn = _quality(page, result)
     _decided(page, result)
+    _of_the_case(page, result)
     _speed(page, result)
     _evidence(page, result)
     _model(page, result)
@@ -85,26 +86,27 @@ def _plots(*makers: Callable[[], Plot]) -> tuple[Plot, ...]:
 
 def _figures(result: DemoResult) -> list[KeyFigure]:
     judged, meters = result.judged, result.meters
+    one, many = result.solution.positive
     currency = result.solution.worth[1]
-    caught = judged.fraud & judged.alarmed
-    lost = float(judged.worth[judged.fraud].sum())
+    caught = judged.positive & judged.alarmed
+    lost = float(judged.worth[judged.positive].sum())
     return [
         KeyFigure("Decisions", f"{meters.decisions:,}", f"of {meters.received:,} inputs"),
         KeyFigure("Decisions a second", f"{meters.rate():,.0f}", "each signed and on disk"),
         KeyFigure(
-            "Fraud caught",
-            f"{caught.sum() / max(1, judged.fraud.sum()):.0%}",
-            f"{caught.sum():,} of {judged.fraud.sum():,}",
+            f"{many.capitalize()} caught",
+            f"{caught.sum() / max(1, judged.positive.sum()):.0%}",
+            f"{caught.sum():,} of {judged.positive.sum():,}",
         ),
         KeyFigure(
             "Money caught",
             f"{judged.worth[caught].sum() / max(lost, 1e-9):.0%}",
-            f"of {lost:,.0f} {currency} of fraud",
+            f"of {lost:,.0f} {currency} of {many}",
         ),
         KeyFigure(
             "Bothered",
-            f"{(judged.alarmed & ~judged.fraud).mean():.2%}",
-            "of all events: alarmed though genuine",
+            f"{(judged.alarmed & ~judged.positive).mean():.2%}",
+            f"of all events: stopped, and no {one}",
         ),
         KeyFigure(
             "Journal",
@@ -117,34 +119,42 @@ def _figures(result: DemoResult) -> list[KeyFigure]:
 def _quality(page: Report, result: DemoResult) -> bool:
     judged = result.judged
     currency = result.solution.worth[1]
-    fraud, score = judged.fraud, judged.score
+    positive, score = judged.positive, judged.score
+    many = result.solution.positive[1]
     title = "How good the scores are"
-    if not fraud.any() or fraud.all():
+    if not positive.any() or positive.all():
         page.add(title, "Too few events to judge: none or all of them were labelled.")
         return True
     said = (
-        f"{len(score):,} events after the end of history, {fraud.sum():,} of them labelled later "
-        f"({fraud.mean():.2%}). Labels miss some fraud, as they do in life."
+        f"{len(score):,} events after the end of history, {positive.sum():,} of them {many} by "
+        f"their labels ({positive.mean():.2%})."
     )
-    rank, trade = metrics.roc_curve(fraud, score), metrics.precision_recall_curve(fraud, score)
-    money = metrics.money_curve(fraud, score, judged.worth, cost_per_alarm=COST_PER_ALARM)
+    rank, trade = (
+        metrics.roc_curve(positive, score),
+        metrics.precision_recall_curve(positive, score),
+    )
+    money = metrics.money_curve(positive, score, judged.worth, cost_per_alarm=COST_PER_ALARM)
     drawn = _plots(
         lambda: plots.roc(rank),
-        lambda: plots.precision_recall(trade, float(fraud.mean())),
-        lambda: plots.calibration(metrics.calibration(fraud, score)),
+        lambda: plots.precision_recall(trade, float(positive.mean())),
+        lambda: plots.calibration(metrics.calibration(positive, score)),
         lambda: plots.money(money, currency, chosen=lowest_threshold(result.solution.case.policy)),
     )
     if not drawn:
         said += " For the plots: pip install 'headrace[report]', and run the demo again."
     rows = tuple(
-        (f"{k:,}", f"{metrics.precision_at(fraud, score, k):.1%}", f"{_found(fraud, score, k):.1%}")
+        (
+            f"{k:,}",
+            f"{metrics.precision_at(positive, score, k):.1%}",
+            f"{_found(positive, score, k):.1%}",
+        )
         for k in _TOPS
         if k <= len(score)
     )
     summary = (
         ("ROC AUC", f"{rank.area:.4f}"),
         ("average precision", f"{trade.average_precision:.4f}"),
-        ("Brier score", f"{metrics.brier(fraud, score):.5f}"),
+        ("Brier score", f"{metrics.brier(positive, score):.5f}"),
         ("best threshold for money", f"{money.threshold[money.best]:.2f}"),
         (f"cost of one alarm, {currency}", f"{COST_PER_ALARM:.2f}"),
     )
@@ -153,8 +163,8 @@ def _quality(page: Report, result: DemoResult) -> bool:
         said,
         *drawn,
         Table(
-            "Precision at k: of the k highest scores, the share that is fraud; and of all fraud, "
-            "the share among them",
+            f"Precision at k: of the k highest scores, the share of {many}; and of all {many}, the "
+            "share among them",
             ("k", "precision", "recall"),
             rows,
         ),
@@ -163,9 +173,9 @@ def _quality(page: Report, result: DemoResult) -> bool:
     return bool(drawn)
 
 
-def _found(fraud: np.ndarray[tuple[int], np.dtype[np.bool_]], score: Floats, k: int) -> float:
+def _found(positive: np.ndarray[tuple[int], np.dtype[np.bool_]], score: Floats, k: int) -> float:
     top = np.argsort(-score, kind="stable")[:k]
-    return float(fraud[top].sum() / fraud.sum())
+    return float(positive[top].sum() / positive.sum())
 
 
 def lowest_threshold(policy: Policy | None) -> float | None:
@@ -189,14 +199,17 @@ def _decided(page: Report, result: DemoResult) -> None:
     currency = result.solution.worth[1]
 
     def row(name: str, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[str, ...]:
-        frauds = int((judged.fraud & chosen).sum())
-        share = f"{frauds / chosen.sum():.1%}" if chosen.any() else "-"
-        worth = float(judged.worth[judged.fraud & chosen].sum())
-        return (name, f"{chosen.sum():,}", f"{frauds:,}", share, f"{worth:,.0f}")
+        found = int((judged.positive & chosen).sum())
+        share = f"{found / chosen.sum():.1%}" if chosen.any() else "-"
+        worth = float(judged.worth[judged.positive & chosen].sum())
+        return (name, f"{chosen.sum():,}", f"{found:,}", share, f"{worth:,.0f}")
 
-    columns = ("decisions", "fraud", "share", f"{currency} of fraud")
-    outcomes = [name for name in ("block", "review", "approve") if (judged.outcome == name).any()]
+    many = result.solution.positive[1]
+    columns = ("decisions", many, "share", f"{currency} of {many}")
     policy = result.solution.case.policy
+    known = [policy.otherwise, *(rule.outcome for rule in policy.rules)] if policy else []
+    ranked = [outcome.name for outcome in sorted(set(known), reverse=True)]
+    outcomes = [name for name in ranked if (judged.outcome == name).any()]
     names = [rule.name for rule in policy.rules] if policy else []
     reasons = result.judged.reasons
     drawn = (
@@ -211,7 +224,7 @@ def _decided(page: Report, result: DemoResult) -> None:
     page.add(
         "What was decided",
         "After the end of history. The first rule that matches decides; reasons are given for "
-        "every event that is blocked or reviewed.",
+        "every event that does not come to the mildest outcome.",
         Table(
             "By outcome",
             ("outcome", *columns),
@@ -224,6 +237,25 @@ def _decided(page: Report, result: DemoResult) -> None:
         ),
         *drawn,
     )
+
+
+def _of_the_case(page: Report, result: DemoResult) -> None:
+    """What the use case itself has to show."""
+    sections = result.solution.report_sections
+    if sections is None:
+        return
+    since = dt.datetime.fromtimestamp(result.settings.cut_ns // 10**9, tz=dt.UTC)
+    for title, text, tables in sections(
+        result.place.folder / "data", result.place.decisions, since
+    ):
+        page.add(
+            title,
+            text,
+            *(
+                Table(caption, tuple(columns), tuple(tuple(row) for row in rows))
+                for caption, columns, rows in tables
+            ),
+        )
 
 
 def _speed(page: Report, result: DemoResult) -> None:
@@ -285,7 +317,8 @@ def _evidence(page: Report, result: DemoResult) -> None:
     evidence = result.evidence
     told = evidence.explanation
     rules = sorted(told.rules.items(), key=lambda item: item[0] != told.rule)
-    turned_out = "It turned out to be fraud." if evidence.fraud else ""
+    one = result.solution.positive[0]
+    turned_out = f"It turned out to be a {one}." if evidence.positive else ""
     page.add(
         "One decision explained",
         "Why a decision was made: rules, reasons, values. Personal data stand as surrogates. "

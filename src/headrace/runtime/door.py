@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: How long the bytes of an unreadable event are kept, sealed.
 SEALED_NS = 30 * 86_400_000_000_000
+_REASONS = {int(reason): reason.text for reason in Reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,19 @@ class Door:
 
     def refused(self, parsed: Parsed, raw: Callable[[int], bytes], now_ns: int) -> list[RefusedRow]:
         """The other rows, ascending; `raw` gives the bytes of a row as they came."""
-        told = parsed.rejections
+        told, vault = parsed.rejections, self._vault
         rows: list[RefusedRow] = []
-        for index, row in enumerate(told.rows.tolist()):
+        for index, (row, reason) in enumerate(
+            zip(told.rows.tolist(), told.reasons.tolist(), strict=True)
+        ):
             data = raw(row)
             reference = ""
-            if self._vault is not None:
-                why = Reason(int(told.reasons[index])).text
-                reference = self._vault.seal(data, reason=why, expires_ns=now_ns + SEALED_NS)
+            if vault is not None:
+                why = _REASONS[reason]
+                reference = vault.seal(data, reason=why, expires_ns=now_ns + SEALED_NS)
             rows.append(
                 RefusedRow(
-                    reason=int(told.reasons[index]),
+                    reason=reason,
                     field=told.fields[index],
                     value=masked(self._schema, told.fields[index], told.values[index]),
                     expected=told.expected[index],

@@ -14,6 +14,8 @@ from headrace.runtime.journals import index_folder
 from headrace.runtime.local_lane import now_ns, signing_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headrace.journal.header import JournalHeader
     from headrace.runtime.home import Home
     from headrace.security.vault import Vault
@@ -35,6 +37,15 @@ class Erasure:
     surrogate: str
     values: int
     use_cases: tuple[str, ...]
+
+
+def erasure_record(surrogate: str, values: int) -> Mapping[str, object]:
+    """The control record of an erasure.
+
+    >>> erasure_record("c2wgbW9ycm93IG1v", 2)["control"]
+    'erasure'
+    """
+    return {"control": ERASURE, "surrogate": surrogate, "values": values}
 
 
 def erase(home: Home, vault: Vault, surrogate: str) -> Erasure:
@@ -71,7 +82,7 @@ def erase(home: Home, vault: Vault, surrogate: str) -> Erasure:
             journal.describe(header)
             held.append((case, header, journal))
         values = vault.erase(surrogate)
-        record = {"control": ERASURE, "surrogate": surrogate, "values": values}
+        record = erasure_record(surrogate, values)
         for _, header, journal in held:
             journal.append(JournalBatch.of_control(journal.next_seq, record, now_ns()))
             commit = journal.commit()

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.core.columns import Floats, Int64s
+    from headrace.core.columns import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,16 @@ class Histogram:
     def __init__(self, bounds: Sequence[float]) -> None:
         self._named = tuple(bounds)
         self._bounds = np.array(bounds, dtype=np.float64)
-        self._buckets: Int64s = np.zeros(len(bounds) + 1, dtype=np.int64)
+        self._buckets = [0] * (len(bounds) + 1)
         self._total = 0.0
 
     def add(self, values: Sequence[float] | Floats) -> None:
         """Count values."""
         places = np.searchsorted(self._bounds, values)
-        self._buckets += np.bincount(places, minlength=len(self._buckets))
+        found = np.bincount(places, minlength=len(self._buckets))
+        self._buckets = [
+            held + more for held, more in zip(self._buckets, found.tolist(), strict=True)
+        ]
         self._total += float(np.sum(values))
 
     def add_one(self, value: float) -> None:
@@ -62,4 +65,4 @@ class Histogram:
 
     def counts(self) -> Counts:
         """What was counted so far."""
-        return Counts(self._named, tuple(self._buckets.tolist()), self._total)
+        return Counts(self._named, tuple(self._buckets), self._total)

@@ -23,8 +23,9 @@ from headrace.pipeline.staging import forwarded
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.kafka_stage import KafkaStage, ReadTopic
 from headrace.runtime.local import definition_in_force
-from headrace.runtime.local_lane import FROM_TOPIC, header_of
+from headrace.runtime.local_lane import FROM_TOPIC, admission_name, header_of
 from headrace.runtime.main_lane import MainLane
+from headrace.runtime.quarantine import SOURCE
 from headrace.runtime.side_lane import SideLane
 from headrace.runtime.stage_messages import encoded_events
 
@@ -64,6 +65,42 @@ def values_topic(use_case: str, side: str) -> str:
     return f"headrace.{use_case}.features.{side}"
 
 
+def side_name(use_case: str, side: str) -> str:
+    """What the lanes of a side stage are called by.
+
+    >>> side_name("card-fraud", "merchant")
+    'card-fraud.by-merchant'
+    """
+    return f"{use_case}.by-{side}"
+
+
+class Forwarding:
+    """What a batch of admission sends to side stages.
+
+    Args:
+        cluster: Where they are.
+        use_case: Name of the use case.
+        stages: Of it.
+        lanes: How many a stage has.
+    """
+
+    def __init__(self, cluster: Cluster, use_case: str, stages: Stages, lanes: int) -> None:
+        self._cluster, self._stages, self._lanes = cluster, stages, lanes
+        self._sides = [
+            (side, events_topic(use_case, side.name), side.plan.digest()) for side in stages.sides
+        ]
+
+    def outgoing(self, batch: JournalBatch, lane: int) -> list[Outgoing]:
+        """The messages of a batch, as a lane of admission journaled it."""
+        return [
+            in_parts(topic, target, encoded_events(inputs, digest), {}, self._cluster.part_bytes)
+            for side, topic, digest in self._sides
+            for target, inputs in forwarded(
+                batch, self._stages.admission, side, lane, self._lanes
+            ).items()
+        ]
+
+
 class AdmissionStage(KafkaStage):
     """The first stage: judges events of the sources, and hands them on; see `KafkaStage`.
 
@@ -83,18 +120,18 @@ class AdmissionStage(KafkaStage):
         say: Callable[[str], None],
     ) -> None:
         self.stages = stages
-        self._digests = {side.name: side.plan.digest() for side in stages.sides}
         super().__init__(case, home, topics, settings, progress, say)
         self.group += ".admission"
         like = self.reads[0].name
         for side in stages.sides:
             for topic in (events_topic(case.name, side.name), values_topic(case.name, side.name)):
                 self.cluster.ensure(topic, self.lanes, {}, like)
+        self._forwarding = Forwarding(self.cluster, case.name, stages, self.lanes)
 
     @property
     def name(self) -> str:
         """What its lanes are called by."""
-        return f"{self.case.name}.admission"
+        return admission_name(self.case.name)
 
     def decision_topics(self, _came_from: Sequence[int]) -> list[DecisionTopic]:
         """None: it decides nothing."""
@@ -106,17 +143,15 @@ class AdmissionStage(KafkaStage):
 
     def handed_on(self, batch: JournalBatch, lane: int) -> list[Outgoing]:
         """What a batch sends to side stages."""
-        found = []
-        for side in self.stages.sides:
-            topic = events_topic(self.case.name, side.name)
-            sent = forwarded(batch, self.stages.admission, side, lane, self.lanes)
-            for target, inputs in sent.items():
-                content = encoded_events(inputs, self._digests[side.name])
-                found.append(in_parts(topic, target, content, {}, self.cluster.part_bytes))
-        return found
+        return self._forwarding.outgoing(batch, lane)
 
     def _in_force(self, _progress: Callable[[str, int, int], None]) -> Definition:
-        return _kept(self.home, Definition(self.name, self.stages.admission, None, None))
+        return _kept(self.home, admission_definition(self.case.name, self.stages))
+
+
+def admission_definition(use_case: str, stages: Stages) -> Definition:
+    """What lanes of admission run: they judge, and decide nothing."""
+    return Definition(admission_name(use_case), stages.admission, None, None)
 
 
 def _kept(home: Home, definition: Definition) -> Definition:
@@ -183,7 +218,7 @@ class SideStageLanes(StageLanes):
         self.side = side
         case = admission.case.name
         self.values_topic = values_topic(case, side.name)
-        name = f"{case}.by-{side.name}"
+        name = side_name(case, side.name)
         super().__init__(
             admission,
             _kept(admission.home, Definition(name, side.plan, None, None)),
@@ -255,8 +290,8 @@ class MainStageLanes(StageLanes):
         return {place: topic for topic in topics for place in topic.of(lane)}
 
     def other_sources(self, lane: int) -> Sequence[str]:
-        """The sources of admission: events keep their places there."""
-        return [f"{FROM_TOPIC}{place}" for place in self.admission.partitions_of(lane)]
+        """The sources of admission: events keep their places there, those retried too."""
+        return [*(f"{FROM_TOPIC}{place}" for place in self.admission.partitions_of(lane)), SOURCE]
 
     def open(
         self,

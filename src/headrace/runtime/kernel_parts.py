@@ -19,6 +19,9 @@ from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
 from headrace.core.siphash import sip64_at
 from headrace.definitions.plan import (
     Aggregate,
+    Book,
+    BookPart,
+    BookValue,
     Feature,
     Function,
     Group,
@@ -208,6 +211,34 @@ def _state() -> None:
         again.put_key_state(0, ("c1",), state)
 
 
+def _books() -> None:
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
+
+    kinds = {"at": Kind.TIME, "card": Kind.TEXT, "amount": Kind.INT}
+    roles = {"at": Role.EVENT_TIME}
+    schema = Schema(
+        "Change", tuple(Field(n, k, roles.get(n, Role.VALUE)) for n, k in kinds.items())
+    )
+    stream = StreamPlan("changes", schema, 0, 0, 0, 0, Program((), (), 0))
+    book = Book("changes", "card", 2, 2, 0, True, 0, "amount", "amount", "amount", order="amount")
+    plan = Plan(
+        on="changes",
+        streams=(stream,),
+        tables=(),
+        groups=(),
+        aggregates=(),
+        program=Program(("book:0",), (), 1),
+        features=(Feature("best", 0, Kind.INT),),
+        books=(book,),
+        book_values=(BookValue(0, "changes", "card", BookPart.PRICE),),
+    )
+    order = np.arange(_ROWS, dtype=np.int64)
+    engine = Engine(plan, threads=1)
+    engine.compute({"changes": StreamRows(_batch(), order, order)})
+    Engine.restore(plan, engine.snapshot(), threads=1)
+
+
 def _chain(splits: int) -> TreeEnsemble:
     """A model of one tree that is a chain: every split has a leaf on its left."""
     from headrace.models.ensemble import Link, Missing, TreeEnsemble  # noqa: PLC0415 - as above
@@ -247,6 +278,15 @@ def _scorer() -> None:
     margins = scorer.margins(np.zeros((1, _ROWS)))
     scorer.probabilities(margins)
     softmax(np.stack([margins, margins]), np.zeros((2, _ROWS)))
+
+
+def _calibration() -> None:
+    from headrace.models.calibration import Calibration  # noqa: PLC0415 - as above
+
+    margins = np.zeros(_ROWS)
+    Calibration("isotonic", margins=(0.0,), probabilities=(0.5,)).probability(margins)
+    Calibration("platt", coefficients=(1.0, 0.0)).probability(margins)
+    Calibration("beta", coefficients=(1.0, 1.0, 0.0)).probability(margins)
 
 
 def _reasons() -> None:
@@ -354,6 +394,7 @@ def _index(batch: JournalBatch, header: JournalHeader) -> None:
 #: another's kernels comes long after it, when they are there to be loaded.
 PARTS: dict[str, Callable[[], object]] = {
     "windows": _windows,
+    "books": _books,
     "operations": _operations,
     "json": _json,
     "door": _door,
@@ -366,6 +407,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "programs": _programs,
     "state": _state,
     "lines": _lines,
+    "calibration": _calibration,
 }
 
 

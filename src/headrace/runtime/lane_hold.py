@@ -66,8 +66,11 @@ class LaneHold:
         self._cluster, self._lane, self._holder = cluster, lane, holder
         self._keys, self._say, self._stopped = keys, say, stopped
 
-    def kept(self, header: JournalHeader) -> Kept:
+    def kept(self, header: JournalHeader | None = None) -> Kept:
         """Take the lane over from whoever had it, and open its vault and journal.
+
+        Args:
+            header: What the batches to come are recorded under; None goes on as the journal does.
 
         Raises:
             JournalError: The journal there is not to be gone on with.

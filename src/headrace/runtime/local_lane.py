@@ -61,6 +61,15 @@ def lane_name(use_case: str, lane: int = 0) -> str:
     return f"{use_case}/{lane}"
 
 
+def admission_name(use_case: str) -> str:
+    """What the lanes are called that judge events, where a use case is worked on in stages.
+
+    >>> admission_name("card-fraud")
+    'card-fraud.admission'
+    """
+    return f"{use_case}.admission"
+
+
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """How a lane is kept.

@@ -9,6 +9,7 @@ from headrace.core.errors import DataError
 from headrace.pipeline.staging import Joining
 from headrace.runtime.kafka_lane import KafkaLane
 from headrace.runtime.local_lane import FROM_TOPIC, signing_key
+from headrace.runtime.quarantine import SOURCE
 from headrace.runtime.stage_intake import MainIntake
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class MainLane(KafkaLane):
         numbers = [0] * len(self.local.header.sources)
         for place in self._stage.admission.partitions_of(self.id.number):
             numbers[self.local.source_number(f"{FROM_TOPIC}{place}")] = place.number
+        numbers[self.local.source_number(SOURCE)] = self.id.number
         return numbers
 
     def _number(self, source: str) -> int:

@@ -31,6 +31,8 @@ def form_of(path: Path, content: bytes) -> str:
     head = content[:64].lstrip()
     if head.startswith((b"tree\n", b"tree\r\n")):
         return "lightgbm-text"
+    if b'"scorecard-json"' in head:
+        return "scorecard-json"
     if head.startswith((b'{"', b"{ ", b"{\n")):
         return "xgboost-json"
     if head.startswith(b"{L") or path.suffix == ".ubj":

@@ -18,7 +18,7 @@ from headrace.journal.batch import InputKind
 from headrace.journal.reader import stored_batches
 from headrace.pipeline.inputs import Inputs
 from headrace.runtime.intake import Assembly, Part
-from headrace.runtime.local_lane import now_ns, open_vault
+from headrace.runtime.local_lane import admission_name, now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.journal.header import JournalHeader
     from headrace.runtime.home import Home
     from headrace.runtime.local_lane import LocalLane
+    from headrace.security.vault import Vault
 
 #: The source that retried inputs come from; their position is the input that they retry.
 SOURCE = "quarantine"
@@ -122,19 +123,45 @@ def quarantined_in(batch: JournalBatch, header: JournalHeader) -> list[Quarantin
     return found
 
 
-def raw_bytes(home: Home, item: QuarantinedInput) -> bytes:
+def raw_bytes(vault: Vault, item: QuarantinedInput) -> bytes:
     """The sealed bytes of an input that could not be read.
+
+    Args:
+        vault: Of its lane.
+        item: Which input.
 
     Raises:
         NotFound: Nothing was sealed, or its retention has passed.
     """
     if not item.reference:
         raise NotFound(f"input {item.seq} could be read: nothing of it was sealed")
-    vault = open_vault(home)
-    try:
-        return vault.unseal(item.reference)
-    finally:
-        vault.close()
+    return vault.unseal(item.reference)
+
+
+def judging_name(home: Home, use_case: str) -> str:
+    """The journal that has what a use case did not accept: its own, or that of its admission.
+
+    Where a use case is worked on in stages, its own journal has these inputs too, under other
+    numbers.
+
+    Args:
+        home: That has journals of it.
+        use_case: Its name.
+
+    Raises:
+        NotFound: It is worked on in stages, and the home lacks the journal of admission.
+    """
+    name = admission_name(use_case)
+    if home.lanes(name):
+        return name
+    for lane in home.lanes(use_case):
+        first = next(stored_batches(home.journal(use_case, lane)), None)
+        if first is not None and any(f".{name}.journal/" in it for it in first.header.sources):
+            raise NotFound(
+                f"{use_case} is worked on in stages, and {home.folder} lacks the journal of"
+                f" admission, {name}: name the cluster that it is in with --from kafka://HOST:PORT"
+            )
+    return use_case
 
 
 def retry(

@@ -7,8 +7,9 @@ is found as in a user's file; the names below are looked for in the same module.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.core.errors import NotFound
 from headrace.runtime.loading import load_case, solutions
@@ -53,6 +54,34 @@ class SimulateLines(Protocol):
         """Returns whole lines, in order of arrival."""
 
 
+#: A table of a report: its caption, columns, and rows of text.
+PlainTable: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
+
+class ReportSections(Protocol):
+    """`report_sections`: what a demo's report shows of this use case beside the usual."""
+
+    def __call__(
+        self, data: Path, decisions: Path, since: dt.datetime
+    ) -> Sequence[tuple[str, str, Sequence[PlainTable]]]:
+        """Returns title, text and tables of each section.
+
+        Args:
+            data: The folder of the simulation.
+            decisions: Every decision, as Parquet.
+            since: When history ended.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSize:
+    """How large a demo is unless told: events of the decided stream, days, days of history."""
+
+    events: int = 300_000
+    days: int = 180
+    history_days: int = 130
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
     """A ready-made use case with its simulator.
@@ -63,6 +92,9 @@ class Solution:
         simulate_to: See `SimulateTo`.
         simulate_lines: See `SimulateLines`.
         worth: The feature that says what an event is worth, and its currency.
+        positive: What the label says of an event, and of several: "fraud", "frauds".
+        demo: How large a demo is.
+        report_sections: See `ReportSections`; None shows the usual alone.
     """
 
     name: str
@@ -70,6 +102,9 @@ class Solution:
     simulate_to: SimulateTo
     simulate_lines: SimulateLines
     worth: tuple[str, str]
+    positive: tuple[str, str]
+    demo: DemoSize
+    report_sections: ReportSections | None
 
 
 def solution(name: str) -> Solution:
@@ -84,7 +119,14 @@ def solution(name: str) -> Solution:
     module: Any = importlib.import_module(known[name])
     try:
         return Solution(
-            name, load_case(name), module.simulate_to, module.simulate_lines, module.WORTH
+            name,
+            load_case(name),
+            module.simulate_to,
+            module.simulate_lines,
+            module.WORTH,
+            module.POSITIVE,
+            DemoSize(*module.DEMO),
+            getattr(module, "report_sections", None),
         )
     except AttributeError as error:
         raise NotFound(f"{name} has no simulator ({error})") from error

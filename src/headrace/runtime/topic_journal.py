@@ -38,12 +38,13 @@ class TopicJournal:
     Args:
         topic: Where it is.
         transactions: Of the lane, open.
-        header: What the batches to come are recorded under.
+        header: What the batches to come are recorded under; None goes on under the last one.
         key: What signs the heads.
         dedupe: What tells the key of the hashes of ids from others.
 
     Raises:
-        JournalError: What is there was changed, or not signed by `key`.
+        JournalError: What is there was changed, or not signed by `key`; or there is nothing to go
+            on with.
         SecurityError: The key of the hashes of ids is another than the lane was begun with.
     """
 
@@ -51,7 +52,7 @@ class TopicJournal:
         self,
         topic: JournalTopic,
         transactions: Transactions,
-        header: JournalHeader,
+        header: JournalHeader | None,
         key: SigningKey,
         dedupe: str,
     ) -> None:
@@ -60,6 +61,11 @@ class TopicJournal:
         self._keys: Sequence[PublicKey] = (key.public,)
         self._dedupe = dedupe
         chain = self._found()
+        header = header or chain.header
+        if header is None:
+            raise JournalError(
+                f"{topic.topic}/{topic.lane} holds no journal yet; headrace run begins it"
+            )
         self._writer = ChainWriter(chain, header, key, time.time_ns)
         self._last_header = chain.header
         self._committed = Commit(chain.head, chain.next_seq, 0, durable=True)

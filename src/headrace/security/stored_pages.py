@@ -17,13 +17,20 @@ class StoredEntry:
 
     Args:
         raw: All of it.
-        length: Of its value.
+        shape: The number of its domain, and the length of its value.
+
+    Attributes:
+        domain: That number.
+        sealed: The value under its subject's key.
+        subject: The surrogate of the person whose value it is.
+        surrogate: Its own.
     """
 
-    __slots__ = ("raw", "sealed", "subject", "surrogate")
+    __slots__ = ("domain", "raw", "sealed", "subject", "surrogate")
 
-    def __init__(self, raw: bytes, length: int) -> None:
+    def __init__(self, raw: bytes, shape: int) -> None:
         self.raw = raw
+        self.domain, length = shape & 0xFFFFFFFF, shape >> 32
         self.surrogate = raw[16:32].decode()
         self.subject = raw[32:48].decode()
         self.sealed = raw[8 * kernels.HEAD :][: length + kernels.TAG]
@@ -35,9 +42,9 @@ def walk(page: bytes) -> list[StoredEntry]:
     at = 0
     words: NDArray[np.uint64] = np.frombuffer(page, dtype=np.uint64)
     while at < len(words):
-        length = int(words[at + kernels.STORED_SHAPE] >> np.uint64(32))
-        size = kernels.HEAD + (length + kernels.TAG + 7) // 8
-        found.append(StoredEntry(page[8 * at : 8 * (at + size)], length))
+        shape = int(words[at + kernels.STORED_SHAPE])
+        size = kernels.HEAD + ((shape >> 32) + kernels.TAG + 7) // 8
+        found.append(StoredEntry(page[8 * at : 8 * (at + size)], shape))
         at += size
     return found
 

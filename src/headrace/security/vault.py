@@ -311,6 +311,13 @@ class Vault:
             NotFound: If no surrogate of this vault reads so.
             SecurityError: If what is stored was changed.
         """
+        return self.identified(surrogate)[1]
+
+    def identified(self, surrogate: str) -> tuple[str, str]:
+        """The domain and the value that a surrogate stands for, as another vault may know them.
+
+        Raises what `reveal` raises; who may ask is for the caller to check here too.
+        """
         with self._writing, self._lock:
             entry = self._found(surrogate)
             self._write_pages()
@@ -322,13 +329,15 @@ class Vault:
                 if stored.surrogate == surrogate:
                     key = self._keys[owner * kernels.KEY : (owner + 1) * kernels.KEY]
                     nonce = base64.urlsafe_b64decode(surrogate)
+                    domains = {number: name for name, number in self._domains.items()}
                     try:
-                        return opened(key, nonce, stored.sealed).decode()
+                        value = opened(key, nonce, stored.sealed).decode()
                     except InvalidTag as error:
                         raise SecurityError(
                             f"what is sealed under {surrogate} does not open with its subject's "
                             "key: the vault was changed; restore it from a backup"
                         ) from error
+                    return domains[stored.domain], value
             raise SecurityError(f"page {page} of the vault lacks {surrogate}; restore a backup")
 
     def _found(self, surrogate: str) -> int:

@@ -171,7 +171,7 @@ class VaultLog:
         if value is None:
             raise NotFound(
                 f"page {page} of the vault {self._place.decode()} is in its topic alone: a worker"
-                " opens no values; use headrace erase with --kafka"
+                " opens no values; headrace erase --from kafka://HOST:PORT does"
             )
         plain = self._open(name, value)
         (keys,) = _KEYS.unpack_from(plain)

@@ -42,6 +42,9 @@ _INDEX_KEY = 16
 _PART_BYTES = 2**16
 #: Most bytes in the tail. To make pages of them takes some milliseconds.
 _TAIL_BYTES = 2**20
+#: Most refused events in the tail: each becomes a row of the database, which takes far longer than
+#: an entry on a page, and whoever asks for a decision meanwhile waits for it.
+_TAIL_REFUSED = 512
 #: Bytes of entries on a page that is made of the tail when the vault is opened, or a few more.
 _PAGE_BYTES = 2**17
 #: What a part begins with: the bytes of its keys and entries. Refused bytes take the rest.
@@ -320,9 +323,11 @@ class VaultStore:
         return plain[_LENGTHS.size : middle], plain[middle:end], refused.decoded(plain[end:])
 
     def fits_tail(self, size: int) -> bool:
-        """Whether so many bytes, with the refused ones, are to be appended rather than added."""
+        """Whether so many bytes, with what was refused, are to be appended rather than added."""
         if self.unwritten:
             size += sum(len(row.content) for row in self._unwritten())
+            if len(self._refused) > _TAIL_REFUSED:
+                return False
         return size <= _PART_BYTES and self._tail.size + size <= _TAIL_BYTES
 
     def cut_tail(self) -> None:

@@ -1,4 +1,4 @@
-"""A real Kafka, and stages on it."""
+"""A Kafka of a test's own, and stages on the one that all share."""
 
 import os
 import sys
@@ -11,22 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import NO_KAFKA, Broker
 from tests.integration.kafka.topic_stage import Stage
-
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Kafka that tests share."""
-    if address := os.environ.get("HEADRACE_TEST_KAFKA"):
-        yield address
-        return
-    if not os.environ.get("HEADRACE_KAFKA_BROKER"):
-        pytest.skip(NO_KAFKA)
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    broker.start()
-    try:
-        yield broker.servers
-    finally:
-        broker.kill()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from confluent_kafka import (  # noqa: E402 - the same
     Producer,
     TopicPartition,
 )
+from tests.warm import headrace  # noqa: E402 - the same
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
@@ -173,15 +174,7 @@ class Stage:
         return self.headrace(self.command(**how)[len(COMMAND) :])
 
     def headrace(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-            env={**os.environ, "COLUMNS": "10000"},
-        )
+        return headrace(arguments, self.folder, {"COLUMNS": "10000"})
 
     def done(self, arguments: Sequence[str]) -> str:
         """A command that must go well; what it said."""

@@ -1,7 +1,5 @@
 """A journal that is put into a store, and read from there by the real commands."""
 
-import os
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 
 from tests.integration.s3_server import S3Server
+from tests.warm import headrace
 
 from headrace.adapters.file_store import file_store
 from headrace.core.errors import NotFound
@@ -64,15 +63,8 @@ class Office:
         return self.home / "journal" / "limits" / "0"
 
     def headrace(self, *arguments: str, home: Path | None = None, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from headrace.cli import main; main()", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "HEADRACE_HOME": str(home or self.home), "COLUMNS": "10000"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        variables = {"HEADRACE_HOME": str(home or self.home), "COLUMNS": "10000"}
+        done = headrace(arguments, self.folder, variables, timeout=120)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr

@@ -50,6 +50,8 @@ def test_steps_ascend_from_the_least_time() -> None:
         calendars.in_zone("day", "America/Sao_Paulo", None),
         calendars.holidays("DE", "BY", "Europe/Berlin", None),
         calendars.sessions("XNYS", None),
+        calendars.trading_hours("XHKG", None),
+        calendars.openings("XNYS", None),
     ):
         assert made.starts[0] == -(2**63)
         assert list(made.starts) == sorted(set(made.starts))
@@ -79,6 +81,24 @@ def test_sessions() -> None:
     for number in range(365):
         day = date(2026, 1, 1) + timedelta(days=number)
         assert at(made, _noon(day, "America/New_York")) == known.is_session(day.isoformat())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own
+@pytest.mark.parametrize("exchange", ["XNYS", "XHKG"])
+def test_trading_hours_with_early_closes_and_breaks(exchange: str) -> None:
+    hours, openings = calendars.trading_hours(exchange, None), calendars.openings(exchange, None)
+    known = exchange_calendars.get_calendar(exchange, start="2025-11-01", end="2026-03-01")
+    moment = datetime(2025, 11, 20, tzinfo=UTC)
+    seen = set()
+    for _ in range(2_000):
+        moment += timedelta(minutes=47)
+        is_open = known.is_trading_minute(moment)
+        assert at(hours, moment) == is_open, moment
+        if is_open:
+            opened = known.session_open(known.minute_to_session(moment)).value
+            assert at(openings, moment) == opened
+        seen.add(is_open)
+    assert seen == {True, False}
 
 
 @pytest.mark.slow

@@ -183,3 +183,12 @@ def test_what_cannot_be_judged_is_refused() -> None:
         metrics.money_curve([True], [0.5], [1.0, 2.0], cost_per_alarm=1.0)
     with pytest.raises(DataError, match="a card and a day"):
         metrics.card_precision_at([True], [0.5], [1, 2], [1])
+
+
+def test_calibration_error_weighs_every_bin_the_same() -> None:
+    scores = np.repeat([0.1, 0.3, 0.8], [10, 10, 10])
+    labels = np.concatenate([np.arange(10) < 2, np.arange(10) < 3, np.arange(10) < 6])
+    found = metrics.calibration_error(labels, scores, bins=3)
+    assert found == pytest.approx(np.sqrt((0.1**2 + 0.0**2 + 0.2**2) / 3))
+    wide = metrics.calibration_error(labels, scores, bins=2, equal_counts=False)
+    assert wide == pytest.approx(np.sqrt((0.05**2 + 0.2**2) / 2))

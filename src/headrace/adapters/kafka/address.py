@@ -84,6 +84,21 @@ class KafkaAddress:
         return KafkaAddress(parts.netloc, topic, settings, checked(client, text))
 
 
+def cluster_servers(text: str) -> str:
+    """The servers of an address that names a cluster and no topic.
+
+    >>> cluster_servers("kafka://127.0.0.1:9092")
+    '127.0.0.1:9092'
+
+    Raises:
+        DataError: It is no such address.
+    """
+    parts = urlsplit(text)
+    if not text.startswith(SCHEME) or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise DataError(f"{text}: expected kafka://HOST:PORT, as in kafka://localhost:9092")
+    return parts.netloc
+
+
 def checked(client: Mapping[str, str], where: str) -> Mapping[str, str]:
     """Settings of the client, once none of them would undo what Headrace promises.
 

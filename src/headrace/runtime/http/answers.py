@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,13 +44,8 @@ class Answers:
     @staticmethod
     def of_columns(seqs: list[int], columns: Sequence[list[bytes]]) -> Answers:
         """Answers of parts that stand in columns."""
-        width = len(columns) + 1
-        parts = [b","] * (width * len(seqs))
-        ends = np.ones(len(seqs), dtype=np.int64)
-        for place, column in enumerate(columns):
-            parts[place::width] = column
-            ends += np.fromiter(map(len, column), dtype=np.int64, count=len(seqs))
-        return Answers(seqs, b"".join(parts), ends.cumsum().tolist())
+        answers = list(map(b"".join, zip(*columns, [b","] * len(seqs), strict=True)))
+        return Answers(seqs, b"".join(answers), list(accumulate(map(len, answers))))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -165,9 +161,10 @@ class DecisionWriter:
     def _receipts(self, batch: JournalBatch) -> dict[int, bytes]:
         """What is answered to the accepted inputs that are not decided."""
         kinds = batch.inputs.kind
-        accepted = (kinds == InputKind.ACCEPTED.value) | (kinds == InputKind.BACKFILL.value)
-        if np.count_nonzero(accepted) == len(batch.decisions):
+        told = kinds.tobytes()
+        if told.count(InputKind.ACCEPTED) + told.count(InputKind.BACKFILL) == len(batch.decisions):
             return {}
+        accepted = (kinds == InputKind.ACCEPTED.value) | (kinds == InputKind.BACKFILL.value)
         accepted[batch.decisions.seq - batch.first_seq] = False
         seqs = np.flatnonzero(accepted) + batch.first_seq
         return {seq: _json({"accepted": f"{self._header.lane}/{seq}"}) for seq in seqs.tolist()}

@@ -209,15 +209,16 @@ class App:
         denied = self._denied(scope, Role.DECIDE if rank == self._on else Role.FEED)
         if denied is not None:
             return self._refuse(exchange, denied)
-        body = await self._body(scope, exchange)
+        headers = scope.headers  # the server makes them anew for each who asks
+        body = await self._body(headers.get("content-length"), exchange)
         if isinstance(body, Problem):
             return self._refuse(exchange, body)
-        events = events_of(body, scope.headers.get("content-type") or "")
+        events = events_of(body, headers.get("content-type") or "")
         if isinstance(events, Problem):
             return self._refuse(exchange, events)
         if self._lane.waiting + events.count > self._limits.waiting:
             return self._refuse(exchange, _overloaded(self._lane.waiting))
-        milliseconds = self._milliseconds(scope)
+        milliseconds = self._milliseconds(headers.get(DEADLINE_HEADER))
         if isinstance(milliseconds, Problem):
             return self._refuse(exchange, milliseconds)
         answered = await self._lane.ask(rank, events, self._clock(), milliseconds, trace)
@@ -235,9 +236,8 @@ class App:
         exchange.response_bytes(200, _JSON, body)
         return 200
 
-    def _milliseconds(self, scope: Scope) -> int | Problem | None:
+    def _milliseconds(self, said: str | None) -> int | Problem | None:
         """How long a request waits for its decision at most; None for as long as it takes."""
-        said = scope.headers.get(DEADLINE_HEADER)
         if said is None:
             return self._limits.deadline_ms
         if not said.isascii() or not said.isdigit() or not 0 < int(said[:7]) <= _LONGEST_MS:
@@ -257,20 +257,16 @@ class App:
         self._counts.fallbacks += count
         return Answered(0, 0, b",".join([self._fallback] * count))
 
-    async def _body(self, scope: Scope, exchange: Exchange) -> bytes | Problem:
-        """The body of a request, if it is not too long."""
+    async def _body(self, said: str | None, exchange: Exchange) -> bytes | Problem:
+        """The body of a request, if it is not too long; `said` is what it says of its length."""
         most = self._limits.body_bytes
-        too_long = Problem(
-            413, f"the body is longer than {most:,} bytes; send fewer events at once"
-        )
-        said = scope.headers.get("content-length")
         if said is not None:
-            return await exchange() if int(said) <= most else too_long
+            return await exchange() if int(said) <= most else _too_long(most)
         pieces, size = [], 0
         async for piece in exchange:
             size += len(piece)
             if size > most:
-                return too_long
+                return _too_long(most)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -312,6 +308,10 @@ class App:
         if self._ready and self._lane.failed is None:
             return 200, _JSON, b'{"status":"ready"}'
         return 503, _JSON, b'{"status":"not ready"}'
+
+
+def _too_long(most: int) -> Problem:
+    return Problem(413, f"the body is longer than {most:,} bytes; send fewer events at once")
 
 
 def _overloaded(waiting: int) -> Problem:

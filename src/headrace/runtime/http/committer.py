@@ -10,15 +10,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headrace.core.errors import JournalError, invariant
-from headrace.events.json_object import wrong_fields
-from headrace.events.reasons import LONGEST_EVENT, Reason
-from headrace.journal.batch import InputKind
 from headrace.runtime.http.answers import DecisionWriter
+from headrace.runtime.http.batch_refusals import BatchRefusals
 from headrace.runtime.http.metrics import Metrics
-from headrace.runtime.http.problems import Problem, refused_fields
+from headrace.runtime.http.problems import Problem
 from headrace.runtime.http.recent_answers import RecentAnswers
 from headrace.runtime.http.wire import Answered, Stopped, frame
 
@@ -97,7 +93,7 @@ class Committer:
         tracing: Tracing | None = None,
     ) -> None:
         self._local = local
-        self._schemas, self._names = schemas, list(schemas)
+        self._schemas = schemas
         self._meters = meters
         self._metrics = Metrics(local, meters, fallback)
         self._channel = channel
@@ -178,13 +174,16 @@ class Committer:
         problems: dict[int, Problem] = {}
         if len(known) < len(batch):
             others: dict[int, bytes] = {}
+            refusals = BatchRefusals(batch, self._local.header.lane, self._schemas, decided.raw)
             for seq in range(batch.first_seq, batch.next_seq):
-                if known.get(seq) is None:
-                    answer = self._otherwise(decided, seq)
-                    if isinstance(answer, Problem):
-                        problems[seq] = answer
-                        answer = answer.encoded()
-                    others[seq] = answer
+                if known.get(seq) is not None:
+                    continue
+                original = refusals.original(seq)
+                if original is not None:
+                    others[seq] = self._earlier(original)
+                    continue
+                problems[seq] = refusals.problem(seq)
+                others[seq] = problems[seq].encoded()
             known = known.joined(others)
         first = batch.first_seq
         for ask in asks:
@@ -193,40 +192,6 @@ class Committer:
             problem = problems.get(first) if ask.count == 1 else None
             yield Answered(ask.number, first, body or b"", problem)
             first += ask.count
-
-    def _otherwise(self, decided: Decided, seq: int) -> bytes | Problem:
-        """What is answered to an event that was no new one, or was refused."""
-        batch = decided.stepped.batch
-        row = seq - batch.first_seq
-        if batch.inputs.kind[row] == InputKind.DUPLICATE:
-            return self._earlier(int(batch.inputs.original_seq[row]))
-        reason = Reason(int(batch.inputs.reason[row]))
-        stream = self._names[int(batch.inputs.stream[row])]
-        schema = self._schemas[stream]
-        members = {"quarantined": f"{self._local.header.lane}/{seq}"}
-        if reason is Reason.ID_CONFLICT:
-            return Problem(
-                409,
-                "an event of this id was accepted before with other content; give a new event a new"
-                " id, or send the same content again for the same decision",
-                members=members,
-            )
-        if batch.inputs.row[row] >= 0:
-            return Problem(
-                422,
-                f"the event is {reason.text}: it was quarantined, and can be retried from there",
-                [{"field": "", "reason": reason.text, "value": "", "expected": ""}],
-                members,
-            )
-        line = np.frombuffer(decided.raw(row), dtype=np.uint8)
-        wrong = wrong_fields(schema, line, LONGEST_EVENT)
-        unreadable = bool(wrong) and not wrong[0].field
-        return Problem(
-            400 if unreadable else 422,
-            f"this is no event of {stream}: it was quarantined; send it again as expected",
-            refused_fields(schema, wrong),
-            members,
-        )
 
     def _earlier(self, seq: int) -> bytes:
         """The answer that an earlier event got, by its sequence number."""

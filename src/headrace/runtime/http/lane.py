@@ -208,6 +208,9 @@ def _take_known_at(source: _Source, parsed: Parsed, part: Part, received: Int64s
     if source.known_at is None or not len(parsed.rows):
         return
     column = parsed.batch.fixed(source.known_at)
+    if len(parsed.rows) == len(received):
+        np.copyto(received, column.values, where=column.valid.view(np.bool_))
+        return
     said = column.valid != 0
     received[part.placed(parsed.rows)[said]] = column.values[said]
 

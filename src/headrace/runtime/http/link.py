@@ -77,6 +77,8 @@ class LaneLink:
         self._number = 0
         self._unsent: list[FromFront] = []
         self._unwritten = b""
+        #: Whether what is unwritten waits for the lane to read.
+        self._blocked = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hear what the lane says from now on."""
@@ -153,10 +155,12 @@ class LaneLink:
         except OSError:
             return  # it has gone, which reading notices
         self._unwritten = self._unwritten[sent:]
-        if self._unwritten:
+        blocked = bool(self._unwritten)
+        if blocked and not self._blocked:
             self._loop.add_writer(self._channel, self._write)
-        else:
+        elif self._blocked and not blocked:
             self._loop.remove_writer(self._channel)
+        self._blocked = blocked
 
     def _hear(self) -> None:
         try:

@@ -1,0 +1,277 @@
+"""A feed in the making: what was read, gathered into columns, chunk by chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+#: What times of frames are.
+TIME = pa.timestamp("ns", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Streams of a market as frames, in the order in which they were received.
+
+    Attributes:
+        frames: A table for each stream that there is something of, by its name in `market`.
+        refused: Lines that could not be read: their numbers, from 1, with the reason and how they
+            begin. Lines that were read and these are all lines.
+        lines: How many lines there were.
+    """
+
+    frames: Mapping[str, pa.Table]
+    refused: pa.Table
+    lines: int
+
+
+@dataclass
+class Refused:
+    """Lines that could not be read.
+
+    >>> refused = Refused()
+    >>> refused.add(3, "not JSON", b"{")
+    >>> refused.table().to_pylist()
+    [{'line': 3, 'reason': 'not JSON', 'begins': '{'}]
+    """
+
+    rows: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def add(self, line: int, reason: str, content: bytes) -> None:
+        """Note a line."""
+        self.rows.append((line, reason, content[:80].decode("utf-8", "replace")))
+
+    def table(self) -> pa.Table:
+        """All of them."""
+        kinds = {"line": pa.int64(), "reason": pa.string(), "begins": pa.string()}
+        return columns_of(self.rows, kinds)
+
+
+@dataclass
+class LevelMessages:
+    """Messages about levels: numbers of a message by themselves, its levels as they were written.
+
+    Levels stay bytes, `price,size,price,size,...`, until all are made into columns at once.
+    """
+
+    at: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    symbol: list[str] = field(default_factory=list)
+    first: list[int | None] = field(default_factory=list)
+    last: list[int | None] = field(default_factory=list)
+    snapshot: list[bool] = field(default_factory=list)
+    bids: list[int] = field(default_factory=list)
+    asks: list[int] = field(default_factory=list)
+    levels: list[bytes] = field(default_factory=list)
+
+    def add(
+        self,
+        times: tuple[int, int],
+        symbol: str,
+        updates: tuple[int | None, int | None],
+        levels: tuple[bytes, bytes],
+        *,
+        snapshot: bool = False,
+    ) -> None:
+        """Take a message.
+
+        Args:
+            times: When it happened, when it was received.
+            symbol: Of the book.
+            updates: First and last update id.
+            levels: Bids and asks, as in `price,size,price,size`.
+            snapshot: Whether it replaces the book.
+        """
+        self.at.append(times[0])
+        self.received.append(times[1])
+        self.symbol.append(symbol)
+        self.first.append(updates[0])
+        self.last.append(updates[1])
+        self.snapshot.append(snapshot)
+        for counts, side in ((self.bids, levels[0]), (self.asks, levels[1])):
+            counts.append((side.count(b",") + 1) // 2 if side else 0)
+            if side:
+                self.levels.append(side)
+
+    def changes(self, prefix: str = "") -> pa.Table:
+        """A row for each level, and one without a price for a message that has none.
+
+        Args:
+            prefix: Of ids, where several feeds go into one stream.
+        """
+        bids, asks = np.array(self.bids, dtype=np.int64), np.array(self.asks, dtype=np.int64)
+        counts = bids + asks
+        rows = np.maximum(counts, 1)
+        message = np.repeat(np.arange(len(rows)), rows)
+        place = np.arange(len(message)) - np.repeat(np.cumsum(rows) - rows, rows)
+        told = counts[message] > 0
+        words = _split(b",".join(self.levels))
+        # the nth level that is told of, for each row
+        level = np.cumsum(told) - 1
+        price = words.take(pa.array(np.where(told, 2 * level, 0), mask=~told))
+        size = pc.fill_null(words.take(pa.array(np.where(told, 2 * level + 1, 0), mask=~told)), "0")
+        times = [pa.array(np.array(t, dtype=np.int64)) for t in (self.at, self.received)]
+        last = pa.array(self.last, pa.int64())
+        names = pc.binary_join_element_wise(pa.scalar(prefix), _names(message, place), "/")
+        return pa.table(
+            {
+                "change_id": names,
+                "at": times[0].take(pa.array(message)).cast(TIME),
+                "received": times[1].take(pa.array(message)).cast(TIME),
+                "symbol": pa.array(self.symbol).dictionary_encode().take(pa.array(message)),
+                "bid": pa.array(place < bids[message]),
+                "price": price,
+                "size": size,
+                "first_update": pa.array(self.first, pa.int64()).take(pa.array(message)),
+                "last_update": last.take(pa.array(message)),
+                "place": pa.array(place),
+                "is_snapshot": pa.array(np.array(self.snapshot, dtype=bool)[message]),
+                "is_last": pa.array(place == rows[message] - 1),
+            }
+        )
+
+    def depth(self, prefix: str = "") -> pa.Table:
+        """A row for each message, at whose end a book is looked at."""
+        places = pa.array(np.arange(len(self.at)))
+        return pa.table(
+            {
+                "depth_id": pc.binary_join_element_wise(
+                    pa.scalar(prefix), pc.cast(places, pa.string()), "/"
+                ),
+                "at": pa.array(self.at, pa.int64()).cast(TIME),
+                "received": pa.array(self.received, pa.int64()).cast(TIME),
+                "symbol": pa.array(self.symbol, pa.string()),
+                "last_update": pa.array(self.last, pa.int64()),
+            }
+        )
+
+
+def _split(joined: bytes) -> pa.Array:
+    """The words between commas as a column, by their places alone.
+
+    >>> _split(b"1.5,20,3").to_pylist()
+    ['1.5', '20', '3']
+    """
+    if not joined:
+        return pa.array([""], pa.string())
+    data = np.frombuffer(joined, dtype=np.uint8)
+    comma = data == ord(",")
+    ends = np.append(np.flatnonzero(comma), len(data))
+    offsets = np.zeros(len(ends) + 1, dtype=np.int32)
+    # each comma before a word shifts it to the left by one
+    offsets[1:] = ends - np.arange(len(ends))
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[~comma])]
+    return pa.StringArray.from_buffers(len(ends), *buffers[1:], buffers[0])
+
+
+def columns_of(rows: Sequence[tuple[object, ...]], names: Mapping[str, pa.DataType]) -> pa.Table:
+    """Rows of quotes or trades as a table; times are whole nanoseconds."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    made = {}
+    for (name, kind), column in zip(names.items(), columns, strict=True):
+        whole = pa.array(column, pa.int64() if kind == TIME else kind)
+        made[name] = whole.cast(kind)
+    return pa.table(made)
+
+
+def exact(
+    units: NDArray[np.integer], scale: int, *, there: NDArray[np.bool_] | None = None
+) -> pa.Array:
+    """Whole numbers of the least unit as a column of decimals, without a pass through text.
+
+    Args:
+        units: The numbers.
+        scale: Digits after the point.
+        there: Where there is a value; everywhere by default.
+
+    >>> exact(np.array([15, -3]), 1).to_pylist()
+    [Decimal('1.5'), Decimal('-0.3')]
+    """
+    words = np.empty((len(units), 2), dtype=np.int64)
+    words[:, 0] = units
+    words[:, 1] = words[:, 0] >> 63
+    kind = pa.decimal128(19, scale)
+    made = pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(words)])
+    return made if there is None else pc.if_else(pa.array(there), made, pa.scalar(None, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Tops:
+    """Best bids and asks as a feed gives them, in units of the least: 0 of a size is no level.
+
+    Attributes:
+        at: Event times in nanoseconds.
+        received: When each was known, ascending.
+        symbol: Of each.
+        bid: Price and size.
+        ask: Price and size.
+        price_scale: Digits of prices after the point; sizes are whole.
+    """
+
+    at: NDArray[np.int64]
+    received: NDArray[np.int64]
+    symbol: pa.Array
+    bid: tuple[NDArray[np.integer], NDArray[np.integer]]
+    ask: tuple[NDArray[np.integer], NDArray[np.integer]]
+    price_scale: int
+
+    def changes(self) -> pa.Table:
+        """Each as a snapshot of two levels, which is the whole book."""
+        count = len(self.at)
+        message, place = np.repeat(np.arange(count), 2), np.tile([0, 1], count)
+        price = np.stack([self.bid[0], self.ask[0]], axis=1).ravel()
+        size = np.stack([self.bid[1], self.ask[1]], axis=1).ravel()
+        rows = pa.array(message)
+        nothing = pa.nulls(2 * count, pa.int64())
+        return pa.table(
+            {
+                "change_id": _names(message, place),
+                "at": pa.array(self.at).take(rows).cast(TIME),
+                "received": pa.array(self.received).take(rows).cast(TIME),
+                "symbol": self.symbol.take(rows),
+                "bid": pa.array(place == 0),
+                "price": exact(price, self.price_scale, there=size > 0),
+                "size": exact(size, 0),
+                "first_update": nothing,
+                "last_update": nothing,
+                "place": pa.array(place),
+                "is_snapshot": pa.array(np.ones(2 * count, dtype=bool)),
+                "is_last": pa.array(place == 1),
+            }
+        )
+
+    def depth(self) -> pa.Table:
+        """The end of each."""
+        return pa.table(
+            {
+                "depth_id": pc.cast(pa.array(np.arange(len(self.at))), pa.string()),
+                "at": pa.array(self.at).cast(TIME),
+                "received": pa.array(self.received).cast(TIME),
+                "symbol": self.symbol,
+                "last_update": pa.nulls(len(self.at), pa.int64()),
+            }
+        )
+
+
+def _names(*parts: NDArray[np.integer]) -> pa.Array:
+    """Ids of numbers, as in `7/1`."""
+    return pc.binary_join_element_wise(*(pc.cast(pa.array(p), pa.string()) for p in parts), "/")
+
+
+def in_order(at: NDArray[np.int64], step: int = 1) -> NDArray[np.int64]:
+    """Times at which events of one feed are known: never before they are, each after the last.
+
+    >>> in_order(np.array([5, 5, 5, 9]), 2).tolist()
+    [5, 7, 9, 11]
+    """
+    steps = step * np.arange(len(at), dtype=np.int64)
+    return np.maximum.accumulate(at - steps) + steps

@@ -1,0 +1,23 @@
+"""A real Kafka for whoever asks for it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from benchmarks.broker import NO_KAFKA
+from tests.integration.shared_broker import shared_broker
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Kafka that all tests share."""
+    if address := os.environ.get("HEADRACE_TEST_KAFKA"):
+        yield address
+        return
+    if not os.environ.get("HEADRACE_KAFKA_BROKER"):
+        pytest.skip(NO_KAFKA)
+    folder = tmp_path_factory.getbasetemp()
+    # each process of pytest-xdist has a folder in that of the session
+    session = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with shared_broker(session / "shared") as address:
+        yield address

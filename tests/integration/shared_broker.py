@@ -1,0 +1,35 @@
+"""One Kafka for all processes that run tests of one session."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.broker import Broker
+
+
+@contextmanager
+def shared_broker(folder: Path) -> Iterator[str]:
+    """The address of a Kafka that all have who name the same folder.
+
+    Whoever comes first starts it, and ends it when nobody uses it any more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    address, started = folder / "address", None
+    with (folder / "users").open("w") as users:
+        with (folder / "starting").open("w") as one_by_one:
+            fcntl.flock(one_by_one, fcntl.LOCK_EX)
+            # one that is being ended is waited for
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not address.exists():
+                started = Broker(folder / "kafka")
+                started.start()
+                address.write_text(started.servers)
+        try:
+            yield address.read_text()
+        finally:
+            if started is not None:
+                fcntl.flock(users, fcntl.LOCK_UN)
+                fcntl.flock(users, fcntl.LOCK_EX)
+                address.unlink()
+                started.kill()

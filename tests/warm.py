@@ -1,0 +1,119 @@
+"""The command `headrace` in a process of its own that need not load what it runs.
+
+Loading takes most of the time of a short command. So it is forked from an interpreter that has
+loaded everything (see `fork_server`), one for each process that runs tests. What a test says of
+starting, of loading, or of a process that is killed, it says of processes that it starts itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SERVER = Path(__file__).with_name("fork_server.py")
+NO_MORE: Mapping[str, str] = MappingProxyType({})
+
+
+class WarmInterpreter:
+    """An interpreter that has loaded Headrace; it runs one command after the other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        feed: bytes = b"",
+        timeout: float = 400.0,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `headrace` with arguments, to its end.
+
+        Args:
+            arguments: Behind `headrace`.
+            folder: That it works in.
+            environment: All of its variables. Those that say where kernels are, or for which
+                processor, are the server's.
+            feed: What is in its standard input.
+            timeout: Seconds after which it is killed.
+
+        Raises:
+            subprocess.TimeoutExpired: It took longer.
+        """
+        with self._lock, ExitStack() as held:
+            files = {
+                name: held.enter_context(tempfile.NamedTemporaryFile())
+                for name in ("stdin", "stdout", "stderr")
+            }
+            files["stdin"].write(feed)
+            files["stdin"].flush()
+            server = self._started()
+            if server.stdin is None or server.stdout is None:
+                raise RuntimeError("the fork server has no pipes")
+            request = {
+                "arguments": list(arguments),
+                "folder": str(folder),
+                "environment": dict(environment),
+                **{name: file.name for name, file in files.items()},
+            }
+            server.stdin.write(json.dumps(request).encode() + b"\n")
+            process = int(server.stdout.readline())
+            late = not select.select([server.stdout], [], [], timeout)[0]
+            if late:
+                os.kill(process, signal.SIGKILL)
+            status = int(server.stdout.readline())
+            said, errors = (_all_of(files[name]) for name in ("stdout", "stderr"))
+            if late:
+                raise subprocess.TimeoutExpired(list(arguments), timeout, said, errors)
+            return subprocess.CompletedProcess(list(arguments), status, said, errors)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, str(SERVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+            )
+            atexit.register(self._end)
+        return self._server
+
+    def _end(self) -> None:
+        if self._server is not None:
+            self._server.communicate()
+
+
+def _all_of(file: IO[bytes]) -> str:
+    """What another process wrote to a file."""
+    return Path(file.name).read_text(encoding="utf-8")
+
+
+#: That of this process.
+WARM = WarmInterpreter()
+
+
+def headrace(
+    arguments: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] = NO_MORE,
+    feed: bytes = b"",
+    timeout: float = 400.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with the variables of this process and some more."""
+    return WARM.run(arguments, folder, {**os.environ, **variables}, feed, timeout)
