@@ -356,6 +356,12 @@ class Book:
     reduces: str = ""
     removes: str = ""
 
+    def fields(self) -> list[str]:
+        """The fields of its stream that it is made of."""
+        named = (self.key, self.bid, self.price, self.size, self.first, self.last, self.snapshot)
+        more = (self.ends, self.place, self.order, self.reduces, self.removes)
+        return [name for name in (*named, *more) if name]
+
 
 @dataclass(frozen=True, slots=True)
 class BookValue:

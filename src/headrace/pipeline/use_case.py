@@ -254,7 +254,9 @@ def _check_protected(plan: Plan, at: SourceLine | None) -> None:
     on = plan.stream(plan.on)
     fields = [name.removeprefix("field:") for name in plan.program.loads if "field:" in name]
     read: list[tuple[Schema, Sequence[str]]] = [(on.schema, fields)]
-    read += [(stream.schema, stream.program.loads) for stream in plan.streams]
+    read += [(s.schema, [name for _, name in s.program.loaded_fields()]) for s in plan.streams]
+    read += [(plan.stream(book.stream).schema, book.fields()) for book in plan.books]
+    read += [(plan.stream(v.stream).schema, [v.asked_by]) for v in plan.book_values]
     for group in plan.groups:
         read += [(plan.stream(group.stream).schema, group.key), (on.schema, group.asked_by)]
     if plan.sequence is not None:
