@@ -24,6 +24,7 @@ BENCHMARKS = (
     "door",
     "engine",
     "memory",
+    "books",
     "state",
     "scorer",
     "journal",
