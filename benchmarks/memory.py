@@ -17,8 +17,9 @@ from benchmarks.engine import DAY, plan_of
 
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.definitions.plan import Aggregate, Feature, Function, Group, Plan, Program
-from headrace.engine.engine import Engine, StreamRows
+from headrace.engine.engine import Engine
 from headrace.engine.layout import lay_out
+from headrace.engine.rows import StreamRows
 
 BATCH = 4096
 EVENTS_PER_KEY = (1, 2, 5, 20, 100, 1000)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import DefinitionError as DefinitionError
     from headrace.core.errors import HeadraceError as HeadraceError
     from headrace.core.errors import NotFound as NotFound
+    from headrace.definitions.directions import direction as direction
     from headrace.definitions.expressions import coalesce as coalesce
     from headrace.definitions.expressions import great_circle as great_circle
     from headrace.definitions.expressions import maximum as maximum
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.definitions.expressions import when as when
     from headrace.definitions.feature_set import features as features
     from headrace.definitions.plan import BookStatus as BookStatus
+    from headrace.definitions.sequences import sequence as sequence
     from headrace.definitions.streams import stream as stream
     from headrace.definitions.streams import table as table
     from headrace.events.event import Event as Event
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from headrace.events.fields import Time as Time
     from headrace.events.fields import field as field
     from headrace.models.artefact import Artefact as Artefact
+    from headrace.models.net_specification import LogisticRegression as LogisticRegression
+    from headrace.models.net_specification import Lstm as Lstm
+    from headrace.models.onnx_specification import Onnx as Onnx
     from headrace.models.specification import LightGBM as LightGBM
     from headrace.models.specification import ModelFile as ModelFile
     from headrace.models.specification import Scorecard as Scorecard
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import outcome as outcome
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
+    from headrace.policy.translate import score_of as score_of
     from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
@@ -98,6 +104,7 @@ _PLACES = {
     "BookStatus": "definitions.plan",
     **dict.fromkeys(["stream", "table"], "definitions.streams"),
     "features": "definitions.feature_set",
+    "sequence": "definitions.sequences",
     **dict.fromkeys(
         [
             "coalesce",
@@ -111,10 +118,13 @@ _PLACES = {
         "definitions.expressions",
     ),
     **dict.fromkeys(["LightGBM", "ModelFile", "Scorecard", "XGBoost"], "models.specification"),
+    "direction": "definitions.directions",
+    "Onnx": "models.onnx_specification",
+    **dict.fromkeys(["LogisticRegression", "Lstm"], "models.net_specification"),
     "Artefact": "models.artefact",
     **dict.fromkeys(["AdverseAction", "Change", "ScoreScale"], "policy.adverse_action"),
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
-    "score": "policy.translate",
+    **dict.fromkeys(["score", "score_of"], "policy.translate"),
     "UseCase": "pipeline.use_case",
     **dict.fromkeys(["backtest", "compute", "decide", "train"], "runtime.frames"),
     "import_model": "runtime.models",

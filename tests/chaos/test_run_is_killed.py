@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tests.warm import headrace
@@ -20,9 +20,6 @@ from headrace.journal.verification import verify
 from headrace.runtime.home import Home
 from headrace.runtime.kernels import is_compiled
 from headrace.runtime.local_lane import signing_key
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +44,7 @@ features = hr.features(
     card_count_1d=card.count("1d"),
     merchant_count_1h=payments.by("merchant").count("1h"),
     since_last=card.seconds_since_last(within="30d"),
+    hour=payments.at.hour("UTC"),
 )
 killed = hr.UseCase(
     name="killed",
@@ -59,6 +57,37 @@ killed = hr.UseCase(
     ),
 )
 """
+
+#: The same, scored by a model in ONNX that reads the last vectors of the card.
+SCORED = CASE.replace(
+    """
+killed = hr.UseCase(
+    name="killed",
+    on=payments,
+    features=features,
+""",
+    f"""
+killed = hr.UseCase(
+    name="killed",
+    on=payments,
+    features=features,
+    sequence=hr.sequence(
+        features,
+        key="card",
+        length=6,
+        within="30d",
+        only=("card_count_1h", "card_count_1d", "merchant_count_1h", "since_last"),
+    ),
+    model=hr.Onnx(
+        {str(Path(__file__).parent.parent / "golden" / "models" / "sequence.onnx")!r},
+        classes=("fraud", "genuine"),
+        flat="flat",
+        sequence="sequence",
+        mask="mask",
+        features=("card_count_1h", "card_count_1d", "merchant_count_1h", "since_last", "hour"),
+    ),
+""",
+)
 
 COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 
@@ -73,6 +102,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("killed")
     (folder / "case.py").write_text(CASE)
+    (folder / "scored.py").write_text(SCORED)
     settings = SimulationSettings(
         events=60_000, cards=2_000, merchants=100, days=20, seed=3, invalid=0.002, late=0.02
     )
@@ -83,11 +113,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(folder: Path, home: Path, source: str, sink: Path) -> subprocess.Popen[bytes]:
+def started(
+    folder: Path, home: Path, source: str, sink: Path, case: str = "case.py"
+) -> subprocess.Popen[bytes]:
     options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
     with (folder / "payments.jsonl").open("rb") as lines:
         return subprocess.Popen(
-            [*COMMAND, "run", "case.py", *options],
+            [*COMMAND, "run", case, *options],
             cwd=folder,
             stdin=lines if source == "-" else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -95,10 +127,10 @@ def started(folder: Path, home: Path, source: str, sink: Path) -> subprocess.Pop
         )
 
 
-def finished(folder: Path, home: Path, source: str, sink: Path) -> None:
+def finished(folder: Path, home: Path, source: str, sink: Path, case: str = "case.py") -> None:
     feed = (folder / "payments.jsonl").read_bytes() if source == "-" else b""
     options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
-    done = headrace(["run", "case.py", *options], folder, feed=feed)
+    done = headrace(["run", case, *options], folder, feed=feed)
     assert done.returncode == 0, done.stderr
 
 
@@ -132,11 +164,16 @@ def without_surrogates(sink: Path) -> list[dict[str, object]]:
         return [{k: v for k, v in line.items() if k != "card"} for line in lines]
 
 
-@pytest.mark.parametrize("source", ["payments.jsonl", "-"])
-def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [("case.py", "payments.jsonl"), ("case.py", "-"), ("scored.py", "payments.jsonl")],
+)
+def test_killed_at_random_moments(case: str, source: str, workplace: Path, tmp_path: Path) -> None:
+    if case == "scored.py":
+        pytest.importorskip("onnxruntime")
     calm = tmp_path / "calm"
     begun = time.monotonic()
-    process = started(workplace, calm, source, tmp_path / "calm.jsonl")
+    process = started(workplace, calm, source, tmp_path / "calm.jsonl", case)
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors.decode()
     alone = time.monotonic() - begun
@@ -145,7 +182,7 @@ def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) 
     kills = 0
     end = time.monotonic() + SECONDS / 2
     while time.monotonic() < end:
-        process = started(workplace, home, source, sink)
+        process = started(workplace, home, source, sink, case)
         try:
             process.wait(timeout=dice.uniform(0.3, 1.1) * alone)
         except subprocess.TimeoutExpired:
@@ -158,7 +195,7 @@ def test_killed_at_random_moments(source: str, workplace: Path, tmp_path: Path) 
         finally:
             if process.stderr:
                 process.stderr.close()
-    finished(workplace, home, source, sink)
+    finished(workplace, home, source, sink, case)
     assert decided(home) == decided(calm)
     assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
     verify(Home(home).journal("killed"), signing_key(Home(home)).public).require()

@@ -17,7 +17,7 @@ from small_disk import volume, writable  # type: ignore[import-not-found]  # on 
 from headrace.journal.reader import stored_batches
 from headrace.journal.verification import verify
 from headrace.pipeline.lane import Lane
-from headrace.pipeline.replay import rebuild
+from headrace.pipeline.replay import RecordedScores, rebuild
 from headrace.runtime.home import Home
 from headrace.runtime.loading import load_case
 from headrace.runtime.local import LocalRun, RunSettings
@@ -98,7 +98,7 @@ def rebuilt(case: UseCase, home: Home, places: set[int]) -> dict[int, bytes]:
     lane = Lane(case.definition(None), key_of(home))
     found = {}
     for stored in stored_batches(home.journal(case.name)):
-        rebuild(lane, stored.batch())
+        rebuild(lane, stored.batch(), RecordedScores())
         if lane.next_seq in places:
             found[lane.next_seq] = lane.snapshot()
     return found

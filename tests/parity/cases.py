@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import headrace as hr
@@ -10,9 +11,9 @@ from headrace_solutions.card_fraud.lines import write, write_table
 from headrace_solutions.card_fraud.simulator import SimulationSettings, simulate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
+
+MODELS = Path(__file__).parent.parent / "golden" / "models"
 
 
 class Payment(hr.Event):
@@ -97,6 +98,37 @@ card_fraud = hr.UseCase(
     ),
     explain_all=True,
 )
+
+
+#: The same with a model in ONNX that reads the last vectors of the card beside features.
+card_sequence = hr.UseCase(
+    name="parity-sequence",
+    on=payments,
+    features=features,
+    sequence=hr.sequence(
+        features,
+        key="card",
+        length=6,
+        within="30d",
+        only=("amount", "since_last", "card_count_5m", "over_usual"),
+    ),
+    model=hr.Onnx(
+        MODELS / "sequence.onnx",
+        classes=("fraud", "genuine"),
+        flat="flat",
+        sequence="sequence",
+        mask="mask",
+        features=("amount", "card_sum_24h", "card_std_7d", "merchant_sum_1h", "hour"),
+    ),
+    policy=hr.Policy(
+        hr.block("score_high", hr.score >= 0.95),
+        hr.review("score_middle", hr.score_of("genuine") <= 0.25),
+        hr.review("burst", features.card_count_5m > 4),
+        otherwise=hr.approve(),
+    ),
+)
+
+CASES = (card_fraud, card_sequence)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cases
 import numpy as np
@@ -17,16 +17,19 @@ from headrace.journal.canonical import records
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
 from headrace.lifecycle.registry import Registry
+from headrace.models.onnx_model import OnnxModel
+from headrace.models.scores import Scores
 from headrace.pipeline.inputs import Inputs, Refused
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.replay import first_difference, inputs_of
-from headrace.pipeline.step import step
+from headrace.pipeline.step import accept, step
 from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
 from headrace.runtime.journals import Place
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.models import import_declared
 from headrace.runtime.replaying import recorded_definitions, replay
 
 if TYPE_CHECKING:
@@ -41,26 +44,38 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> cases.History:
     return cases.history(tmp_path_factory.mktemp("history"))
 
 
-@pytest.fixture(scope="module")
-def model(history: cases.History) -> Artefact:
-    return hr.train(cases.card_fraud, history.frames).artefact
+@pytest.fixture(scope="module", params=cases.CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> hr.UseCase:
+    found: hr.UseCase = request.param
+    if isinstance(found.model, hr.Onnx):
+        pytest.importorskip("onnxruntime")
+    return found
 
 
 @pytest.fixture(scope="module")
-def seed_home(tmp_path_factory: pytest.TempPathFactory, model: Artefact) -> Home:
+def model(case: hr.UseCase, history: cases.History) -> Artefact:
+    if isinstance(case.model, hr.Onnx):
+        return import_declared(case, case.model)
+    return hr.train(case, history.frames).artefact
+
+
+@pytest.fixture(scope="module")
+def seed_home(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase, model: Artefact) -> Home:
     """A home with a model in it and nothing else; copies of it are run."""
     home = Home(tmp_path_factory.mktemp("home"))
     registry = Registry(home.models)
-    registry.use(cases.card_fraud.name, registry.add(model))
+    registry.use(case.name, registry.add(model))
     return home
 
 
-def run(home: Home, history: cases.History, *, rows: int, threads: int) -> list[JournalBatch]:
+def run(
+    case: hr.UseCase, home: Home, history: cases.History, *, rows: int, threads: int
+) -> list[JournalBatch]:
     settings = RunSettings(
         lane=LaneSettings(durability="os", limits=LaneLimits(threads=threads)), batch_rows=rows
     )
-    LocalRun(cases.card_fraud, home, history.sources, settings=settings).go()
-    return [stored.batch() for stored in stored_batches(home.journal(cases.card_fraud.name))]
+    LocalRun(case, home, history.sources, settings=settings).go()
+    return [stored.batch() for stored in stored_batches(home.journal(case.name))]
 
 
 def decided(batches: list[JournalBatch]) -> dict[str, bytes]:
@@ -83,10 +98,13 @@ def copied(home: Home, folder: Path) -> Home:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, seed_home: Home, history: cases.History
+    tmp_path_factory: pytest.TempPathFactory,
+    case: hr.UseCase,
+    seed_home: Home,
+    history: cases.History,
 ) -> tuple[Home, list[JournalBatch]]:
     home = copied(seed_home, tmp_path_factory.mktemp("undisturbed"))
-    return home, run(home, history, rows=4_096, threads=1)
+    return home, run(case, home, history, rows=4_096, threads=1)
 
 
 def test_the_history_has_every_fault(undisturbed: tuple[Home, list[JournalBatch]]) -> None:
@@ -97,27 +115,26 @@ def test_the_history_has_every_fault(undisturbed: tuple[Home, list[JournalBatch]
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(7, 1), (100_000, 2), (1_000, 2)])
-def test_batches_and_threads_change_nothing(
+def test_batches_and_threads_change_nothing(  # noqa: PLR0917 - fixtures
     rows: int,
     threads: int,
     tmp_path: Path,
+    case: hr.UseCase,
     seed_home: Home,
     history: cases.History,
     undisturbed: tuple[Home, list[JournalBatch]],
 ) -> None:
-    batches = run(copied(seed_home, tmp_path), history, rows=rows, threads=threads)
+    batches = run(case, copied(seed_home, tmp_path), history, rows=rows, threads=threads)
     assert decided(batches) == decided(undisturbed[1])
 
 
 def test_one_input_at_a_time_changes_nothing(
-    undisturbed: tuple[Home, list[JournalBatch]],
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
 ) -> None:
     home, batches = undisturbed
-    folder = home.journal(cases.card_fraud.name)
+    folder = home.journal(case.name)
     header = next(stored_batches(folder)).header
-    lane = Lane(
-        recorded_definitions(home, cases.card_fraud.name)(header), (1, 2), LaneLimits(threads=1)
-    )
+    lane = Lane(recorded_definitions(home, case.name)(header), (1, 2), LaneLimits(threads=1))
     for batch in batches[:1]:
         expected = records(batch, header)
         whole = inputs_of(batch)
@@ -159,32 +176,95 @@ def one_of(whole: Inputs, index: int) -> Inputs:
 
 
 def test_a_replay_is_the_same_byte_for_byte(
-    undisturbed: tuple[Home, list[JournalBatch]],
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
 ) -> None:
     home, batches = undisturbed
-    name = cases.card_fraud.name
+    name = case.name
     found = replay(home.journal(name), recorded_definitions(home, name))
     assert found.difference is None
+    # scores of another library are inputs: on the machine that made them they are the same again
+    assert found.furthest == (0.0 if isinstance(case.model, hr.Onnx) else None)
     assert found.inputs == sum(len(batch) for batch in batches)
 
 
-def test_a_decision_is_explained_in_the_words_of_its_categories(
+def test_a_score_that_recomputes_too_far_from_the_journaled_one_is_told(
+    case: hr.UseCase,
     undisturbed: tuple[Home, list[JournalBatch]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another processor gives other last bits: decisions stay as they were, up to a tolerance."""
+    if not isinstance(case.model, hr.Onnx):
+        pytest.skip("its scores are the same everywhere")
+    home = undisturbed[0]
+    folder = home.journal(case.name)
+    scored = OnnxModel.score
+
+    def by(apart: float) -> None:
+        def elsewhere(model: OnnxModel, *given: Any) -> Scores:
+            made = scored(model, *given)
+            return Scores(made.margin, made.probability + apart, made.classes - apart)
+
+        monkeypatch.setattr(OnnxModel, "score", elsewhere)
+
+    by(1e-7)
+    near = replay(folder, recorded_definitions(home, case.name))
+    assert near.difference is None
+    assert near.furthest == pytest.approx(1e-7, rel=1e-3)
+    by(1e-3)
+    far = replay(folder, recorded_definitions(home, case.name))
+    assert far.difference is not None
+    monkeypatch.setattr(OnnxModel, "is_scored_here", False)
+    without = replay(folder, recorded_definitions(home, case.name))
+    assert (without.difference, without.furthest) == (None, None)
+    assert "recomputes 0.001 away, and the model says 1e-05 at most" in str(far.difference)
+
+
+def test_a_decision_is_explained_in_the_words_of_its_categories(
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
 ) -> None:
     home, _ = undisturbed
-    folder = home.journal(cases.card_fraud.name)
+    folder = home.journal(case.name)
     read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
     row = next(row for row in read.to_pylist() if None not in row.values())
-    place = Place(folder, cases.card_fraud.name, 0, row.pop("seq"))
+    place = Place(folder, case.name, 0, row.pop("seq"))
     told = explain(place, Definitions(home.definitions)).features
     assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
 
 
+def test_an_explanation_gives_the_sequence_that_was_scored(
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
+) -> None:
+    """Put together from the journal, it is the tensor that the engine made."""
+    home, _ = undisturbed
+    folder = home.journal(case.name)
+    lane = Lane(case.definition(None), (1, 2), LaneLimits(threads=1))
+    checked = 0
+    for stored in stored_batches(folder):
+        batch = stored.batch()
+        accepted = accept(lane, inputs_of(batch))
+        made = accepted.features.sequences
+        for row in range(0, len(accepted.seq), 97):
+            place = Place(folder, case.name, 0, int(accepted.seq[row]))
+            found = explain(place, Definitions(home.definitions)).sequence
+            if made is None:
+                assert found == ()
+                return
+            told = [
+                [np.nan if v is None else v for v in vector.values.values()] for vector in found
+            ]
+            assert len(told) == made.lengths[row]
+            wanted = made.vectors[row][len(made.vectors[row]) - len(told) :]
+            np.testing.assert_array_equal(np.array(told, dtype=np.float32), wanted)
+            assert found[-1].decision == f"{case.name}/0/{int(accepted.seq[row])}"
+            checked += 1
+    assert checked > 50
+
+
 def test_another_text_for_a_code_is_a_difference(
-    undisturbed: tuple[Home, list[JournalBatch]],
+    case: hr.UseCase, undisturbed: tuple[Home, list[JournalBatch]]
 ) -> None:
     home, batches = undisturbed
-    header = next(stored_batches(home.journal(cases.card_fraud.name))).header
+    header = next(stored_batches(home.journal(case.name))).header
     changed = dict(batches[0].categories)
     code = min(changed)
     changed[code] += "x"
@@ -193,24 +273,26 @@ def test_another_text_for_a_code_is_a_difference(
     assert first_difference(other, batches[0], header) is not None
 
 
-def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Artefact) -> None:
+def test_frames_give_what_is_served(
+    tmp_path: Path, case: hr.UseCase, seed_home: Home, model: Artefact
+) -> None:
     """What is trained on and tried in a notebook is what the lane serves, to the last bit."""
     clean = cases.history(tmp_path, events=3_000, seed=6, invalid=0.0)
-    batches = run(copied(seed_home, tmp_path), clean, rows=4_096, threads=2)
-    table = hr.decide(cases.card_fraud, clean.frames, model=model)
-    frame = table.filter(table["margin"].is_valid()).sort_by("id")
+    batches = run(case, copied(seed_home, tmp_path), clean, rows=4_096, threads=2)
+    table = hr.decide(case, clean.frames, model=model)
+    frame = table.filter(table["score"].is_valid()).sort_by("id")
     names: list[str | None] = []
     for batch in batches:
         rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
         names += batch.events["payments"].text("payment_id").take(rows).strings()
     order = np.argsort(np.array(names))
-    margins = np.concatenate([batch.decisions.margin for batch in batches])[order]
+    scores = np.concatenate([batch.decisions.score for batch in batches])[order]
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
-    assert frame["margin"].to_numpy().tobytes() == margins.tobytes()
+    assert frame["score"].to_numpy().tobytes() == scores.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
-    read = tables(tmp_path / "home" / "journal" / cases.card_fraud.name / "0")["decisions"]
+    read = tables(tmp_path / "home" / "journal" / case.name / "0")["decisions"]
     read = read.sort_by("payment_id")
-    for number, feature in enumerate(cases.card_fraud.plan.features):
+    for number, feature in enumerate(case.plan.features):
         if feature.kind in CATEGORICAL:
             own = feature.name in cases.Payment.__annotations__
             texts = read[f"feature_{feature.name}" if own else feature.name].to_pylist()
@@ -223,6 +305,7 @@ def test_frames_give_what_is_served(tmp_path: Path, seed_home: Home, model: Arte
 
 def test_stopping_and_going_on_changes_nothing(
     tmp_path: Path,
+    case: hr.UseCase,
     seed_home: Home,
     history: cases.History,
     undisturbed: tuple[Home, list[JournalBatch]],
@@ -231,18 +314,21 @@ def test_stopping_and_going_on_changes_nothing(
     home = copied(seed_home, tmp_path)
     settings = RunSettings(lane=LaneSettings(durability="os"), batch_rows=900)
     for _ in range(40):
-        started = LocalRun(cases.card_fraud, home, history.sources, settings=settings)
+        started = LocalRun(case, home, history.sources, settings=settings)
         if started.total == 0:
             started.go()
             break
         started.stop()
         started.go()
-    batches = [stored.batch() for stored in stored_batches(home.journal(cases.card_fraud.name))]
+    batches = [stored.batch() for stored in stored_batches(home.journal(case.name))]
     assert decided(batches) == decided(undisturbed[1])
 
 
 def test_other_files_under_the_same_name_are_refused(
-    tmp_path: Path, undisturbed: tuple[Home, list[JournalBatch]], history: cases.History
+    tmp_path: Path,
+    case: hr.UseCase,
+    undisturbed: tuple[Home, list[JournalBatch]],
+    history: cases.History,
 ) -> None:
     home = copied(undisturbed[0], tmp_path)
     short = tmp_path / "payments.jsonl"
@@ -251,6 +337,6 @@ def test_other_files_under_the_same_name_are_refused(
     try:
         history.payments.write_bytes(short.read_bytes())
         with pytest.raises(DataError, match="is not what it was when"):
-            LocalRun(cases.card_fraud, home, history.sources).go()
+            LocalRun(case, home, history.sources).go()
     finally:
         history.payments.write_bytes(original)

@@ -16,8 +16,9 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import console, stages
+from headrace.core.errors import DefinitionError
 from headrace.lifecycle.split import SplitSettings
-from headrace.lifecycle.training import TrainingSettings
+from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.runtime.demo import DemoFolder, DemoSettings, gather_evidence, judge
 from headrace.runtime.demo_report import DemoResult, write_report
 from headrace.runtime.local import LocalRun, RunSettings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from headrace.adapters.sinks import LineSink, TableSink
-    from headrace.lifecycle.training import Trained
     from headrace.runtime.demo import Evidence, Judged
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.meters import Meters
@@ -147,6 +147,11 @@ def _train(found: Solution, place: DemoFolder, history: Mapping[str, Path]) -> T
     settings = TrainingSettings(split=SplitSettings(test=_TEST_SHARE))
     with _step("trained") as told, stages() as stage:
         trained = train_on_files(found.case, place.home, names, settings, stage)
+        if not isinstance(trained, Trained):
+            raise DefinitionError(
+                f"{found.case.name} is labelled with a direction; a demo judges by label events",
+                fix="train it by headrace train, which reports on each fold",
+            )
         manifest = trained.artefact.manifest
         told.append(
             f"{manifest.trees} trees on {manifest.split['trained on']:,} events,"

@@ -81,8 +81,19 @@ def show(explanation: Explanation) -> None:
         for name, value in values.items():
             table.add_row(name, _shown(value))
         console.print(table)
+    if explanation.sequence:
+        console.print(_sequence(explanation))
     for name, digest in explanation.versions.items():
         console.print(f"  {name} {digest or 'none'}")
+
+
+def _sequence(explanation: Explanation) -> Table:
+    """The vectors that the model read."""
+    names = list(explanation.sequence[-1].values)
+    table = Table("decision", *names, title="The sequence that the model read, newest last")
+    for vector in explanation.sequence:
+        table.add_row(vector.decision, *(_shown(vector.values[name]) for name in names))
+    return table
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from headrace.journal.reader import find
 from headrace.runtime.audit import journals_of
 from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
-from headrace.runtime.replaying import recorded_definitions, seq_at
+from headrace.runtime.replaying import Replayed, recorded_definitions, seq_at
 from headrace.runtime.replaying import replay as replay_journal
 
 
@@ -57,10 +57,17 @@ def replay(
             continue
         console.print(
             f"{lane.shown}: {found.inputs:,} inputs, {found.decisions:,} decisions rebuilt:"
-            " [green]the same, byte for byte[/green]"
+            f" [green]the same, byte for byte[/green]{_recomputed(found)}"
         )
     if failed:
         raise VerificationFailed("; ".join(failed))
+
+
+def _recomputed(found: Replayed) -> str:
+    """How far scores that are inputs recompute; nothing where there are none."""
+    if found.furthest is None:
+        return ""
+    return f"; scores as journaled, recomputed within {found.furthest:.2g} of them"
 
 
 def _begin(folder: Path, text: str) -> int:

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from headrace.cli.compile import compiled_once
 from headrace.cli.terminal import console, stages
+from headrace.core.durations import duration_ns
+from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import TrainingSettings
 from headrace.runtime.home import Home
@@ -26,6 +28,8 @@ def train(
     labels: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     test: float = 0.25,
     validation: float = 0.15,
+    folds: int = 4,
+    embargo: str = "0s",
     home: Path | None = None,
 ) -> None:
     """Train a use case's model on history, and make it the one that runs.
@@ -43,6 +47,10 @@ def train(
         Share of the mature events that come last and are only judged on.
     validation
         Share of the rest that decides when to stop growing trees.
+    folds
+        How many times a model is judged on later events, where the label is a direction.
+    embargo
+        Time left out before the events that such a model is judged on, as in 10s.
     home
         The folder of journal, models, vault and keys.
     """
@@ -53,12 +61,15 @@ def train(
         names += [SourceName.of(text, use_case.label.stream.name) for text in labels]
     compiled_once()
     with stages() as stage:
-        settings = TrainingSettings(split=SplitSettings(test=test, validation=validation))
+        settings = TrainingSettings(
+            split=SplitSettings(test=test, validation=validation),
+            folds=FoldSettings(folds, duration_ns(embargo, what="--embargo"), validation),
+        )
         trained = train_on_files(use_case, place, names, settings, stage)
     artefact_id = trained.artefact.id
     table = Table("metric", "value", title=f"{use_case.name}: judged on the last events of history")
     for name, value in trained.artefact.manifest.metrics.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
+        table.add_row(name, _shown(value))
     console.print(table)
     if trained.artefact.manifest.arrival == "assumed":
         console.print("Arrival is assumed: no KnownAt field, so equality with live is not claimed.")
@@ -66,3 +77,10 @@ def train(
         f"model {artefact_id[:12]} runs from now on; its card: "
         f"{place.models / artefact_id / 'card.md'}"
     )
+
+
+def _shown(value: object) -> str:
+    """A figure of a report."""
+    if isinstance(value, float):
+        return f"{value:.4f}" if value == 0.0 or abs(value) >= 1e-4 else f"{value:.2g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _float_type(bits: int) -> Any:
+    """The compiler's type of a float of so many bits."""
+    return ir.DoubleType() if bits == 64 else ir.FloatType()
+
+
 def _storer(bits: int, kind: Any, *, floating: bool = False) -> Any:
     """An intrinsic that writes one number at an address, in the machine's byte order."""
 
     @intrinsic
     def store(typing_context: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's calling form
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
-            word = ir.DoubleType() if floating else ir.IntType(bits)
+            word = _float_type(bits) if floating else ir.IntType(bits)
             pointer = builder.inttoptr(arguments[0], word.as_pointer())
             builder.store(arguments[1], pointer, align=1)
             return context.get_dummy_value()
@@ -44,6 +49,7 @@ store_u16 = _storer(16, types.uint16)
 store_i32 = _storer(32, types.int32)
 store_u32 = _storer(32, types.uint32)
 store_i64 = _storer(64, types.int64)
+store_f32 = _storer(32, types.float32, floating=True)
 store_f64 = _storer(64, types.float64, floating=True)
 
 

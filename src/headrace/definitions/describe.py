@@ -28,6 +28,7 @@ from headrace.definitions.terms import (
 if TYPE_CHECKING:
     from headrace.core.errors import SourceLine
     from headrace.definitions.plan import Book, Group, Plan
+    from headrace.definitions.sequence_plan import SequencePlan
 
 #: Beyond so many levels an expression is named, not spelled out.
 _DEEPEST = 6
@@ -277,6 +278,17 @@ def group_name(group: Group) -> str:
     return f"{group.stream} by {', '.join(group.key)}{every}"
 
 
+def sequence_name(plan: Plan, sequence: SequencePlan) -> str:
+    """How a plan's sequence is called in sizes, as in `sequence of quote by symbol`."""
+    return f"sequence of {plan.on} by {', '.join(sequence.key)}"
+
+
+def kept_names(plan: Plan) -> list[str]:
+    """The names of all that is kept by keys, in the order in which an engine counts it."""
+    names = [group_name(group) for group in plan.groups]
+    return names if plan.sequence is None else [*names, sequence_name(plan, plan.sequence)]
+
+
 def horizon_ns(plan: Plan, number: int) -> int:
     """How far back group `number` holds events: its longest window with delay, and lateness."""
     reaches = [a.window_ns + a.delay_ns for a in plan.aggregates if a.group == number]
@@ -303,10 +315,35 @@ def group_sizes(
         capacity = max(1 << (events - 1).bit_length(), _LEAST_ENTRIES)
         entry = 8 * (1 + sum(_HELD_WORDS[item.hold] for item in group.held))
         entities = keys if isinstance(keys, int) else keys[name]
-        # 4, 8, 16, ... entries were outgrown on the way: together 4 less than there are now
-        per_key = 8 * ENTITY_WORDS + (2 * capacity - _LEAST_ENTRIES) * entry
-        made.append(GroupSize(name, held, entry, capacity, _BEGUN_BYTES + entities * per_key))
+        total = _BEGUN_BYTES + entities * _key_bytes(capacity, entry)
+        made.append(GroupSize(name, held, entry, capacity, total))
+    if plan.sequence is not None:
+        made.append(_sequence_size(plan, plan.sequence, keys, events_per_key))
     return tuple(made)
+
+
+def _key_bytes(capacity: int, entry: int) -> int:
+    """Of one key; 4, 8, 16, ... entries were outgrown: together 4 less than there are now."""
+    return 8 * ENTITY_WORDS + (2 * capacity - _LEAST_ENTRIES) * entry
+
+
+def _sequence_size(
+    plan: Plan,
+    sequence: SequencePlan,
+    keys: int | dict[str, int],
+    events_per_key: int | dict[str, int],
+) -> GroupSize:
+    """The worst case of a sequence: `length` vectors of a key, and those that lateness adds."""
+    name = sequence_name(plan, sequence)
+    lateness = plan.stream(plan.on).lateness_ns
+    vectors = sequence.length
+    if lateness:
+        vectors += events_per_key if isinstance(events_per_key, int) else events_per_key[name]
+    capacity = max(1 << (vectors - 1).bit_length(), _LEAST_ENTRIES)
+    entry = 8 * (1 + len(sequence.features))
+    entities = keys if isinstance(keys, int) else keys[name]
+    total = _BEGUN_BYTES + entities * _key_bytes(capacity, entry)
+    return GroupSize(name, sequence.within_ns + lateness, entry, capacity, total)
 
 
 #: Words of a book beside its levels and orders; of a level on each side; of an order at most.

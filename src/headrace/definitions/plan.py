@@ -25,6 +25,7 @@ import msgspec
 
 from headrace.core.columns import Kind  # noqa: TC001 - a plan is decoded by its annotations
 from headrace.core.errors import ArtefactError, InvariantBroken
+from headrace.definitions.sequence_plan import SequencePlan  # noqa: TC001 - as above
 from headrace.events.schema import Role, Schema
 
 #: Marks an attribute that canonical bytes leave out where it is false.
@@ -413,6 +414,7 @@ class Plan:
         admitted: Whether the inputs were judged by another lane before, as those of a side stage
             are (`headrace.definitions.stages`): then each counts, and one that is further than its
             stream's lateness behind has no features. Said in the canonical bytes where it is so.
+        sequence: The last vectors of features for each key, where models read them; likewise.
         books: Order books, likewise.
         book_values: What is read of them; `book:N` among a program's loads is the Nth.
     """
@@ -430,6 +432,7 @@ class Plan:
     conversions: tuple[Conversion, ...] = ()
     lookups: tuple[LookUp, ...] = ()
     admitted: bool = field(default=False, metadata={_SAID_IF_SO: True})
+    sequence: SequencePlan | None = field(default=None, metadata={_SAID_IF_SO: True})
     books: tuple[Book, ...] = field(default=(), metadata={_SAID_IF_SO: True})
     book_values: tuple[BookValue, ...] = field(default=(), metadata={_SAID_IF_SO: True})
 

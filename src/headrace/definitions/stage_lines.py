@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.definitions.describe import group_name
+from headrace.definitions.describe import group_name, kept_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ def stage_lines(stages: Stages) -> list[str]:
     for side in stages.sides:
         lines += _side(side)
     lines.append(f"  main, by {stages.key}: takes all that was admitted, in the same order")
-    lines += [f"    keeps {group_name(group)}" for group in stages.main.groups]
+    lines += [f"    keeps {name}" for name in kept_names(stages.main)]
     return lines
 
 

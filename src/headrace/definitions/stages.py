@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from headrace.definitions.feature_set import Features
     from headrace.definitions.plan import StreamPlan
+    from headrace.definitions.sequences import SequenceDefinition
     from headrace.definitions.streams import Stream
     from headrace.definitions.terms import Term, Windowed
 
@@ -128,6 +129,7 @@ def plan_stages(
     features: Features,
     streams: Sequence[Stream] = (),
     key: str | None = None,
+    sequence: SequenceDefinition | None = None,
 ) -> Stages:
     """The stages of a use case's features.
 
@@ -136,7 +138,8 @@ def plan_stages(
         features: What is computed for each of its events.
         streams: Others that belong to the use case (labels).
         key: The field of `on` that its sources are partitioned by; by default the one that most
-            windows are kept by, the first of several.
+            windows are kept by, the first of several; or, where there is a sequence, its own.
+        sequence: The last vectors of features, which the main stage keeps.
 
     Raises:
         DefinitionError: If `key` is no field that can be one, or a window cannot be computed where
@@ -162,9 +165,13 @@ def plan_stages(
     whole = compiler.plan(beside, [])
     windows = compiler.windows()
     if key is None:
-        key = _usual_key(windows, decided.name) or _key_of_books(whole)
+        usual = _usual_key(windows, decided.name) or _key_of_books(whole)
+        key = sequence.key[0] if sequence else usual
     else:
         _check_key(key, on)
+    if sequence is not None:
+        _check_sequence(sequence, key)
+        whole = replace(whole, sequence=sequence.planned(whole, on))
     main, *others = _placed(windows, key, decided.name)
     _place_books(whole, main)
     taken = {*decided.schema.names, *definitions}
@@ -184,7 +191,7 @@ def plan_stages(
     for table in compiler.shared.tables:
         # ranked as the first stage ranks them, whether a feature here reads them or not
         last.shared.table(table)
-    plan = last.plan(beside, [])
+    plan = replace(last.plan(beside, []), sequence=whole.sequence)
     return Stages(
         key=key,
         keyed=main.routes,
@@ -201,6 +208,17 @@ def _check_key(key: str, on: Stream) -> None:
         raise DefinitionError(
             f"{key!r} is a float, which is no key",
             fix="name the field that the topics are partitioned by",
+        )
+
+
+def _check_sequence(sequence: SequenceDefinition, key: str) -> None:
+    if key not in sequence.key:
+        raise DefinitionError(
+            f"the sequence is kept by {', '.join(sequence.key)}, and the topics are partitioned by"
+            f" {key}: the vectors of one key would be in several partitions",
+            at=sequence.at,
+            fix=f"keep it by {key} too, partition by {sequence.key[0]}, or let one lane take all"
+            " partitions: declare the source `single`",
         )
 
 

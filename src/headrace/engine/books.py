@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Batch, Bytes, Int64s
     from headrace.core.interning import TextTable
     from headrace.definitions.plan import Book, BookValue, Plan
-    from headrace.engine.engine import StreamRows
+    from headrace.engine.rows import StreamRows
 
 _PARTS = {part: number for number, part in enumerate(BookPart)}
 _MOST_BOOKS = 1 << 20

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -34,6 +33,8 @@ from headrace.engine.programs import (
 )
 from headrace.engine.reference import ReferenceTable
 from headrace.engine.ring_kernels import LEAST
+from headrace.engine.rows import Features, Memory
+from headrace.engine.sequences import SequenceState
 from headrace.engine.state_bytes import opened
 from headrace.engine.texts import intern_all, texts_read, words_of
 
@@ -42,63 +43,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Floats, Int64s
+    from headrace.core.columns import Floats, Int64s
+    from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Plan
     from headrace.engine.layout import GroupLayout
+    from headrace.engine.rows import StreamRows
 
 DEFAULT_LIMIT = 8 << 30
 _SMALL = 2048  # rows below which starting a thread costs more than it gives
 _SMALL_COPY = 1 << 18  # words, likewise
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRows:
-    """Accepted rows of one stream (or rows of a table), in known order.
-
-    Attributes:
-        batch: Their columns.
-        sequence: Their places in known order, ascending; no two inputs share one.
-        watermark_ns: The watermark of the *decided* stream just after each; the least integer
-            before it has any. Not read for tables.
-    """
-
-    batch: Batch
-    sequence: Int64s
-    watermark_ns: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Features of the decided stream's rows.
-
-    Attributes:
-        values: One row for each feature, one column for each event; NaN is missing. Money and
-            decimals are in units; a category is its code.
-        categories: What the codes of text stand for.
-    """
-
-    values: Floats
-    categories: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What state takes.
-
-    Attributes:
-        bytes_by: Bytes by structure.
-        keys: Entities of each group.
-        held: Events (or buckets) held by each group.
-    """
-
-    bytes_by: Mapping[str, int]
-    keys: tuple[int, ...]
-    held: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """All bytes."""
-        return sum(self.bytes_by.values())
 
 
 class Engine:
@@ -151,6 +104,9 @@ class Engine:
             for n in range(len(plan.groups))
         ]
         self._books = OrderBooks(plan, memory_limit_bytes, secret)
+        self._sequence = SequenceState(plan, self._pool, secret) if plan.sequence else None
+        # what is written down and restored: groups, and that of the sequence as one more
+        self._kept = [*self._groups, *([self._sequence.group] if self._sequence else [])]
         self._watermark = LEAST
         self._reads = texts_read(plan)
 
@@ -186,12 +142,13 @@ class Engine:
             self._watermark = max(self._watermark, int(given.watermark[-1]))
         self._advance(rows, decided, answers)
         features = self._features(decided, answers, codes, books)
+        sequences = self._sequences(decided, features)
         for table in self._tables:
             # last of all: programs read the rows that this lets go of
             table.settle()
         # a batch that went past the limit is not decided; no later one is begun
         self._check_limit()
-        return Features(features, self._categories_now())
+        return Features(features, self._categories_now(), sequences)
 
     def _answers(self, count: int) -> Answers:
         """The registers of the feature program, with what aggregates give where nothing is known.
@@ -206,10 +163,21 @@ class Engine:
     def _advance(self, rows: Mapping[str, Rows], decided: Rows | None, answers: Answers) -> None:
         """Move all groups on: keys are hashed first, then shards are worked on."""
         size = sum(len(given.at) for given in rows.values()) + (len(decided.at) if decided else 0)
+        self._move(self._groups, rows, decided, answers, size)
+
+    def _move(
+        self,
+        groups: Sequence[GroupState],
+        rows: Mapping[str, Rows],
+        decided: Rows | None,
+        answers: Answers,
+        size: int,
+    ) -> None:
+        """Move some groups on by a batch with so many rows to work on."""
         parts = self._threads if size >= _SMALL else 1
         moving = [
             group
-            for group in self._groups
+            for group in groups
             if group.begin(
                 rows.get(group.layout.group.stream),
                 decided,
@@ -325,6 +293,18 @@ class Engine:
         self._execute(self._program, registers, valid, rows.sequence, features)
         return features
 
+    def _sequences(self, decided: Rows | None, features: Floats) -> Sequences | None:
+        """Put the decided events' vectors in, and read the last of each one's key."""
+        if self._sequence is None:
+            return None
+        count = features.shape[1]
+        answers, sequences = self._sequence.asked(count)
+        if decided is not None:
+            entering = self._sequence.entering(decided, features)
+            given = {self.plan.on: entering}
+            self._move([self._sequence.group], given, entering, answers, count)
+        return sequences
+
     @property
     def categories(self) -> list[str]:
         """What the codes of text stand for, so far."""
@@ -363,7 +343,7 @@ class Engine:
             texts=self._texts,
             known=len(self._texts),
             tables=[table.rows for table in self._tables],
-            groups=[group.freeze(self._visible(group.layout)) for group in self._groups],
+            groups=[group.freeze(self._visible(group.layout)) for group in self._kept],
             books=self._books.snapshots(),
             copy=copy,
         )
@@ -418,7 +398,7 @@ class Engine:
         books = len(self._books.states)
         for book, piece in zip(self._books.states, rest[:books], strict=True):
             book.restore(piece)
-        for group, piece in zip(self._groups, rest[books:], strict=True):
+        for group, piece in zip(self._kept, rest[books:], strict=True):
             group.restore(piece)
 
     def book_state(self, book: int, key: str) -> bytes | None:
@@ -437,10 +417,10 @@ class Engine:
         """What a group holds for one key, as bytes; None if nothing that can still be seen.
 
         Args:
-            group: Its number in the plan.
+            group: Its number in the plan; that of the plan's sequence comes after the groups'.
             key: The key's fields as text (integers in decimal).
         """
-        state = self._groups[group]
+        state = self._kept[group]
         words = state.key_words(self._key_texts(group), key)
         return state.key_state(words, self._visible(state.layout))
 
@@ -450,7 +430,7 @@ class Engine:
         Raises:
             ArtefactError: If the bytes are of another key, or cut.
         """
-        state = self._groups[group]
+        state = self._kept[group]
         words = state.key_words(self._key_texts(group), key)
         row = state.layout.row
         head = len(words) + 2
@@ -470,7 +450,7 @@ class Engine:
 
     def _key_texts(self, group: int) -> list[bool]:
         """Which fields of a group's key are texts."""
-        plan = self.plan.groups[group]
+        plan = self._kept[group].layout.group
         schema = self.plan.stream(plan.stream).schema
         return [schema.field(name).kind is Kind.TEXT for name in plan.key]
 
@@ -490,8 +470,8 @@ class Engine:
         """What state takes, by structure."""
         return Memory(
             bytes_by=self._bytes_by(),
-            keys=tuple(group.entities for group in self._groups),
-            held=tuple(group.held for group in self._groups),
+            keys=tuple(group.entities for group in self._kept),
+            held=tuple(group.held for group in self._kept),
         )
 
 

@@ -45,7 +45,9 @@ HASHES, ASKING_HASHES, OPERATIONS, COUNT_OF, ORDER, AT, WATERMARK = range(288, 3
 # registers and their validity with their strides; answers likewise; what nobody sees any more
 REGISTERS, VALID, ROWS, OUT, PRESENT, OUT_ROWS, VISIBLE = range(344, 400, 8)
 BATCH_WORDS = 14
-TABLE_WORDS = 50
+# the decided row that a function called at its address answers for
+ASKED = 400
+TABLE_WORDS = 51
 
 # places in a shard's control row
 BUMP, BUMP_END, DIRECTORY, DEPTH, ENTITIES, HELD, SWEEP_PAGE, SWEEP_CREDIT, PAGES = range(0, 72, 8)

@@ -16,6 +16,7 @@ from headrace.core import exact
 from headrace.core.compiled import as_bits, inner_kernel, load_i64
 from headrace.core.memory import call_word, entry_kernel, store_i64, store_u8, words_at
 from headrace.engine.pool_kernels import (
+    ASKED,
     DO_RATIO,
     E_CLASS,
     E_END,
@@ -29,6 +30,7 @@ from headrace.engine.pool_kernels import (
     WORK,
 )
 from headrace.engine.ring_kernels import TOTALS_ROW, ordered, row_at
+from headrace.engine.sequence_kernels import read_sequence
 from headrace.engine.summary_kernels import MISSING, greatest, sided
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ QUERY_BYTES = 128
     LAST,
     DISTINCT,
     SECONDS_SINCE,
-) = range(11)
+    SEQUENCE,
+) = range(12)
 
 # how a query is read: counts; sums and means of integers; extremes; rows where all count; the rest
 HOW_COUNT, HOW_RATIO, HOW_EXTREME, HOW_ROW, HOW_SECONDS, HOW_RARE = range(6)
@@ -323,6 +326,7 @@ def answer(table: int, entity: int, query: int, last: int, at: int, asked: int) 
         else:
             done = False
         if not done:
+            store_i64(table + ASKED, asked)
             value = call_word(load_i64(query + Q_DO), table, query, entity, low, high, at)
             there = load_i64(load_i64(table + THERE))
         place = load_i64(query + Q_OUT) * rows
@@ -333,6 +337,8 @@ def answer(table: int, entity: int, query: int, last: int, at: int, asked: int) 
 
 def reader(function: int, *, floating: bool) -> Callable[..., int]:
     """Which function reads a query where `answer` does not; each is compiled when it is needed."""
+    if function == SEQUENCE:
+        return read_sequence
     if function in (SUM, MEAN):
         return read_floats if floating else read_ratio
     if function in (VARIANCE, STD):
@@ -343,4 +349,7 @@ def reader(function: int, *, floating: bool) -> Callable[..., int]:
 
 
 #: All that `reader` chooses from.
-READERS = (read_floats, read_ratio, read_variance, read_extreme, read_distinct, read_row)
+READERS = (
+    *(read_floats, read_ratio, read_variance, read_extreme, read_distinct, read_row),
+    read_sequence,
+)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Batch, Bytes, Int64s
     from headrace.core.interning import TextTable
     from headrace.definitions.plan import Plan
-    from headrace.engine.engine import StreamRows
+    from headrace.engine.rows import StreamRows
 
 
 def texts_read(plan: Plan) -> dict[str, tuple[str, ...]]:

@@ -119,7 +119,14 @@ def backtest(
     sides = [
         _side(
             definition,
-            decide(definition, data.values, data.dictionary, data.events, seq),
+            decide(
+                definition,
+                data.values,
+                data.dictionary,
+                data.events,
+                seq,
+                sequences=data.sequences,
+            ),
             labelled,
             mature,
             amounts,

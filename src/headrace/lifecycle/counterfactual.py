@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.errors import DefinitionError
+from headrace.models.serving import ServedModel
 from headrace.policy.conditions import Comparison, Constant, Source, atoms
 
 if TYPE_CHECKING:
@@ -94,9 +96,18 @@ class CounterfactualSearch:
     Args:
         definition: What decided, with a model and a policy.
         changes: What may be changed.
+
+    Raises:
+        DefinitionError: When the model is not of trees, or tells classes apart.
     """
 
     def __init__(self, definition: Definition, changes: Sequence[Change]) -> None:
+        if definition.model is not None and not isinstance(definition.model, ServedModel):
+            raise DefinitionError(
+                f"{definition.name} has a model in which no least change can be searched for",
+                fix="use one whose answers change at thresholds: hr.XGBoost(), hr.LightGBM() or"
+                " hr.Scorecard()",
+            )
         self._definition = definition
         self._changes = changes
         self._names = [feature.name for feature in definition.plan.features]
@@ -142,7 +153,7 @@ class CounterfactualSearch:
     def _thresholds(self, feature: str) -> Iterator[float]:
         """Where the model or the policy may come to another answer."""
         model = self._definition.model
-        if model is not None and feature in model.ensemble.feature_names:
+        if isinstance(model, ServedModel) and feature in model.ensemble.feature_names:
             ensemble = model.ensemble
             place = ensemble.feature_names.index(feature)
             numbers = (ensemble.feature == place) & (ensemble.category_set < 0)

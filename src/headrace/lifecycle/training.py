@@ -15,6 +15,7 @@ import numpy as np
 from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError, DefinitionError
 from headrace.events.schema import Role
+from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.metrics import (
     average_precision,
     brier,
@@ -28,8 +29,8 @@ from headrace.models.artefact import Artefact, Manifest
 from headrace.models.calibration import fit_calibration
 from headrace.models.encoding import CategoryEncoder, vocabularies
 from headrace.models.scorer import TreeScorer
-from headrace.models.serving import ServedModel, read_model
-from headrace.models.specification import ModelFile, Scorecard
+from headrace.models.serving import read_model, served
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
 from headrace.models.training import Examples, fit, model_matrix, positive_weight, try_out
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
     from headrace.models.calibration import Calibration
-    from headrace.models.specification import Fittable, ModelSpecification
+    from headrace.models.specification import Fittable
+    from headrace.models.specifications import ModelSpecification
     from headrace.models.training import Fitted
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Lane
@@ -54,10 +56,12 @@ class TrainingSettings:
     Attributes:
         split: How history is parted.
         alerts: How many of the highest scores `precision_at` is measured over.
+        folds: How history is parted where the label is a direction.
     """
 
     split: SplitSettings = field(default_factory=SplitSettings)
     alerts: int = 100
+    folds: FoldSettings = field(default_factory=FoldSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +141,12 @@ def train(
         vocabulary=vocabulary,
         specification={**specification.plain(), **_weight(specification, learned.y)},
         trees=fitted.trees,
-        data=_range(data),
-        arrival=_arrival(case),
+        data=range_of(data),
+        arrival=arrival_of(case),
         label={"stream": label.stream.name, "within days": maturity_ns / 86_400e9},
         split=_parts(split),
         metrics={},
-        libraries=_libraries(fitted.library),
+        libraries=libraries_of(fitted.library),
         calibration=_calibration(specification, fitted, held_out),
     )
     scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
@@ -161,7 +165,7 @@ def _weight(specification: Fittable, y: Floats) -> dict[str, float]:
 def _learnable(case: UseCase) -> tuple[Fittable, LabelDefinition]:
     """What is to be fitted, and to which labels."""
     specification = case.model
-    if specification is None or isinstance(specification, ModelFile):
+    if not isinstance(specification, XGBoost | LightGBM | Scorecard):
         raise DefinitionError(
             f"{case.name} has {'no model' if specification is None else 'a ready-made model file'}",
             fix="give it model=hr.XGBoost(), hr.LightGBM() or hr.Scorecard() to train one",
@@ -183,7 +187,8 @@ def _parts(split: Split) -> dict[str, Any]:
     }
 
 
-def _libraries(training: str) -> dict[str, str]:
+def libraries_of(training: str) -> dict[str, str]:
+    """Names and versions of what a model was made by."""
     return {
         "training": training,
         "numpy": np.__version__,
@@ -211,9 +216,9 @@ def _test(
     artefact: Artefact, case: UseCase, data: TrainingSet, split: Split
 ) -> tuple[Floats, Floats]:
     """Scores of the test part by the serving scorer, and its labels at the end of the history."""
-    served = ServedModel(artefact, case.plan.features)
+    model = served(artefact, case.plan)
     values = np.ascontiguousarray(data.values[:, split.test])
-    scores = served.score(served.taken(values, data.dictionary)).probability
+    scores = model.score(model.taken(values, data.dictionary)).probability
     return scores, data.labels(split.test, split.end_ns)
 
 
@@ -229,7 +234,8 @@ def _metrics(labels: Floats, scores: Floats, alerts: int) -> dict[str, Any]:
     return found
 
 
-def _range(data: TrainingSet) -> dict[str, Any]:
+def range_of(data: TrainingSet) -> dict[str, Any]:
+    """What a history holds: times, and counts of events."""
     return {
         "first event": _day(int(data.at_ns.min())),
         "last event": _day(int(data.at_ns.max())),
@@ -241,7 +247,8 @@ def _range(data: TrainingSet) -> dict[str, Any]:
     }
 
 
-def _arrival(case: UseCase) -> str:
+def arrival_of(case: UseCase) -> str:
+    """Whether every event says when it was known, or that is assumed."""
     streams = [case.plan.stream(case.plan.on), *case.plan.streams]
     known = all(stream.schema.having(Role.KNOWN_AT) is not None for stream in streams)
     return "known" if known else "assumed"

@@ -14,6 +14,7 @@ import numpy as np
 from headrace.core.columns import Batch, concatenated
 from headrace.core.errors import DataError
 from headrace.core.interning import TextTable
+from headrace.core.sequences import Sequences
 from headrace.events.schema import Role
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.step import accept
@@ -46,6 +47,7 @@ class TrainingSet:
         quarantined: How many of them were not accepted.
         duplicates: How many came again.
         end_ns: The last time at which anything was known.
+        sequences: The last vectors of each event's key, where the plan has a sequence.
     """
 
     values: Floats
@@ -58,6 +60,7 @@ class TrainingSet:
     quarantined: int
     duplicates: int
     end_ns: int
+    sequences: Sequences | None = None
 
     def __len__(self) -> int:
         return len(self.at_ns)
@@ -86,6 +89,7 @@ class _Gathering:
         self.counts = np.zeros(3, dtype=np.int64)
         self.end_ns = np.iinfo(np.int64).min
         self.dictionary: list[str] = []
+        self.sequences: list[Sequences] = []
 
     def add(self, inputs: Inputs) -> None:
         """Put a batch through acceptance and features."""
@@ -99,6 +103,8 @@ class _Gathering:
             index = accepted.seq - first
             self.values.append(accepted.features.values)
             self.events.append(accepted.events)
+            if accepted.features.sequences is not None:
+                self.sequences.append(accepted.features.sequences)
             self.known.append(inputs.received_ns[index])
         if self.label is not None and self.label.stream.name in inputs.batches:
             self._add_labels(inputs, verdicts)
@@ -155,6 +161,7 @@ def training_set(
         quarantined=int(gathered.counts[Verdict.QUARANTINED]),
         duplicates=int(gathered.counts[Verdict.DUPLICATE]),
         end_ns=int(gathered.end_ns),
+        sequences=Sequences.joined(gathered.sequences) if gathered.sequences else None,
     )
 
 

@@ -4,7 +4,8 @@ An artefact is its hash. The manifest names the model file by SHA-256, the defin
 trained for, its data, settings, metrics and library versions; the artefact's id is the SHA-256 of
 the manifest's canonical bytes. On disk it is a folder called by that id:
 
-    model.json | model.txt    the library's format, which the library opens without Headrace
+    model.json | model.txt | model.onnx
+                              the library's format, which the library opens without Headrace
     scorecard.json            in place of it: a scorecard, see `headrace.models.scorecard`
     manifest.json             what is said above, keys sorted
     card.md                   the same for people: the model card (Mitchell and others, 2019)
@@ -20,6 +21,7 @@ import msgspec
 
 from headrace.core.errors import ArtefactError
 from headrace.models.calibration import Calibration  # noqa: TC001 - a manifest is decoded by it
+from headrace.models.onnx_model import Binding  # noqa: TC001 - msgspec reads the annotation
 from headrace.models.scorecard import table
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 _FILE_NAMES = {
     "xgboost-json": "model.json",
     "xgboost-ubj": "model.ubj",
+    "xgboost-classes-json": "model.json",
     "lightgbm-text": "model.txt",
+    "onnx": "model.onnx",
     "scorecard-json": "scorecard.json",
 }
 
@@ -38,12 +42,13 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         model_sha256: Of the model file.
-        form: "xgboost-json", "xgboost-ubj", "lightgbm-text" or "scorecard-json".
+        form: "xgboost-json", "xgboost-ubj", "xgboost-classes-json" (a margin for each class),
+            "lightgbm-text", "scorecard-json" or "onnx".
         definition: Digest of the plan that its features come from.
         features: Their names, in the model's order.
         vocabulary: The categories of each categorical feature.
         specification: The settings it was fitted with.
-        trees: How many it has.
+        trees: How many it has; 0 of a model that is no tree ensemble.
         data: Range of event times, counts of rows, positives, and those not yet mature.
         arrival: "known" where every event said when it was known; else "assumed", and equality
             with live scores is not claimed.
@@ -51,6 +56,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         split: Times that part training, validation and test.
         metrics: On the validation and test parts.
         libraries: Names and versions.
+        classes: What its scores are of, in order; none for one probability.
+        onnx: What goes into a model in ONNX, and what comes out.
         calibration: What makes probabilities of margins; None where the model's own link does.
     """
 
@@ -67,6 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     split: dict[str, Any]
     metrics: dict[str, Any]
     libraries: dict[str, str]
+    classes: tuple[str, ...] = ()
+    onnx: Binding | None = None
     calibration: Calibration | None = None
 
     def canonical(self) -> bytes:
@@ -167,7 +176,13 @@ def model_card(artefact: Artefact) -> str:
         "",
         "## Settings",
         "",
-        *_table({"trees kept": manifest.trees, **manifest.specification, **manifest.libraries}),
+        *_table(
+            {
+                **({"trees kept": manifest.trees} if manifest.trees else {}),
+                **manifest.specification,
+                **manifest.libraries,
+            }
+        ),
         "",
         "## Features",
         "",

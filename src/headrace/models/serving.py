@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from headrace.core.errors import ArtefactError
+from headrace.models.class_ensembles import ServedClasses
 from headrace.models.contributions import ContributionScorer
 from headrace.models.encoding import CategoryEncoder
 from headrace.models.ensemble import Link
 from headrace.models.lightgbm_format import read_lightgbm
+from headrace.models.onnx_model import OnnxModel
+from headrace.models.places import places_of
 from headrace.models.reasons import top_reasons
 from headrace.models.scorecard import read_scorecard
 from headrace.models.scorer import TreeScorer
+from headrace.models.scores import Scores
 from headrace.models.xgboost_format import read_xgboost
 
 if TYPE_CHECKING:
@@ -23,23 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
-    from headrace.definitions.plan import Feature
+    from headrace.core.sequences import Sequences
+    from headrace.definitions.plan import Feature, Plan
     from headrace.models.artefact import Artefact
     from headrace.models.ensemble import TreeEnsemble
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What a model says of rows.
-
-    Attributes:
-        margin: Raw score, as the model's library computes it.
-        probability: The margin through the logistic function, or through the calibration of the
-            model where it has one.
-    """
-
-    margin: Floats
-    probability: Floats
 
 
 def read_model(content: bytes, form: str) -> TreeEnsemble:
@@ -58,7 +48,13 @@ def read_model(content: bytes, form: str) -> TreeEnsemble:
 
 
 class ServedModel:
-    """An artefact made ready to score the features of a plan.
+    """An artefact of trees made ready to score the features of a plan.
+
+    Attributes:
+        artefact: The model.
+        classes: None: it gives one probability.
+        exact: True: its scores are the same on every processor.
+        tolerance: 0: they recompute to the last bit.
 
     Args:
         artefact: The model.
@@ -69,20 +65,17 @@ class ServedModel:
             predicts is no probability.
     """
 
+    exact = True
+    tolerance = 0.0
+    classes: tuple[str, ...] = ()
+
     def __init__(self, artefact: Artefact, features: Sequence[Feature]) -> None:
         self.artefact = artefact
         manifest = artefact.manifest
-        names = [feature.name for feature in features]
-        missing = [name for name in manifest.features if name not in names]
-        if missing:
-            raise ArtefactError(
-                f"model {artefact.id[:12]} needs the features {missing}, which the use case does"
-                f" not have; it has {names}. Train again, or name the model's features"
-            )
-        self._places = np.array([names.index(name) for name in manifest.features], dtype=np.int64)
+        self._places = places_of(artefact, features)
         # the last one names the feature -1, which is none
         self._named = np.array([*self._places, -1], dtype=np.int16)
-        self._as_they_are = manifest.features == tuple(names)
+        self._as_they_are = manifest.features == tuple(feature.name for feature in features)
         self._encoder = CategoryEncoder([features[i] for i in self._places], manifest.vocabulary)
         self.ensemble = read_model(artefact.content, manifest.form)
         if self.ensemble.link is not Link.LOGISTIC:
@@ -101,13 +94,18 @@ class ServedModel:
             self._contributions = ContributionScorer(self.ensemble, self._scorer)
         return self._contributions
 
+    def make_ready(self, *, reasons: bool) -> None:
+        """Make what scoring needs before the first events come."""
+        if reasons:
+            _ = self.contributions
+
     def taken(self, values: Floats, dictionary: Sequence[str]) -> Floats:
         """Features of the plan (features by rows) as the model takes them."""
         chosen = values if self._as_they_are else np.ascontiguousarray(values[self._places])
         return self._encoder.encode(chosen, dictionary)
 
-    def score(self, taken: Floats) -> Scores:
-        """Margins and probabilities of rows that `taken` gave."""
+    def score(self, taken: Floats, sequences: Sequences | None = None) -> Scores:  # noqa: ARG002 - as every model
+        """Margins and probabilities of rows that `taken` gave; trees read no sequences."""
         margin = self._scorer.margins(taken)
         calibration = self.artefact.manifest.calibration
         if calibration is not None:
@@ -123,3 +121,20 @@ class ServedModel:
         contributions = self.contributions.contributions(taken, rows=rows)
         feature, contribution = top_reasons(contributions, count)
         return self._named[feature], contribution
+
+
+#: What scores: all have `artefact`, `classes`, `exact`, `taken`, `score` and `reasons`.
+Model: TypeAlias = ServedModel | ServedClasses | OnnxModel
+
+
+def served(artefact: Artefact, plan: Plan) -> Model:
+    """An artefact made ready to score the features of a plan, of whatever kind it is.
+
+    Raises:
+        ArtefactError: When the model needs what the plan does not have, or predicts no scores.
+    """
+    if artefact.manifest.form == "onnx":
+        return OnnxModel(artefact, plan)
+    if artefact.manifest.form == "xgboost-classes-json":
+        return ServedClasses(artefact, plan.features)
+    return ServedModel(artefact, plan.features)

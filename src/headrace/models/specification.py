@@ -324,4 +324,3 @@ class ModelFile:
 
 #: What a history can be fitted with.
 Fittable: TypeAlias = XGBoost | LightGBM | Scorecard
-ModelSpecification: TypeAlias = Fittable | ModelFile

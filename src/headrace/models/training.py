@@ -231,7 +231,10 @@ def _fit_xgboost(
         watched = [(matrix(validation, fitted_on), "validation")]
     stopping = specification.early_stopping if watched else None
     booster = xgboost.train(
-        _xgboost_settings(specification, train.y, names),
+        {
+            **xgboost_settings(specification, names),
+            "scale_pos_weight": positive_weight(train.y, specification.class_weight),
+        },
         fitted_on,
         specification.trees,
         evals=watched,
@@ -249,8 +252,8 @@ def _fit_xgboost(
     )
 
 
-def _xgboost_settings(specification: XGBoost, y: Floats, names: Sequence[str]) -> dict[str, object]:
-    """The settings by the library's names."""
+def xgboost_settings(specification: XGBoost, names: Sequence[str]) -> dict[str, object]:
+    """The settings by the library's names, but for the weights of classes."""
     return {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
@@ -261,7 +264,6 @@ def _xgboost_settings(specification: XGBoost, y: Floats, names: Sequence[str]) -
         "subsample": specification.subsample,
         "colsample_bytree": specification.colsample,
         "reg_lambda": specification.l2,
-        "scale_pos_weight": positive_weight(y, specification.class_weight),
         "seed": specification.seed,
         **_constraints(specification, names),
         **specification.extra,

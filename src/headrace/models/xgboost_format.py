@@ -35,6 +35,34 @@ _OBJECTIVES: Final = {
 }
 
 
+#: Objectives with a margin for each class, whose softmax is the prediction.
+_CLASS_OBJECTIVES: Final = ("multi:softprob", "multi:softmax")
+
+
+def read_xgboost_classes(document: bytes) -> tuple[TreeEnsemble, ...]:
+    """Read an XGBoost model of several classes: an ensemble for the margin of each.
+
+    Args:
+        document: the bytes of a JSON or UBJSON model.
+
+    Raises:
+        ArtefactError: the bytes are no model, or one of a kind that is not supported.
+    """
+    try:
+        parsed = _parse(document)
+        learner = parsed["learner"]
+        objective = learner["objective"]["name"]
+        if objective not in _CLASS_OBJECTIVES:
+            raise ArtefactError(
+                f"the objective {objective!r} tells no classes apart; supported are"
+                f" {', '.join(_CLASS_OBJECTIVES)}"
+            )
+        count = int(learner["learner_model_param"]["num_class"])
+        return tuple(_ensemble(parsed, output) for output in range(count))
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
+
+
 def read_xgboost(model: str | Path | bytes | bytearray | Any) -> TreeEnsemble:
     """Read an XGBoost model with one output.
 
@@ -64,11 +92,18 @@ def read_xgboost(model: str | Path | bytes | bytearray | Any) -> TreeEnsemble:
         )
     try:
         return _ensemble(_parse(document))
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ArtefactError(
-            f"this is no XGBoost model as version 1.6 or later saves it ({error!r}); "
-            "save it again with Booster.save_model, as .json or .ubj"
-        ) from error
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
+
+
+_UNREADABLE: Final = (KeyError, TypeError, IndexError, ValueError)
+
+
+def _unreadable(error: Exception) -> ArtefactError:
+    return ArtefactError(
+        f"this is no XGBoost model as version 1.6 or later saves it ({error!r}); "
+        "save it again with Booster.save_model, as .json or .ubj"
+    )
 
 
 def _parse(document: bytes) -> Any:
@@ -83,13 +118,16 @@ def _parse(document: bytes) -> Any:
     return read_ubjson(document)
 
 
-def _base_margin(written: str, *, probability: bool) -> float:
-    """The margin that sums start from.
+def _base_margin(written: str, output: int | None, *, probability: bool) -> float:
+    """The margin that sums of an output start from; None where there is one output.
 
     Written as a number up to version 3.0, as a vector of one since. The steps are XGBoost's own,
     each rounded to float32.
     """
     numbers = json.loads(written.lower())
+    if isinstance(numbers, list) and output is not None:
+        # one for all outputs up to version 3.0
+        numbers = numbers[output if len(numbers) > 1 else 0]
     if isinstance(numbers, list):
         if len(numbers) != 1:
             raise ArtefactError(
@@ -117,18 +155,18 @@ def _trees(booster: Any) -> tuple[Any, list[float] | None]:
     )
 
 
-def _ensemble(document: Any) -> TreeEnsemble:
-    """The ensemble of a parsed document."""
+def _ensemble(document: Any, output: int | None = None) -> TreeEnsemble:
+    """The ensemble of a parsed document; of one output's trees, where it has several."""
     learner = document["learner"]
     objective = learner["objective"]["name"]
-    if objective not in _OBJECTIVES:
+    if output is None and objective not in _OBJECTIVES:
         raise ArtefactError(
             f"the objective {objective!r} is not supported; supported, with one output each, are "
             f"{', '.join(sorted(_OBJECTIVES))}"
         )
     parameters = learner["learner_model_param"]
     outputs = max(int(parameters.get("num_class", 0)), int(parameters.get("num_target", 1)))
-    if outputs > 1:
+    if output is None and outputs > 1:
         raise ArtefactError(
             f"the model has {outputs} outputs; supported are models with one "
             "(two classes: objective='binary:logistic')"
@@ -136,13 +174,15 @@ def _ensemble(document: Any) -> TreeEnsemble:
     model, weights = _trees(learner["gradient_booster"])
     trees = NodeLists()
     for number, tree in enumerate(model["trees"]):
+        if output is not None and int(model["tree_info"][number]) != output:
+            continue
         if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
             raise ArtefactError(
                 "the model has vector leaves (multi_strategy='multi_output_tree'); "
                 "supported are models with one output"
             )
         trees.add_tree(_nodes(tree, 1.0 if weights is None else weights[number]))
-    link, probability = _OBJECTIVES[objective]
+    link, probability = _OBJECTIVES.get(objective, (Link.IDENTITY, False))
     count = int(parameters["num_feature"])
     names = learner.get("feature_names") or [f"f{column}" for column in range(count)]
     types = learner.get("feature_types") or ["float"] * count
@@ -155,7 +195,7 @@ def _ensemble(document: Any) -> TreeEnsemble:
         link=link,
         link_scale=1.0,
         single=True,
-        base_margin=_base_margin(parameters["base_score"], probability=probability),
+        base_margin=_base_margin(parameters["base_score"], output, probability=probability),
         divisor=1.0,
         inside_right=True,
         **arrays,

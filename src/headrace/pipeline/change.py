@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.definitions.plan import Op, Program
-from headrace.engine.engine import Engine, StreamRows
+from headrace.engine.engine import Engine
 from headrace.engine.layout import lay_out
 from headrace.engine.ring_kernels import C_FLOAT, C_KIND, C_ONE, C_VALUE, C_WHERE
+from headrace.engine.rows import StreamRows
 from headrace.engine.state_bytes import opened, sealed
 from headrace.engine.summary_kernels import C_WORD
 from headrace.engine.texts import texts_read
@@ -79,6 +80,8 @@ class Change:
             return "features read order books, which come of all changes since their snapshot"
         if (old.texts, texts_read(old)) != (new.texts, texts_read(new)):
             return "features read other texts, and the numbers of all texts follow from that"
+        if new.sequence is not None:
+            return "vectors of a sequence are features as they were computed by one definition"
         return ""
 
     @property

@@ -13,14 +13,15 @@ import numpy as np
 from headrace.core.errors import ArtefactError
 from headrace.core.mapping import Room
 from headrace.engine.engine import Engine
+from headrace.models.classes import class_columns
 from headrace.pipeline.acceptance import Acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headrace.definitions.plan import Plan
+    from headrace.definitions.plan import Feature, Plan
     from headrace.engine.frozen import FrozenEngine
-    from headrace.models.serving import ServedModel
+    from headrace.models.serving import Model
     from headrace.pipeline.acceptance import FrozenAcceptance
     from headrace.policy.evaluate import CompiledPolicy
 
@@ -75,9 +76,14 @@ class Definition:
 
     name: str
     plan: Plan
-    model: ServedModel | None
+    model: Model | None
     policy: CompiledPolicy | None
     explaining: Explaining = field(default_factory=Explaining)
+
+    @property
+    def columns(self) -> tuple[Feature, ...]:
+        """What a decision's record holds: the plan's features, then the scores of classes."""
+        return self.plan.features + class_columns(self.model.classes if self.model else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,19 @@ import numpy as np
 from headrace.core.errors import invariant
 from headrace.journal.batch import InputKind
 from headrace.journal.canonical import RecordWriter
+from headrace.models.scores import Scores
 from headrace.pipeline.inputs import Inputs, Refused
-from headrace.pipeline.step import step
+from headrace.pipeline.step import by_the_model, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.core.columns import Floats, Int64s
+    from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Plan
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
+    from headrace.models.serving import Model
     from headrace.pipeline.lane import Lane
 
 
@@ -36,6 +40,70 @@ class Difference:
 
     def __str__(self) -> str:
         return f"input {self.seq} differs: {self.what}"
+
+
+class RecordedScores:
+    """Scores that another library gave, taken from the journal as the inputs that they are.
+
+    Each is made again beside that, where the library is there, to see how far it recomputes.
+
+    Attributes:
+        furthest: The most that a score of a class, or a probability, differed; None while none was
+            made again.
+        seq: Which decision that was.
+    """
+
+    def __init__(self) -> None:
+        self.furthest: float | None = None
+        self.seq = -1
+        self._batch: JournalBatch | None = None
+
+    def of(self, batch: JournalBatch) -> RecordedScores:
+        """The same, with the scores of a batch."""
+        self._batch = batch
+        return self
+
+    def __call__(
+        self, model: Model, taken: Floats, sequences: Sequences | None, seq: Int64s
+    ) -> Scores:
+        """The scores of these events; a model that is exact makes its own."""
+        if model.exact:
+            return by_the_model(model, taken, sequences, seq)
+        invariant(self._batch is not None, "a batch is replayed")
+        assert self._batch is not None
+        recorded = _scores_in(self._batch, len(model.classes), seq)
+        if getattr(model, "is_scored_here", True):
+            self._compare(recorded, model.score(taken, sequences), seq)
+        return recorded
+
+    def _compare(self, recorded: Scores, now: Scores, seq: Int64s) -> None:
+        pairs = [(recorded.probability, now.probability)]
+        pairs += list(zip(recorded.classes, now.classes, strict=True))
+        for old, new in pairs:
+            apart = np.where(np.isnan(old) & np.isnan(new), 0.0, np.abs(old - new))
+            apart = np.where(np.isnan(apart), np.inf, apart)
+            place = int(np.argmax(apart))
+            if self.furthest is None or apart[place] > self.furthest:
+                self.furthest, self.seq = float(apart[place]), int(seq[place])
+
+
+def _scores_in(batch: JournalBatch, classes: int, seq: Int64s) -> Scores:
+    """The recorded scores of some decisions; missing where none was recorded."""
+    decisions = batch.decisions
+    place = np.searchsorted(decisions.seq, seq)
+    place = np.where(place < len(decisions), place, 0)
+    known = decisions.seq[place] == seq if len(decisions) else np.zeros(len(seq), dtype=np.bool_)
+
+    def column(values: Floats) -> Floats:
+        return np.where(known, values[place], np.nan) if len(values) else np.full(len(seq), np.nan)
+
+    first = len(decisions.features) - classes
+    rows = [column(values) for values in decisions.features[first:]]
+    return Scores(
+        column(decisions.margin),
+        column(decisions.score),
+        np.array(rows).reshape(classes, len(seq)),
+    )
 
 
 def inputs_of(batch: JournalBatch, ranks: Sequence[int] | None = None) -> Inputs:
@@ -89,10 +157,11 @@ def ranks_under(header: JournalHeader, plan: Plan) -> tuple[int, ...] | None:
     return tuple(names.index(name) for name in recorded)
 
 
-def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:
+def rebuild(lane: Lane, batch: JournalBatch, scores: RecordedScores) -> JournalBatch | None:
     """Put a journaled batch through `step` again; None when it held control records alone.
 
-    The lane must stand right before the batch; it stands right after it then.
+    The lane must stand right before the batch; it stands right after it then. Scores of a model
+    that is not exact are taken from the batch, and `scores` learns how far they recompute.
     """
     invariant(
         lane.next_seq == batch.first_seq,
@@ -102,7 +171,7 @@ def rebuild(lane: Lane, batch: JournalBatch) -> JournalBatch | None:
         invariant(len(batch.controls) == len(batch), "control records have batches of their own")
         lane.next_seq = batch.next_seq
         return None
-    return step(lane, inputs_of(batch))
+    return step(lane, inputs_of(batch), scores.of(batch))
 
 
 def first_difference(

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from headrace.core.columns import Batch, Kind, Text
 from headrace.core.errors import invariant
-from headrace.engine.engine import StreamRows
+from headrace.engine.rows import StreamRows
 from headrace.journal.batch import (
     MARK_BACKFILLED,
     Decisions,
@@ -36,14 +36,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
+    from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Feature, StreamPlan
-    from headrace.engine.engine import Features
+    from headrace.engine.rows import Features
+    from headrace.models.scores import Scores
+    from headrace.models.serving import Model
     from headrace.pipeline.acceptance import Verdicts
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition, Lane
 
 #: Up to so many values, NumPy takes longer to begin than Python to end.
 _FEW = 512
+
+
+class Scoring(Protocol):
+    """Where scores come from: the model, or the journal in a replay."""
+
+    def __call__(
+        self, model: Model, taken: Floats, sequences: Sequences | None, seq: Int64s
+    ) -> Scores:
+        """The scores of events with these sequence numbers."""
+
+
+def by_the_model(
+    model: Model,
+    taken: Floats,
+    sequences: Sequences | None,
+    seq: Int64s,  # noqa: ARG001 - as the journal needs it
+) -> Scores:
+    """The scores that a model gives now."""
+    return model.score(taken, sequences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +138,13 @@ def _accepted_rows(
     )
 
 
-def step(lane: Lane, inputs: Inputs) -> JournalBatch:
+def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> JournalBatch:
     """Decide a batch of inputs, in known order, and move the lane's state on.
+
+    Args:
+        lane: With the state.
+        inputs: What came in.
+        scoring: Where scores come from.
 
     Returns:
         What the journal keeps: every input with what became of it, and the decisions.
@@ -133,7 +160,9 @@ def step(lane: Lane, inputs: Inputs) -> JournalBatch:
         accepted.features.categories,
         accepted.events,
         accepted.seq,
+        sequences=accepted.features.sequences,
         backfilled=accepted.verdicts.backfill,
+        scoring=scoring,
     )
     verdicts = accepted.verdicts
     kind = verdicts.verdict.copy()
@@ -182,7 +211,9 @@ def decide(
     events: Batch,
     seq: Int64s,
     *,
+    sequences: Sequences | None = None,
     backfilled: bool = False,
+    scoring: Scoring = by_the_model,
 ) -> Decisions:
     """The second half of `step`: score, policy and reasons of events with their features.
 
@@ -192,18 +223,22 @@ def decide(
         categories: What the codes of text categories stand for.
         events: The events, in the same order.
         seq: Their sequence numbers.
+        sequences: The last vectors of their keys, where the plan has a sequence.
         backfilled: Whether they came back from quarantine.
+        scoring: Where scores come from.
     """
     count = len(seq)
     if count == 0:
-        return Decisions.empty(len(definition.plan.features))
+        return Decisions.empty(len(definition.columns))
     invariant(values.shape[1] == count, "every accepted event has features")
     missing = np.full(count, np.nan)
     margin, score, taken = missing, missing, values
     if definition.model is not None:
         taken = definition.model.taken(values, categories)
-        scores = definition.model.score(taken)
+        scores = scoring(definition.model, taken, sequences, seq)
         margin, score = scores.margin, scores.probability
+        if len(scores.classes):
+            values = np.concatenate([values, scores.classes])
     outcome = np.zeros(count, dtype=np.uint8)
     rule = np.full(count, -1, dtype=np.int16)
     rules = np.zeros(count, dtype=np.uint64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -11,14 +12,21 @@ from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods, shown
 from headrace.definitions.compiler import compile_plan
+from headrace.definitions.directions import DIRECTIONS, DirectionDefinition
 from headrace.definitions.feature_set import Features
 from headrace.definitions.labels import LabelDefinition
 from headrace.definitions.plan import Function
+from headrace.definitions.sequences import SequenceDefinition
 from headrace.definitions.source_lines import user_line
 from headrace.definitions.stages import plan_stages
 from headrace.definitions.streams import Stream
+from headrace.definitions.suggestions import known_field
 from headrace.definitions.terms import INT, InCalendar, Windowed
-from headrace.models.specification import LightGBM, ModelFile, Scorecard, XGBoost
+from headrace.models.classes import class_columns
+from headrace.models.net_specification import LogisticRegression, Lstm
+from headrace.models.onnx_specification import Onnx
+from headrace.models.specification import LightGBM, Scorecard, XGBoost
+from headrace.models.specifications import CLASSIFIERS, KINDS
 from headrace.pipeline.lane import Definition, Explaining
 from headrace.policy.adverse_action import AdverseAction
 from headrace.policy.conditions import Operand, Source, operands
@@ -33,8 +41,8 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Plan
     from headrace.definitions.stages import Stages
     from headrace.events.schema import Schema
-    from headrace.models.serving import ServedModel
-    from headrace.models.specification import ModelSpecification
+    from headrace.models.serving import Model
+    from headrace.models.specifications import ModelSpecification
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -49,7 +57,9 @@ class UseCase:
     Args:
         on: The stream whose events are decided.
         features: What models and policies see of them.
-        label: What says how an event turned out; needed to train.
+        sequence: The last vectors of features that the model reads (`hr.sequence`).
+        label: What says how an event turned out: events of a stream that refer to it, or the
+            direction of a feature (`hr.direction`); needed to train.
         model: What scores; None decides by rules alone.
         policy: What makes an outcome of score and features; None only scores.
         name: What the use case is called in journals and commands: small letters, digits, dashes.
@@ -64,12 +74,13 @@ class UseCase:
         DefinitionError: With the line and the fix.
     """
 
-    def __init__(  # noqa: PLR0913 - what a use case is made of, each by its name
+    def __init__(  # noqa: PLR0913 - a use case is named parts, each once
         self,
         *,
         on: Stream,
         features: Features,
-        label: LabelDefinition | None = None,
+        sequence: SequenceDefinition | None = None,
+        label: LabelDefinition | DirectionDefinition | None = None,
         model: ModelSpecification | None = None,
         policy: Policy | None = None,
         name: str | None = None,
@@ -79,7 +90,7 @@ class UseCase:
         adverse_action: AdverseAction | None = None,
     ) -> None:
         self.at = at = user_line()
-        _check_parts(on, features, label, model, policy, adverse_action)
+        _check_parts(on, features, sequence, label, model, policy, adverse_action)
         self.name = name if name is not None else f"{_dashed(on.definition.name)}-decisions"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(
@@ -100,12 +111,24 @@ class UseCase:
         self.beside = tuple(beside)
         self.on = on
         self.features = features
-        self.label = label
+        self.sequence = sequence
+        self.label = label if isinstance(label, LabelDefinition) else None
+        self.direction = label if isinstance(label, DirectionDefinition) else None
         self.model = model
         self.policy = policy
         self.explaining = Explaining(reasons, explain_all)
         self.plan = compile_plan(on=on, features=features, streams=self._beside)
+        if sequence is not None:
+            self.plan = replace(self.plan, sequence=sequence.planned(self.plan, on))
         _check_protected(self.plan, at)
+        self._check_direction()
+        for column in class_columns(self.classes):
+            if column.name in features:
+                raise DefinitionError(
+                    f"feature {column.name!r} is called as the score of a class",
+                    at=at,
+                    fix="rename the feature, or the class",
+                )
         if isinstance(model, XGBoost | LightGBM | Scorecard):
             kinds = [feature.kind in CATEGORICAL for feature in self.plan.features]
             model.check_features([feature.name for feature in self.plan.features], kinds)
@@ -115,6 +138,32 @@ class UseCase:
             adverse_action.check(
                 [f.name for f in self.plan.features if f.kind not in CATEGORICAL],
                 self._compiled_policy.outcomes if self._compiled_policy else (),
+            )
+
+    def _check_direction(self) -> None:
+        """A label of direction reads what there is, and goes with a model that tells classes."""
+        label, model = self.direction, self.model
+        kind = f"hr.{type(model).__name__}"
+        if label is None:
+            if isinstance(model, Lstm | LogisticRegression):
+                raise DefinitionError(
+                    f"{kind} tells directions apart, and the use case has no label of one",
+                    at=model.at,
+                    fix='give it label=hr.direction(features.mid, key="symbol", after="5s")',
+                )
+            return
+        if label.feature not in self.features:
+            raise DefinitionError(
+                f"the label is the direction of {label.feature!r}, which is no feature",
+                at=self.at,
+                fix=f"take one of {', '.join(self.features)}",
+            )
+        known_field(self.on.definition.schema, label.key, self.at)
+        if isinstance(model, LightGBM):
+            raise DefinitionError(
+                f"{kind} is not fitted to directions",
+                at=model.at,
+                fix="use hr.XGBoost(), hr.Lstm() or hr.LogisticRegression()",
             )
 
     def __repr__(self) -> str:
@@ -131,7 +180,13 @@ class UseCase:
             DefinitionError: A window cannot be computed there, or `key` is no field that can be
                 one.
         """
-        return plan_stages(on=self.on, features=self.features, streams=self._beside, key=key)
+        return plan_stages(
+            on=self.on,
+            features=self.features,
+            streams=self._beside,
+            key=key,
+            sequence=self.sequence,
+        )
 
     @property
     def _beside(self) -> tuple[Stream, ...]:
@@ -139,7 +194,14 @@ class UseCase:
         labels = (Stream(self.label.stream),) if self.label is not None else ()
         return (*labels, *self.beside)
 
-    def definition(self, model: ServedModel | None, policy: Policy | None = None) -> Definition:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the declared model tells apart; () for one probability, or without a model."""
+        if self.direction is not None and isinstance(self.model, CLASSIFIERS):
+            return DIRECTIONS
+        return self.model.classes if isinstance(self.model, Onnx) else ()
+
+    def definition(self, model: Model | None, policy: Policy | None = None) -> Definition:
         """What decides, with a model that was trained for it (or none).
 
         Args:
@@ -183,7 +245,8 @@ class UseCase:
                         fix=f"ask about a field of {decided.name!r}, or about a feature that reads"
                         f" {operand.stream!r} through a window",
                     )
-        return CompiledPolicy(policy, self.plan.features, decided.schema, _limits(self.features))
+        columns = self.plan.features + class_columns(self.classes)
+        return CompiledPolicy(policy, columns, decided.schema, _limits(self.features))
 
 
 def _check_protected(plan: Plan, at: SourceLine | None) -> None:
@@ -196,6 +259,8 @@ def _check_protected(plan: Plan, at: SourceLine | None) -> None:
     read += [(plan.stream(v.stream).schema, [v.asked_by]) for v in plan.book_values]
     for group in plan.groups:
         read += [(plan.stream(group.stream).schema, group.key), (on.schema, group.asked_by)]
+    if plan.sequence is not None:
+        read.append((on.schema, plan.sequence.key))
     for schema, names in read:
         for name in names:
             if schema.field(name).protected:
@@ -231,9 +296,10 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _check_parts(
+def _check_parts(  # noqa: PLR0917 - the named parts of a use case, in their order
     on: object,
     features: object,
+    sequence: object,
     label: object,
     model: object,
     policy: object,
@@ -243,16 +309,22 @@ def _check_parts(
         ("on", on, (Stream,), "give a stream, as in on=hr.stream(Payment)"),
         ("features", features, (Features,), "write hr.features(amount=payments.amount, ...)"),
         (
+            "sequence",
+            sequence,
+            (SequenceDefinition, NoneType),
+            'write hr.sequence(features, key="symbol", length=32, within="10m")',
+        ),
+        (
             "label",
             label,
-            (LabelDefinition, NoneType),
-            'write it as chargebacks.of(payments).within("60d")',
+            (LabelDefinition, DirectionDefinition, NoneType),
+            'write chargebacks.of(payments).within("60d"), or hr.direction(features.mid, ...)',
         ),
         (
             "model",
             model,
-            (XGBoost, LightGBM, Scorecard, ModelFile, NoneType),
-            "give hr.XGBoost(), hr.LightGBM(), hr.Scorecard() or hr.ModelFile(path)",
+            (*KINDS, NoneType),
+            "give hr.XGBoost() or another that is trained, hr.ModelFile(path) or hr.Onnx(path)",
         ),
         ("policy", policy, (Policy, NoneType), "give hr.Policy(..., otherwise=hr.approve())"),
         (

@@ -62,6 +62,15 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 score = Expression(Term(Outside("score"), FLOAT, None))
 
 
+def score_of(name: str) -> Expression:
+    """The score of one class of a model that tells several apart, in a rule.
+
+    >>> str(condition_of(score_of("up") >= 0.6))
+    'score_up >= 0.6'
+    """
+    return Expression(Term(Outside(f"score_{name}"), FLOAT, None))
+
+
 def condition_of(value: object) -> Condition:
     """The condition that `value` stands for: one of ours, or an expression over features.
 
@@ -131,7 +140,9 @@ def _operand(term: Term) -> Operand:
     if isinstance(node, FieldOf):
         return Operand(Source.FIELD, node.name, node.stream.name)
     if isinstance(node, Outside):
-        return Operand(Source.SCORE, node.name)
+        # scores of classes stand beside the features
+        source = Source.SCORE if node.name == "score" else Source.FEATURE
+        return Operand(source, node.name)
     if isinstance(node, Applied) and node.op in _SAME_VALUE:
         return _operand(node.arguments[0])
     raise _computes(term)

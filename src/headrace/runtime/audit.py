@@ -19,6 +19,7 @@ from headrace.models.reasons import reason_text
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
 from headrace.runtime.local_lane import lane_name
+from headrace.runtime.vectors import sequence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headrace.runtime.definitions import Definitions
     from headrace.runtime.home import Home
     from headrace.runtime.journals import Place
+    from headrace.runtime.vectors import Vector
 
 
 def newest(witness: Path, lane: str) -> Checkpoint:
@@ -109,6 +111,8 @@ class Explanation:
         features: Every feature value; None where missing.
         versions: Digests of what was in force.
         backfilled: Whether the event came back from quarantine.
+        sequence: The vectors that the model read as a sequence, this event's last; none where the
+            use case has no sequence.
         followed: Events of other streams that refer to the event, such as labels and reviews, in
             known order: each with its stream's name, and its fields.
     """
@@ -123,6 +127,7 @@ class Explanation:
     features: dict[str, object]
     versions: dict[str, str]
     backfilled: bool
+    sequence: tuple[Vector, ...] = ()
     followed: tuple[tuple[str, dict[str, object]], ...] = ()
 
 
@@ -152,7 +157,7 @@ def explain(place: Place, definitions: Definitions, *, later: bool = False) -> E
     event = _event(batch, header, place.seq)
     features = {
         name: feature_value(
-            kinds[name].kind,
+            kinds[name].kind if name in kinds else Kind.FLOAT,
             header.category(name),
             float(decisions.features[number, at]),
             batch.categories,
@@ -192,6 +197,7 @@ def explain(place: Place, definitions: Definitions, *, later: bool = False) -> E
             "engine": header.engine,
         },
         backfilled=bool(decisions.marks[at] & 1),
+        sequence=sequence_of(place, plan),
         followed=_followed(place, header, event) if later else (),
     )
 

@@ -26,17 +26,18 @@ from headrace.events.reasons import Reason
 from headrace.events.schema import Role, Schema
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.backtest import backtest as run_backtest
+from headrace.lifecycle.direction_training import TrainedDirection, train_direction
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.lifecycle.training import train as train_model
 from headrace.models.artefact import Artefact
-from headrace.models.serving import ServedModel
+from headrace.models.onnx_specification import Onnx
 from headrace.models.specification import ModelFile
 from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
 from headrace.pipeline.use_case import UseCase
 from headrace.runtime.intake import Assembly, HistoryIntake
-from headrace.runtime.models import import_model, served_model
+from headrace.runtime.models import import_declared, served_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Feature
     from headrace.lifecycle.backtest import Backtest
-    from headrace.models.serving import ServedModel
+    from headrace.models.serving import Model
     from headrace.pipeline.inputs import Inputs as GatheredInputs
     from headrace.pipeline.lane import Definition
     from headrace.policy.policy import Policy
@@ -247,12 +248,13 @@ def train(
     *,
     settings: TrainingSettings | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
-) -> Trained:
+) -> Trained | TrainedDirection:
     """Train the use case's model on frames of history.
 
     Args:
         case: With a label and a model to be fitted.
-        frames: The decided stream and that of its labels, by name, and whatever features read.
+        frames: The decided stream and that of its labels, by name, and whatever features read; a
+            label of direction needs no labels.
         settings: How history is parted.
         progress: Called with (what is done, done, of how many).
 
@@ -264,6 +266,14 @@ def train(
         DataError: When the history is too short, or has no positives.
     """
     lane = Lane(case.definition(None), _KEY)
+    if case.direction is not None:
+        return train_direction(
+            case,
+            lane,
+            _intake(case, frames).batches(0, _BATCH),
+            settings=settings.folds if settings else None,
+            progress=progress,
+        )
     labels = case.label.stream.name if case.label is not None else None
     history = _intake(case, frames, labels=labels).batches(0, _BATCH)
     return train_model(case, lane, history, settings=settings, progress=progress)
@@ -303,13 +313,14 @@ def decide(
     intake = _intake(case, held)
     lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
     rows = _Rows(case, held)
-    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(len(case.plan.features)))
+    width = len(lane.definition.columns)
+    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
     parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
     for inputs in intake.batches(0, _BATCH):
         batch = step(lane, inputs)
         rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
         positions = inputs.position[batch.decisions.seq - batch.first_seq]
-        rows.computed(positions, batch.decisions.features)
+        rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
         parts.append(_decision_columns(lane.definition, batch, positions))
     made = pa.concat_tables(parts).sort_by("position")
     taken = np.full(len(rows.decided), -1, dtype=np.int64)
@@ -321,7 +332,7 @@ def decide(
     return pa.table(columns)
 
 
-def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
+def _served(case: UseCase, model: Artefact | None) -> Model | None:
     """What scores: the model given, or the file that the use case names."""
     _check_case(case)
     if model is not None and not isinstance(model, Artefact):
@@ -330,8 +341,8 @@ def _served(case: UseCase, model: Artefact | None) -> ServedModel | None:
             at=user_line(),
             fix="give hr.train(...).artefact, or hr.import_model(case, path)",
         )
-    if model is None and isinstance(case.model, ModelFile):
-        model = import_model(case, case.model.path)
+    if model is None and isinstance(case.model, ModelFile | Onnx):
+        model = import_declared(case, case.model)
     if model is not None:
         return served_model(case, model)
     if case.model is not None:
@@ -367,6 +378,14 @@ def _decision_columns(definition: Definition, batch: JournalBatch, positions: In
             "position": pa.array(positions),
             "margin": pa.array(made.margin, mask=np.isnan(made.margin)),
             "score": pa.array(made.score, mask=np.isnan(made.score)),
+            **{
+                column.name: pa.array(values, mask=np.isnan(values))
+                for column, values in zip(
+                    definition.columns[len(features) :],
+                    made.features[len(features) :],
+                    strict=True,
+                )
+            },
             "outcome": pa.array(outcomes[made.outcome], pa.string()),
             "rule": pa.array([names[r] if r >= 0 else None for r in made.rule], pa.string()),
             "rules": pa.array(rules, pa.list_(pa.string())),

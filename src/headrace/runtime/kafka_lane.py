@@ -80,7 +80,8 @@ class KafkaLane(ABC):
         calls: LaneCalls,
     ) -> None:
         self.id = LaneId(stage.name, number)
-        self._held, self._say = stage, calls.say
+        self._stage: LaneStage = stage
+        self._say = calls.say
         self._hold = LaneHold(
             stage.cluster,
             self.id,
@@ -159,7 +160,7 @@ class KafkaLane(ABC):
             raise
         head = self.local.journal.committed
         self.local.close()
-        bind_head(self.local, head, self._held.home, self._held.settings.checkpoint)
+        bind_head(self.local, head, self._stage.home, self._stage.settings.checkpoint)
 
     @property
     def next_seq(self) -> int:
@@ -224,6 +225,6 @@ class KafkaLane(ABC):
         own = {
             source.name: place
             for place, source in self._sources.items()
-            if self._held.single or not self._partitions[place].whole
+            if self._stage.single or not self._partitions[place].whole
         }
         self._hold.journal.attach(self._messages, own, self._all_left)

@@ -144,7 +144,8 @@ def _vault() -> None:
 
 
 def _programs() -> None:
-    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
 
     plan = Plan(
         on="payments",
@@ -176,7 +177,8 @@ def _readers() -> None:
 
 
 def _windows() -> Engine:
-    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
 
     none = Program((), (), 0)
     other = StreamPlan("refunds", _SCHEMA, 0, 0, 0, 0, none)
@@ -210,7 +212,8 @@ def _state() -> None:
 
 
 def _books() -> None:
-    from headrace.engine.engine import Engine, StreamRows  # noqa: PLC0415 - as above
+    from headrace.engine.engine import Engine  # noqa: PLC0415 - as above
+    from headrace.engine.rows import StreamRows  # noqa: PLC0415 - as above
 
     kinds = {"at": Kind.TIME, "card": Kind.TEXT, "amount": Kind.INT}
     roles = {"at": Role.EVENT_TIME}
@@ -268,10 +271,13 @@ def _chain(splits: int) -> TreeEnsemble:
 
 
 def _scorer() -> None:
+    from headrace.models.class_kernels import softmax  # noqa: PLC0415 - as above
     from headrace.models.scorer import TreeScorer  # noqa: PLC0415 - as above
 
     scorer = TreeScorer(_chain(1))
-    scorer.probabilities(scorer.margins(np.zeros((1, _ROWS))))
+    margins = scorer.margins(np.zeros((1, _ROWS)))
+    scorer.probabilities(margins)
+    softmax(np.stack([margins, margins]), np.zeros((2, _ROWS)))
 
 
 def _calibration() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headrace import __version__
 from headrace.adapters.prometheus import Buckets, counter, gauge, histogram, info
-from headrace.definitions.describe import group_name
+from headrace.definitions.describe import kept_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +144,7 @@ def _memory(lanes: Sequence[LocalLane]) -> Iterator[Metric]:
         memory = local.lane.engine.memory()
         sizes = {**memory.bytes_by, "ids": local.lane.acceptance.memory()}
         _add(structures, {name.replace(" ", "_"): size for name, size in sizes.items()})
-        groups = [group_name(group) for group in local.definition.plan.groups]
+        groups = kept_names(local.definition.plan)
         _add(keys, dict(zip(groups, memory.keys, strict=True)))
         _add(held, dict(zip(groups, memory.held, strict=True)))
     limits = [local.lane.limits for local in lanes]

@@ -75,9 +75,10 @@ def definition_in_force(
     """
     served = model_of(case, home, model)
     definition = case.definition(served)
-    if served is not None and case.explaining.most:
-        progress("laying out reasons", 0, 0)
-        _ = served.contributions  # made now: the first events should not wait for the tables
+    if served is not None:
+        progress("laying out the model", 0, 0)
+        # made now: the first events should not wait for it
+        served.make_ready(reasons=case.explaining.most > 0)
     progress("loading kernels", 0, 0)
     load_all()
     Definitions(home.definitions).keep(definition)

@@ -367,6 +367,7 @@ def header_of(definition: Definition, sources: tuple[str, ...], lane: int = 0) -
         definition.plan,
         use_case=definition.name,
         lane=lane_name(definition.name, lane),
+        features=tuple(column.name for column in definition.columns),
         model=definition.model.artefact.id if definition.model else "",
         policy=policy.policy.digest() if policy else "",
         engine=__version__,

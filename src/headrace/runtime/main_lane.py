@@ -15,28 +15,17 @@ from headrace.runtime.stage_intake import MainIntake
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed, LaneCalls
+    from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_staging import MainStageLanes
-    from headrace.runtime.meters import Meters
 
 
 class MainLane(KafkaLane):
     """A lane of the main stage; see `KafkaLane`."""
 
-    def __init__(
-        self,
-        stage: MainStageLanes,
-        number: int,
-        holder: Holder,
-        meters: Meters,
-        calls: LaneCalls,
-    ) -> None:
-        self._stage = stage
-        super().__init__(stage, number, holder, meters, calls)
+    _stage: MainStageLanes
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from headrace.core.errors import ArtefactError, DefinitionError, NotFound
 from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
+from headrace.lifecycle.onnx_artefact import imported_onnx
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import imported
-from headrace.models.serving import ServedModel
+from headrace.models.onnx_specification import Onnx
+from headrace.models.serving import served
 from headrace.models.specification import ModelFile
 from headrace.pipeline.use_case import UseCase
 
 if TYPE_CHECKING:
     from headrace.models.artefact import Artefact
+    from headrace.models.serving import Model
     from headrace.runtime.home import Home
 
 
@@ -64,6 +67,20 @@ def import_model(case: UseCase, path: str | Path) -> Artefact:
     return artefact
 
 
+def import_declared(case: UseCase, model: ModelFile | Onnx) -> Artefact:
+    """The model that a use case names by its file, as an artefact.
+
+    Raises:
+        NotFound: When there is no such file.
+        ArtefactError: When it holds no model that is served.
+    """
+    if isinstance(model, ModelFile):
+        return _of_file(case, Path(model.path))
+    if not model.file.is_file():
+        raise NotFound(f"no model file {model.file}; check the path")
+    return imported_onnx(case, model.file.read_bytes(), model)
+
+
 def _of_file(case: UseCase, file: Path) -> Artefact:
     if not file.is_file():
         raise NotFound(f"no model file {file}; check the path")
@@ -71,7 +88,7 @@ def _of_file(case: UseCase, file: Path) -> Artefact:
     return imported(case, content, form_of(file, content), ModelFile(file))
 
 
-def served_model(case: UseCase, artefact: Artefact) -> ServedModel:
+def served_model(case: UseCase, artefact: Artefact) -> Model:
     """An artefact made ready to score a use case.
 
     Raises:
@@ -83,10 +100,18 @@ def served_model(case: UseCase, artefact: Artefact) -> ServedModel:
             f" (definition {artefact.manifest.definition[:12]}, now {case.plan.digest()[:12]});"
             " train again, or bring the features back"
         )
-    return ServedModel(artefact, case.plan.features)
+    model = served(artefact, case.plan)
+    said = case.classes
+    if model.classes != said:
+        raise ArtefactError(
+            f"model {artefact.id[:12]} tells apart {list(model.classes) or 'no classes'}, and the"
+            f" model that {case.name} declares {list(said) or 'none'}: train again, or declare"
+            " the same classes in the same order"
+        )
+    return model
 
 
-def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedModel | None:
+def model_of(case: UseCase, home: Home, wanted: str | None = None) -> Model | None:
     """The model that a use case runs; None when it declares none.
 
     Args:
@@ -101,11 +126,11 @@ def model_of(case: UseCase, home: Home, wanted: str | None = None) -> ServedMode
     if case.model is None and wanted is None:
         return None
     registry = Registry(home.models)
-    if wanted is None and isinstance(case.model, ModelFile):
-        artefact = _of_file(case, Path(case.model.path))
-        served = served_model(case, artefact)
+    if wanted is None and isinstance(case.model, ModelFile | Onnx):
+        artefact = import_declared(case, case.model)
+        model = served_model(case, artefact)
         registry.add(artefact)
-        return served
+        return model
     return served_model(case, _registered(case, home, registry, wanted))
 
 

@@ -9,9 +9,17 @@ import numpy as np
 
 from headrace.journal.reader import stored_batches
 from headrace.lifecycle.registry import Registry
-from headrace.models.serving import ServedModel
+from headrace.models.classes import class_columns
+from headrace.models.serving import served
 from headrace.pipeline.lane import Definition, Lane
-from headrace.pipeline.replay import first_difference, inputs_of, ranks_under, rebuild
+from headrace.pipeline.replay import (
+    Difference,
+    RecordedScores,
+    first_difference,
+    inputs_of,
+    ranks_under,
+    rebuild,
+)
 from headrace.pipeline.step import accept
 from headrace.policy.evaluate import CompiledPolicy
 from headrace.runtime.definitions import Definitions
@@ -23,7 +31,6 @@ if TYPE_CHECKING:
 
     from headrace.journal.header import JournalHeader
     from headrace.pipeline.lane import LaneLimits
-    from headrace.pipeline.replay import Difference
     from headrace.runtime.home import Home
 
 
@@ -35,11 +42,14 @@ class Replayed:
         inputs: How many were put through again and compared.
         decisions: How many of them were decided.
         difference: The first that did not come out the same; None if all did.
+        furthest: The most that a score recomputed from the journaled one, of a model whose scores
+            are inputs; None where there was none, or what scores is not installed.
     """
 
     inputs: int
     decisions: int
     difference: Difference | None
+    furthest: float | None = None
 
 
 def replay(
@@ -68,6 +78,7 @@ def replay(
     lane: Lane | None = None
     under = ""
     inputs = decisions = 0
+    scores = RecordedScores()
     for stored in stored_batches(folder):
         header = stored.header
         key = f"{header.definition}/{header.model}/{header.policy}/{header.tables[EXPLAINING]}"
@@ -77,16 +88,30 @@ def replay(
             lane = _changed(folder, lane, definition_of(header), limits)
         under = key
         batch = stored.batch()
-        rebuilt = rebuild(lane, batch)
+        rebuilt = rebuild(lane, batch, scores)
         progress(lane.next_seq)
         if rebuilt is None or batch.next_seq <= from_seq:
             continue
-        difference = first_difference(batch, rebuilt, header)
+        difference = first_difference(batch, rebuilt, header) or _too_far(lane, scores)
         if difference is not None:
-            return Replayed(inputs, decisions, difference)
+            return Replayed(inputs, decisions, difference, scores.furthest)
         inputs += len(batch)
         decisions += len(batch.decisions)
-    return Replayed(inputs, decisions, None)
+    return Replayed(inputs, decisions, None, scores.furthest)
+
+
+def _too_far(lane: Lane, scores: RecordedScores) -> Difference | None:
+    """The score that recomputed further from the journaled one than its model allows."""
+    model = lane.definition.model
+    if model is None or model.exact or scores.furthest is None:
+        return None
+    if scores.furthest <= model.tolerance:
+        return None
+    return Difference(
+        scores.seq,
+        f"its score recomputes {scores.furthest:.3g} away, and the model says"
+        f" {model.tolerance:.3g} at most",
+    )
 
 
 def _changed(folder: Path, lane: Lane, definition: Definition, limits: LaneLimits | None) -> Lane:
@@ -116,10 +141,11 @@ def recorded_definitions(home: Home, use_case: str) -> Callable[[JournalHeader],
     def definition(header: JournalHeader) -> Definition:
         plan = definitions.plan(header.definition)
         policy = definitions.policy(header.policy)
-        model = ServedModel(registry.load(header.model), plan.features) if header.model else None
+        model = served(registry.load(header.model), plan) if header.model else None
         compiled = None
         if policy is not None:
-            compiled = CompiledPolicy(policy, plan.features, plan.stream(plan.on).schema)
+            columns = plan.features + class_columns(model.classes if model else ())
+            compiled = CompiledPolicy(policy, columns, plan.stream(plan.on).schema)
         explaining = definitions.explaining(header.tables[EXPLAINING])
         return Definition(use_case, plan, model, compiled, explaining)
 

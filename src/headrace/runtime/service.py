@@ -90,9 +90,9 @@ class Service:
         _check_fallback(case, settings.fallback)
         model = model_of(case, home, settings.model)
         definition = case.definition(model)
-        if model is not None and case.explaining.most:
-            progress("laying out reasons", 0, 0)
-            _ = model.contributions
+        if model is not None:
+            progress("laying out the model", 0, 0)
+            model.make_ready(reasons=case.explaining.most > 0)
         progress("loading kernels", 0, 0)
         load_all()
         Definitions(home.definitions).keep(definition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DataError, DefinitionError
+from headrace.lifecycle.direction_training import train_direction
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import train
 from headrace.pipeline.lane import Lane
@@ -16,6 +17,7 @@ from headrace.runtime.sources import historic_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from headrace.lifecycle.direction_training import TrainedDirection
     from headrace.lifecycle.training import Trained, TrainingSettings
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.use_case import UseCase
@@ -44,7 +46,7 @@ def train_on_files(
     names: Sequence[SourceName],
     settings: TrainingSettings,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
-) -> Trained:
+) -> Trained | TrainedDirection:
     """Train a use case on files, keep the model in the home, and make it the one that runs.
 
     Args:
@@ -59,12 +61,12 @@ def train_on_files(
         DataError: When there are no labels, or the history is too short.
         NotFound: When a file is not there.
     """
-    if case.label is None:
+    if case.label is None and case.direction is None:
         raise DefinitionError(
             f"{case.name} has no label, so there is nothing to learn",
             fix='give it label=chargebacks.of(payments).within("60d")',
         )
-    if case.label.stream.name not in {name.stream for name in names}:
+    if case.label is not None and case.label.stream.name not in {name.stream for name in names}:
         raise DataError(
             f"no labels: name the events of {case.label.stream.name!r} with --labels FILE"
         )
@@ -88,7 +90,11 @@ def train_on_files(
             progress("computing features", done, len(intake))
 
     lane = Lane(case.definition(None), (0, 0))
-    trained = train(case, lane, batches(), settings=settings, progress=progress)
+    trained: Trained | TrainedDirection
+    if case.direction is not None:
+        trained = train_direction(case, lane, batches(), settings=settings.folds, progress=progress)
+    else:
+        trained = train(case, lane, batches(), settings=settings, progress=progress)
     registry = Registry(home.models)
     registry.use(case.name, registry.add(trained.artefact))
     return trained

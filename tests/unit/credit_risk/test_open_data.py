@@ -14,6 +14,7 @@ import headrace as hr
 from headrace.core.columns import CATEGORICAL
 from headrace.lifecycle.training_set import training_set
 from headrace.models.monotonicity import violations
+from headrace.models.serving import ServedModel
 from headrace.pipeline.lane import Lane
 from headrace.runtime.frames import _intake
 from headrace.runtime.models import served_model
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from headrace.core.columns import Floats
-    from headrace.models.serving import ServedModel
 
 DATA = Path(os.environ.get("HEADRACE_DATA", "data"))
 SETS = {"taiwan": taiwan, "gmsc": gmsc, "german": german}
@@ -67,6 +67,7 @@ def served(request: pytest.FixtureRequest) -> Served:
         reasons=4,
     )
     model = served_model(small, hr.train(small, frames).artefact)
+    assert isinstance(model, ServedModel)
     lane = Lane(small.definition(None), (0, 0))
     data = training_set(lane, None, _intake(small, frames).batches(0, 100_000))
     taken = model.taken(data.values, data.dictionary)

@@ -33,7 +33,8 @@ from headrace.definitions.plan import (
     Program,
     StreamPlan,
 )
-from headrace.engine.engine import Engine, StreamRows
+from headrace.engine.engine import Engine
+from headrace.engine.rows import StreamRows
 from headrace.events.schema import Field, Role, Schema
 
 if TYPE_CHECKING:

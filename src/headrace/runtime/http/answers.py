@@ -132,11 +132,31 @@ class DecisionWriter:
             [self._verdict(which) for which in verdicts],
             [_number(score) for score in decisions.score.tolist()],
             reasons,
+            *self._classes(decisions),
             [self._end] * count,
         ]
         decided = Answers.of_columns(seqs, columns)
         receipts = self._receipts(batch)
         return decided.joined(receipts) if receipts else decided
+
+    def _classes(self, decisions: Decisions) -> list[list[bytes]]:
+        """The scores of classes, where a model tells several apart: a column, or none."""
+        names = self._header.features[len(self._features) :]
+        if not names:
+            return []
+        rows = decisions.features[len(self._features) :].T.tolist()
+        return [
+            [
+                b',"scores":%b'
+                % _json(
+                    {
+                        name.removeprefix("score_"): None if value != value else value  # noqa: PLR0124 - only NaN is not itself
+                        for name, value in zip(names, row, strict=True)
+                    }
+                )
+                for row in rows
+            ]
+        ]
 
     def _receipts(self, batch: JournalBatch) -> dict[int, bytes]:
         """What is answered to the accepted inputs that are not decided."""

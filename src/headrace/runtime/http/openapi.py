@@ -40,6 +40,11 @@ _DECISION: dict[str, Any] = {
                 },
             },
         },
+        "scores": {
+            "type": "object",
+            "additionalProperties": {"type": ["number", "null"]},
+            "description": "of each class, where the model tells several apart",
+        },
         "versions": {"type": "object", "additionalProperties": _TEXT},
         "durability": {"enum": ["fsync", "os", "async"]},
         "fallback": {"type": "boolean", "description": "it was not decided in time"},
