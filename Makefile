@@ -35,8 +35,9 @@ demo: $(BIN)/headrace
 
 test: $(VENV)/.dev
 	$(BIN)/headrace compile
+	$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m slow -n 2
+	$(BIN)/python -m pytest -m slow -n 4 --dist loadscope
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2

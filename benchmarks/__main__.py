@@ -24,6 +24,7 @@ BENCHMARKS = (
     "door",
     "engine",
     "memory",
+    "books",
     "state",
     "scorer",
     "journal",
@@ -35,6 +36,7 @@ BENCHMARKS = (
     "kafka",
     "throughput",
     "handbook",
+    "credit",
 )
 
 

@@ -27,7 +27,7 @@ NO_KAFKA = (
     "no Kafka: set HEADRACE_TEST_KAFKA to an address, or HEADRACE_KAFKA_BROKER to a command that"
     " starts one"
 )
-_READY_SECONDS = 90.0
+_READY_SECONDS = 240.0
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 

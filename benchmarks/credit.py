@@ -3,14 +3,12 @@
 Run `python -m benchmarks.credit` with `HEADRACE_DATA` naming the folder that holds `credit_taiwan`,
 `credit_gmsc` and `credit_german`. It prints the tables of `docs/benchmarks/credit.md`: repeated
 stratified cross-validation, the same folds for every row, each fold's scores by the scorer that
-serves. `--write` puts them into the page.
+serves.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import sys
 import time
@@ -21,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from benchmarks import pages
 from sklearn.model_selection import StratifiedKFold
 
 import headrace as hr
@@ -269,7 +266,8 @@ def pooled(found: DataSet, probability: Floats, *, equal_counts: bool) -> float:
 def print_set(found: DataSet, measured: Measured) -> None:
     """The table of one set."""
     rows = measured.rows
-    print(f"\n### {found.title}\n")
+    times = "once" if found.repeats == 1 else f"{found.repeats} times"
+    print(f"\n### {found.title}: {len(found.bad):,} rows, {FOLDS} folds, {times}\n")
     print("| model and features | AUC | to LightGBM at stated settings, same features |")
     print("|---|---|---|")
     print(f"| published: {found.published} | | |")
@@ -335,30 +333,16 @@ def run(names: Sequence[str], repeats: int | None, only: Sequence[str]) -> None:
     print(f"\n### Time\n\nThe whole took {time.perf_counter() - began:.0f} s on one thread.")
 
 
-class _Tee(io.StringIO):
-    """What is printed, kept and shown."""
-
-    def write(self, text: str) -> int:
-        sys.__stdout__.write(text)  # type: ignore[union-attr]  # a command has one
-        sys.__stdout__.flush()  # type: ignore[union-attr]  # the same
-        return super().write(text)
-
-
 def main() -> int:
-    """Measure, print the tables, and write the page if asked to."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=["taiwan", "gmsc", "german"])
     parser.add_argument("--repeats", type=int, default=None)
     parser.add_argument("--only", nargs="+", default=())
-    parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     if not (Path(os.environ.get("HEADRACE_DATA", "data")) / taiwan.FILE).exists():
         sys.exit("credit_taiwan is not there; set HEADRACE_DATA to the folder that holds it")
-    tee = _Tee()
-    with contextlib.redirect_stdout(tee):
-        run(asked.sets, asked.repeats, asked.only)
-    if asked.write:
-        pages.write("credit", tee.getvalue())
+    run(asked.sets, asked.repeats, asked.only)
     return 0
 
 

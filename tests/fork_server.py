@@ -31,7 +31,11 @@ def load() -> None:
     for found in pkgutil.walk_packages(headrace.__path__, "headrace."):
         if found.name.startswith(LATE) or found.name.endswith("__main__"):
             continue
-        for kernel in vars(importlib.import_module(found.name)).values():
+        try:
+            module = importlib.import_module(found.name)
+        except ImportError:  # it is of an extra that is not installed
+            continue
+        for kernel in vars(module).values():
             index = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
             if index is not None and kernel.py_func.__module__ == found.name:
                 for signature, *_ in index._load_index():

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from tests.conftest import TOGETHER
 
 import headrace
 
@@ -102,3 +103,7 @@ def test_type_checkers_know_every_public_name() -> None:
         if alias.asname
     }
     assert told == {name: f"headrace.{place}" for name, place in headrace._PLACES.items()}
+
+
+def test_files_that_are_kept_together_are_there() -> None:
+    assert not [name for name in TOGETHER if not (ROOT / name).is_file()]

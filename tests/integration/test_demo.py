@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
@@ -15,6 +17,7 @@ from headrace.core.errors import DataError
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify
 from headrace.runtime.audit import newest
+from headrace_solutions.credit_risk import report_sections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,3 +113,25 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="name another folder"):
         demo(tmp_path)
     assert kept.read_text() == "years of work"
+
+
+@pytest.mark.slow
+def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    build()(("demo", "credit-risk", "--out", str(out), "--events", "3000"))
+    page = (out / "report.html").read_text()
+    for title in (*SECTIONS, "Expected loss", "The book over time", "Groups"):
+        assert f"<h2>{title}</h2>" in page
+    assert "defaults caught" in page.lower()
+    assert "fraud" not in page.lower()
+    # by month on the book, ever more loans have defaulted, and in the end about one in ten
+    since = dt.datetime(2026, 1, 5, tzinfo=dt.UTC) + dt.timedelta(days=540)
+    sections = report_sections(out / "data", out / "decisions.parquet", since)
+    _, columns, rows = sections[1][2][0]
+    assert columns[-1] == "by 6 months"
+    shares = np.array([[float(text.rstrip("%")) for text in row[3:]] for row in rows])
+    assert (np.diff(shares, axis=1) >= 0).all()
+    assert 3 < shares[:, -1].mean() < 25
+    by_outcome = {row[0]: row for row in sections[0][2][0][2]}
+    lent = [float(by_outcome[name][-1].rstrip("%")) for name in ("approve_standard", "block")]
+    assert lent[0] < lent[1]

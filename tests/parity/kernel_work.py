@@ -1,4 +1,4 @@
-"""Work of every sort that calls kernels; `test_compile` looks for what it had to compile.
+"""Work of every sort that calls kernels; `test_processors` looks for what it had to compile.
 
 Takes a folder to work in. Where `WITHOUT` is given, nothing is done but to name every kernel of
 the product that has no machine code in the cache.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 QUIET = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=15,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

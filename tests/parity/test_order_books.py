@@ -58,7 +58,7 @@ def feeds(draw: st.DrawFn) -> Feed:
     """Orders that come, change, move, are reduced and go; snapshots of all orders."""
     feed = Feed()
     kinds = ["new"] * 6 + ["change", "move", "reduce", "remove", "remove", "unknown", "snapshot"]
-    known: list[int] = []
+    known: dict[int, int] = {}
     numbers = iter(range(7, 10_000, 13))
 
     def row(order: int, **more: Any) -> None:
@@ -71,22 +71,27 @@ def feeds(draw: st.DrawFn) -> Feed:
     for _ in range(draw(st.integers(1, 50))):
         kind = draw(st.sampled_from(kinds))
         if kind == "snapshot":
-            known = [next(numbers) for _ in range(draw(st.integers(1, 4)))]
+            known = {next(numbers): 3 for _ in range(draw(st.integers(1, 4)))}
             for place, order in enumerate(known):
-                row(order, is_snapshot=True, is_last=place == len(known) - 1)
+                row(order, size=3, is_snapshot=True, is_last=place == len(known) - 1)
         elif kind == "new" or not known:
-            known.append(next(numbers))
-            row(known[-1])
+            order = next(numbers)
+            known[order] = draw(st.integers(1, 5))
+            row(order, size=known[order])
         elif kind == "unknown":
             row(next(numbers), removes=True, price=None)
         else:
-            order = draw(st.sampled_from(known))
-            more: dict[str, Any] = {"change": {"price": None}, "move": {}}.get(kind, {})
+            order = draw(st.sampled_from(sorted(known)))
+            before, known[order] = known[order], draw(st.integers(1, 5))
+            more: dict[str, Any] = {"size": known[order]}
+            if kind == "change":
+                more["price"] = None
             if kind == "reduce":
                 more = {"reduces": True, "size": 1}
-            if kind == "remove":
-                more = {"removes": True}
-                known.remove(order)
+                known[order] = before - 1
+            if kind == "remove" or known[order] == 0:
+                more |= {"removes": True} if kind == "remove" else {}
+                del known[order]
             row(order, **more)
     return feed
 
@@ -144,22 +149,21 @@ def test_levels_are_what_orders_amount_to(feed: Feed) -> None:
 
 @FEW
 @given(feeds())
-def test_orders_are_held_to_their_number_and_kept_in_snapshots(feed: Feed) -> None:
+def test_every_way_to_run_gives_the_same_records(feed: Feed) -> None:
     made = Prepared.of(case(3), {"changes": feed.lines["changes"]})
     intake = made.intake()
     records = made.records(made.steps(intake, 10_000))
     assert made.records(made.with_a_stop(intake, 3, len(records) // 6)) == records
     assert made.records(made.steps(intake, 7, threads=2)) == records
-    held: set[int] = set()
-    broken = open_snapshot = False
-    for line, mine in zip(feed.lines["changes"], told(made), strict=True):
-        if line["is_snapshot"] and not open_snapshot:
-            held, broken = set(), False
-        open_snapshot = not line["is_last"]
-        if line["order"] not in held and not line["removes"] and not line["reduces"]:
-            broken = broken or len(held) == 3
-            held |= {line["order"]} if len(held) < 3 else set()
-        if line["removes"]:
-            held.discard(line["order"])
-        if broken and line["is_last"]:
-            assert mine["book_status"] == 6
+
+
+def test_one_order_too_many_breaks_a_book_until_the_next_snapshot() -> None:
+    feed = Feed()
+    plain = {"bid": True, "size": 1, "reduces": False, "removes": False}
+    for number in range(5):
+        whole = {"price": 90 + number, "order": number, "is_snapshot": number == 4}
+        feed.row("changes", "A", **plain, **whole, is_last=True)
+    said = told(Prepared.of(case(3), {"changes": feed.lines["changes"]}))
+    assert [line["book_status"] for line in said] == [0, 0, 0, 6, 0]
+    assert [line["bid_price_1"] for line in said] == [90, 91, 92, None, 94]
+    assert said[4]["bid_price_2"] is None

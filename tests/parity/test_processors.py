@@ -1,4 +1,7 @@
-"""Another kind of processor, without wide vectors or fused multiply-add, gives the same bits."""
+"""Machine code is made for one processor: all of it by `headrace compile`, and with the same bits.
+
+It is made once here, for a plain processor, without wide vectors or fused multiply-add.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,106 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xgboost
+from kernel_work import WITHOUT
 
-VECTORS = Path(__file__).with_name("vectors.py")
+from headrace.models.contributions import ContributionScorer
+from headrace.models.scorer import TreeScorer
+from headrace.models.xgboost_format import read_xgboost
+
+HERE = Path(__file__).parent
+PLAIN = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the plain processor is an x86-64")
-def test_a_plain_processor_gives_the_conformance_vectors(tmp_path: Path) -> None:
-    plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "", "HEADRACE_CACHE": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, str(VECTORS), "--check"],
-        env={**os.environ, **plain},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(" 0 differences") > 10
+@dataclass(frozen=True)
+class PlainProcessor:
+    """Commands run with machine code for a plain processor, which lies in a cache of its own."""
+
+    cache: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, **PLAIN, "HEADRACE_CACHE": str(self.cache)}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        return subprocess.run(command, env=environment, capture_output=True, check=False)
+
+    def done(self, *command: str) -> bytes:
+        """What a command prints, which must go well."""
+        ran = self.run(*command)
+        assert ran.returncode == 0, ran.stdout.decode() + ran.stderr.decode()
+        return ran.stdout
+
+    def code(self) -> set[str]:
+        """Names of the files of machine code."""
+        return {path.name for path in self.cache.rglob("*.nbc")}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlainProcessor, set[str]]:
+    """A plain processor for which `headrace compile` ran, and what code that made."""
+    plain = PlainProcessor(tmp_path_factory.mktemp("plain"))
+    plain.done(str(Path(sys.executable).with_name("headrace")), "compile")
+    return plain, plain.code()
+
+
+def test_once_compiled_no_work_compiles_anything(
+    compiled: tuple[PlainProcessor, set[str]], tmp_path: Path
+) -> None:
+    """Nothing is compiled when events are waiting."""
+    plain, code = compiled
+    work = str(HERE / "kernel_work.py")
+    assert plain.done(sys.executable, work, WITHOUT).split() == []
+    assert len(code) > 200
+    plain.done(sys.executable, work, str(tmp_path))
+    assert plain.code() - code == set()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere a plain one fuses too")
+def test_a_plain_processor_gives_the_conformance_vectors(
+    compiled: tuple[PlainProcessor, set[str]],
+) -> None:
+    plain, _ = compiled
+    said = plain.done(sys.executable, str(HERE / "vectors.py"), "--check")
+    assert said.count(b" 0 differences") > 10
+
+
+SCORED = """
+import sys
+import numpy as np
+from headrace.models.contributions import ContributionScorer
+from headrace.models.scorer import TreeScorer
+from headrace.models.xgboost_format import read_xgboost
+ensemble = read_xgboost(sys.argv[1])
+X = np.load(sys.argv[2])
+scorer = TreeScorer(ensemble)
+margins = scorer.margins(X)
+sys.stdout.buffer.write(margins.tobytes() + scorer.probabilities(margins).tobytes())
+sys.stdout.buffer.write(ContributionScorer(ensemble).contributions(X).tobytes())
+"""
+
+
+def test_a_plain_processor_scores_with_the_same_bits(
+    compiled: tuple[PlainProcessor, set[str]], tmp_path: Path
+) -> None:
+    plain, _ = compiled
+    random = np.random.default_rng(3)
+    table = random.normal(size=(400, 3))
+    data = xgboost.DMatrix(table, (table[:, 0] > 0).astype(int))
+    booster = xgboost.train({"objective": "binary:logistic", "max_depth": 9}, data, 20)
+    model, rows = tmp_path / "model.json", tmp_path / "X.npy"
+    booster.save_model(model)
+    X = random.normal(size=(3, 900))
+    X[random.random(X.shape) < 0.1] = np.nan
+    np.save(rows, X)
+    ensemble = read_xgboost(model)
+    scorer = TreeScorer(ensemble)
+    margins = scorer.margins(X)
+    here = margins.tobytes() + scorer.probabilities(margins).tobytes()
+    here += ContributionScorer(ensemble).contributions(X).tobytes()
+    assert plain.done(sys.executable, "-c", SCORED, str(model), str(rows)) == here

@@ -18,11 +18,14 @@ import pyarrow.compute as pc
 from headrace.events.arrow_forms import to_arrow
 from headrace.events.json_writer import Rendered, lines_of
 from headrace.events.schema import Role, Schema
+from headrace.journal.tables import decision_table
 
 if TYPE_CHECKING:
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
+#: What lines and table have of each decision itself.
+_DECIDED = ("score", "reasons", "outcome", "rule", "rules", "model", "policy")
 _QUOTE = '"'
 
 
@@ -41,6 +44,18 @@ def answer_lines(batch: JournalBatch, header: JournalHeader) -> bytes:
             ("reasons", Rendered(_reasons(decisions, header))),
             ("outcome", Rendered(_policy_part(decisions, header))),
         ]
+    )
+
+
+def answer_table(batch: JournalBatch, header: JournalHeader) -> pa.Table:
+    """The decisions of a batch as a table, in known order: a column for a member of the lines."""
+    whole = decision_table(batch, header)
+    return pa.table(
+        {
+            "decision_id": whole.column("decision_id"),
+            "event_id": _event_ids(batch, header),
+            **{name: whole.column(name) for name in _DECIDED},
+        }
     )
 
 

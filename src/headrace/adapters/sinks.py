@@ -126,6 +126,16 @@ def _check_columns(path: Path, held: Sequence[str], coming: Sequence[str]) -> No
         )
 
 
+def nothing_decided(header: JournalHeader) -> JournalBatch:
+    """A batch without a decision: tables of it have the columns of all to come."""
+    return JournalBatch(
+        0,
+        Inputs.empty(),
+        {header.on: header.schema(header.on).no_rows()},
+        Decisions.empty(len(header.features)),
+    )
+
+
 def decision_schema(journal: Path, header: JournalHeader, from_seq: int = 0) -> pa.Schema:
     """The columns of all decisions of the journal from input `from_seq` on, and of those to come.
 
@@ -137,13 +147,7 @@ def decision_schema(journal: Path, header: JournalHeader, from_seq: int = 0) -> 
     # the newest definition's columns come first, and in its order
     fields: dict[str, pa.Field] = {}
     for one in headers.values():
-        nothing = JournalBatch(
-            0,
-            Inputs.empty(),
-            {one.on: one.schema(one.on).no_rows()},
-            Decisions.empty(len(one.features)),
-        )
-        for field in decision_table(nothing, one).schema:
+        for field in decision_table(nothing_decided(one), one).schema:
             known = fields.setdefault(field.name, field.with_nullable(True))
             if known.type != field.type:
                 fields[field.name] = pa.field(field.name, pa.string())

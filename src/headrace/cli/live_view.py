@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from rich.live import Live
@@ -14,6 +15,8 @@ from rich.table import Table
 from headrace.cli.terminal import aside
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from headrace.runtime.meters import Meters, WorkerMeters
@@ -32,7 +35,7 @@ class LiveView:
         name: Of the use case.
         meters: Of the run.
         total: Inputs to come; None when they arrive live.
-        lanes: Of a worker that has several.
+        lanes: Of a worker over Kafka, by the name of each stage; the last one decides.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class LiveView:
         name: str,
         meters: Meters,
         total: int | None = None,
-        lanes: WorkerMeters | None = None,
+        lanes: Mapping[str, WorkerMeters] = MappingProxyType({}),
     ) -> None:
         self._name = name
         self._meters = meters
@@ -80,23 +83,30 @@ class LiveView:
         table.add_row("outcomes", _counts(meters.outcomes))
         table.add_row("duplicates", f"{meters.duplicates:,}")
         table.add_row("quarantined", f"{meters.quarantined:,}  {_counts(meters.reasons)}")
-        if self._lanes is not None:
-            self._add_lanes(table, self._lanes)
+        self._add_lanes(table)
         return Panel(table, title=self._name, expand=False)
 
-    @staticmethod
-    def _add_lanes(table: Table, lanes: WorkerMeters) -> None:
+    def _add_lanes(self, table: Table) -> None:
         """Rows on the lanes of a worker: how they are, how far behind, how they came and went."""
-        standings = lanes.standings()
-        states = Counter(one.state for one in standings)
-        table.add_row("lanes", f"{len(standings)} of {lanes.of}  {_counts(states)}")
-        late = [one for one in standings if one.behind]
-        most = sorted(late, key=lambda one: -one.behind)[:_MOST_LANES]
-        each = ", ".join(f"lane {one.lane} {one.behind:,}" for one in most)
-        table.add_row("behind", f"{sum(one.behind for one in late):,} messages  {each}")
-        table.add_row(
-            "rebalances", f"{lanes.rebalances:,}, lanes lost {lanes.lost}, fenced {lanes.fenced}"
-        )
+        several = len(self._lanes) > 1
+        for stage, lanes in self._lanes.items():
+            standings = lanes.standings()
+            states = Counter(one.state for one in standings)
+            title = f"{stage} lanes" if several else "lanes"
+            table.add_row(title, f"{len(standings)} of {lanes.of}  {_counts(states)}")
+            late = [one for one in standings if one.behind]
+            most = sorted(late, key=lambda one: -one.behind)[:_MOST_LANES]
+            each = ", ".join(f"lane {one.lane} {one.behind:,}" for one in most)
+            table.add_row("behind", f"{sum(one.behind for one in late):,} messages  {each}")
+        if self._lanes:
+            rebalances, lost, fenced = (
+                sum(counts)
+                for counts in zip(
+                    *((one.rebalances, one.lost, one.fenced) for one in self._lanes.values()),
+                    strict=True,
+                )
+            )
+            table.add_row("rebalances", f"{rebalances:,}, lanes lost {lost}, fenced {fenced}")
 
     @staticmethod
     def summary(console: Console, name: str, meters: Meters, journal: str) -> None:

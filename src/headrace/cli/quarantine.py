@@ -40,7 +40,7 @@ from headrace.runtime.quarantine import (
 from headrace.runtime.quarantine import retry as retry_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from headrace.adapters.kafka.cluster import Cluster
@@ -297,7 +297,7 @@ def retry(
             use_case,
             place,
             cluster,
-            where.lane,
+            where,
             anew,
             lambda done, most: stage("replaying", done, most),
         ) as local,
@@ -348,10 +348,14 @@ def _check_can_go_on(
 
 def _registry(where: InLane, anew: Anew) -> SchemaRegistry | None:
     """The registry that is named, if one is."""
-    told = {} if where.kafka_config is None else registry_settings(where.kafka_config)
-    if anew.registry is not None:
-        told = {**told, "url": anew.registry}
+    told = _registry_settings(where, anew)
     return registry_of(told) if told else None
+
+
+def _registry_settings(where: InLane, anew: Anew) -> Mapping[str, str]:
+    """What is said of a registry; nothing where none is named."""
+    told = {} if where.kafka_config is None else registry_settings(where.kafka_config)
+    return {**told, "url": anew.registry} if anew.registry is not None else told
 
 
 def _found(
@@ -401,20 +405,25 @@ def _opened(
     use_case: UseCase,
     home: Home,
     cluster: Cluster | None,
-    lane: int,
+    where: InLane,
     anew: Anew,
     progress: Callable[[int, int], None],
 ) -> AbstractContextManager[LocalLane]:
     """The lane, wherever its journal is."""
     if cluster is None:
         definition = use_case.definition(model_of(use_case, home))
-        return LocalLane(definition, home, [SOURCE], progress=progress, lane=lane)
+        return LocalLane(definition, home, [SOURCE], progress=progress, lane=where.lane)
     from headrace.adapters.kafka.address import KafkaAddress  # noqa: PLC0415 - an extra
+    from headrace.runtime.kafka_sinks import DecisionSinks  # noqa: PLC0415 - the same
+    from headrace.runtime.kafka_topics import SINK_SETTINGS  # noqa: PLC0415 - the same
     from headrace.runtime.topic_retry import Entrance, taken_over  # noqa: PLC0415 - the same
 
     entrance = Entrance.of(use_case, home, cluster, anew.key)
-    sinks = [KafkaAddress.of(sink, frozenset()).topic for sink in anew.sink]
-    return taken_over(entrance, home, cluster, lane, sinks, say=aside.print, progress=progress)
+    addresses = [KafkaAddress.of(sink, SINK_SETTINGS) for sink in anew.sink]
+    sinks = DecisionSinks(addresses, cluster, _registry_settings(where, anew))
+    return taken_over(
+        entrance, home, cluster, where.lane, sinks, say=aside.print, progress=progress
+    )
 
 
 def _reason(text: str | None) -> str | None:

@@ -142,7 +142,8 @@ def run(
             makers = [partial(_sink, name) for name in sink]
             opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
     if worker is not None:
-        with watching(worker), LiveView(use_case.name, worker.meters, lanes=worker.lanes):
+        lanes = {name: one.lanes for name, one in worker.stages.items()}
+        with watching(worker), LiveView(use_case.name, worker.meters, lanes=lanes):
             worker.go()
         LiveView.summary(console, use_case.name, worker.meters, worker.journal)
         return
@@ -173,7 +174,7 @@ def _watching(
         if isinstance(opened, LocalRun):
             gather = run_metrics.RunMetrics(opened.local, opened.meters).gather
         else:
-            gather = worker_metrics.WorkerMetrics(opened.workers[-1]).gather
+            gather = worker_metrics.WorkerMetrics(opened.stages).gather
         return run_metrics.served(gather, host, port)
 
     return watching

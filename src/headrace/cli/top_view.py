@@ -258,12 +258,15 @@ class TopView:
         facts.add_row("holds", f"{events:,.0f} events of {keys:,.0f} entities")
         age = duration(now.value("headrace_snapshot_age_seconds"))
         facts.add_row("snapshot", f"{age} ago")
-        head = now.value("headrace_journal_next_seq")
+        heads = now.by("headrace_journal_next_seq", "stage")
+        head = heads.get("main", now.value("headrace_journal_next_seq"))
         written = size(self._interval.rate("headrace_journal_bytes_total"))
         facts.add_row("journal", f"next {head:,.0f}, {written}/s")
         if lanes := now.value("headrace_lanes"):
             owned, behind = now.value("headrace_lanes_owned"), now.value("headrace_lag_messages")
             facts.add_row("Kafka", f"{owned:,.0f} of {lanes:,.0f} lanes, {behind:,.0f} behind")
+            if paused := now.value("headrace_partitions_paused"):
+                facts.add_row("", f"{paused:,.0f} partitions paused")
         cores = self._interval.rate("process_cpu_seconds_total")
         memory = size(now.value("process_resident_memory_bytes"))
         facts.add_row("process", f"{cores:.2f} cores, {memory}")

@@ -353,7 +353,10 @@ class BookState:
         code = int(texts.find(Text.of([key]))[0])
         if code < 0 or code >= len(self._place) or self._place[code] < 0:
             return None
-        return self._record(self._rows[self._place[code]])
+        row = self._rows[self._place[code]].copy()
+        # another engine may know the key by another code
+        row[w.H_KEY] = 0
+        return self._record(row)
 
     def put_key_state(self, texts: TextTable, key: str, content: bytes) -> None:
         """Set the book of one key to what `key_state` gave.

@@ -21,7 +21,7 @@ from headrace.models.serving import ServedModel
 from headrace.policy.conditions import Comparison, Constant, Source, atoms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from headrace.core.columns import Batch, Floats
     from headrace.pipeline.lane import Definition
@@ -91,7 +91,7 @@ class Counterfactual:
 
 
 class CounterfactualSearch:
-    """Finds what would have led to a wanted outcome.
+    """Finds what would have led to another outcome.
 
     Args:
         definition: What decided, with a model and a policy.
@@ -112,22 +112,22 @@ class CounterfactualSearch:
         self._changes = changes
         self._names = [feature.name for feature in definition.plan.features]
 
-    def find(self, decided: Decided, outcome: str) -> Counterfactual | None:
-        """The least change that would have led to `outcome`; None when none of two features does.
+    def find(self, decided: Decided, outcomes: Collection[str]) -> Counterfactual | None:
+        """The least change that would have led to one of `outcomes`; None if no two features do.
 
         Args:
             decided: The event as it was.
-            outcome: The wanted one.
+            outcomes: Those that are wanted.
         """
         stretches = [self.stretches(change, decided) for change in self._changes]
         for count in (1, 2):
             best: tuple[float, tuple[int, ...], tuple[float, ...]] | None = None
             for chosen in itertools.combinations(range(len(self._changes)), count):
-                tried = self._tried(decided, chosen, [stretches[i] for i in chosen], outcome)
+                tried = self._tried(decided, chosen, [stretches[i] for i in chosen], outcomes)
                 if tried is not None and (best is None or tried[0] < best[0]):
                     best = (tried[0], chosen, tried[1])
             if best is not None:
-                return self._told(decided, outcome, best[1], best[2], stretches)
+                return self._told(decided, outcomes, best[1], best[2], stretches)
         return None
 
     def stretches(self, change: Change, decided: Decided) -> Floats:
@@ -193,9 +193,9 @@ class CounterfactualSearch:
         decided: Decided,
         chosen: Sequence[int],
         stretches: Sequence[Floats],
-        outcome: str,
+        wanted: Collection[str],
     ) -> tuple[float, tuple[float, ...]] | None:
-        """The least change of these features that leads to the outcome, with its size."""
+        """The least change of these features that is enough, with its size."""
         if len(chosen) > 1:
             stretches = [_spread(values, PAIR_STRETCHES_MAX) for values in stretches]
         grid = list(itertools.product(*[values.tolist() for values in stretches]))
@@ -205,7 +205,7 @@ class CounterfactualSearch:
         sizes = [
             (sum(self._size(decided, n, value) for n, value in zip(chosen, row, strict=True)), row)
             for row, found in zip(grid, outcomes, strict=True)
-            if found == outcome
+            if found in wanted
         ]
         return min(sizes, default=None)
 
@@ -218,12 +218,12 @@ class CounterfactualSearch:
     def _told(
         self,
         decided: Decided,
-        outcome: str,
+        enough: Collection[str],
         chosen: tuple[int, ...],
         found: tuple[float, ...],
         stretches: Sequence[Floats],
     ) -> Counterfactual:
-        score, _ = self._scored(decided, self._with(decided, chosen, [found]))
+        score, came = self._scored(decided, self._with(decided, chosen, [found]))
         wanted = []
         for place, number in enumerate(chosen):
             change = self._changes[number]
@@ -232,8 +232,8 @@ class CounterfactualSearch:
             rows = [(*found[:place], value, *found[place + 1 :]) for value in further.tolist()]
             _, outcomes = self._scored(decided, self._with(decided, chosen, rows))
             was = float(decided.values[self._names.index(change.feature)])
-            wanted.append(Wanted(change, was, found[place], set(outcomes) == {outcome}))
-        return Counterfactual(outcome, float(score[0]), tuple(wanted))
+            wanted.append(Wanted(change, was, found[place], set(outcomes) <= set(enough)))
+        return Counterfactual(came[0], float(score[0]), tuple(wanted))
 
 
 def _spread(values: Floats, most: int) -> Floats:

@@ -98,10 +98,16 @@ def _binned(
     groups = _groups(specification, name, x[present], y[present], category=category)
     total = np.array([len(y) - y.sum(), y.sum()])
     counted: list[Bin] = []
+    sign = specification.monotone.get(name, 0)
     for part in groups:
         inside = np.isin(x, part) if category else _between(x, *part)
         ends = {"categories": part} if category else {"low": part[0], "high": part[1]}
         counted.append(_counted(y[inside], total, ends))
+        # rates that are almost the same may come out in the other order as weights
+        while len(counted) > 1 and sign * (counted[-1].woe - counted[-2].woe) > 0:
+            low, high = counted[-2].low, counted[-1].high
+            both = {"low": low, "high": high}
+            counted[-2:] = [_counted(y[_between(x, low, high)], total, both)]
     missing = _counted(y[~present], total, {})
     every = [*counted, missing]
     shares = np.array([[item.negatives, item.positives] for item in every]) / total

@@ -116,6 +116,7 @@ class AdverseAction:
         creditor: Name and address of who decides.
         agency: Name and address of who supervises them.
         outcomes: What counts as adverse, with how it is said: `{"block": "declined"}`.
+        granted: Outcomes that grant what was asked for, mildest first.
         changes: What a person can change.
         scale: What the score is disclosed in; None discloses none.
         bureau: Name and address of the agency whose report was used; "" where none was.
@@ -126,6 +127,7 @@ class AdverseAction:
     outcomes: dict[str, str] = field(
         default_factory=lambda: {"block": "Your application was declined."}
     )
+    granted: tuple[str, ...] = ("approve",)
     changes: tuple[Change, ...] = ()
     scale: ScoreScale | None = None
     bureau: str = ""
@@ -152,7 +154,7 @@ class AdverseAction:
                     at=change.at,
                     fix=f"name one of {', '.join(features)}",
                 )
-        for outcome in self.outcomes:
+        for outcome in (*self.outcomes, *self.granted):
             if outcome not in outcomes:
                 raise DefinitionError(
                     f"the outcome {outcome!r} of hr.AdverseAction is none of the policy's",

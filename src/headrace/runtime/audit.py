@@ -209,9 +209,10 @@ def _followed(
     on = header.schema(header.on)
     id_field = on.having(Role.ID)
     referring = {
-        stream.name: reference.name
+        stream.name: field.name
         for stream in header.streams
-        if (reference := stream.schema.having(Role.REF)) and reference.refers_to == on.name
+        for field in stream.schema.fields
+        if field.role is Role.REF and field.refers_to == on.name
     }
     if id_field is None or not referring:
         return ()
@@ -219,12 +220,15 @@ def _followed(
     found: list[tuple[str, dict[str, object]]] = []
     for stored in stored_batches(place.folder, place.seq):
         batch = stored.batch()
-        for name, field_name in referring.items():
+        for name, reference in referring.items():
             rows = batch.events.get(name)
             if rows is None:
                 continue
-            hits = np.flatnonzero(rows.text(field_name).strings() == wanted)
-            found += [(name, _row(stored.header, name, rows, int(row))) for row in hits]
+            found += [
+                (name, _row(stored.header, name, rows, row))
+                for row, referred in enumerate(rows.text(reference).strings())
+                if referred == wanted
+            ]
     return tuple(found)
 
 

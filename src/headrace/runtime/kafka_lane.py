@@ -80,7 +80,8 @@ class KafkaLane(ABC):
         calls: LaneCalls,
     ) -> None:
         self.id = LaneId(stage.name, number)
-        self._held, self._say = stage, calls.say
+        self._stage: LaneStage = stage
+        self._say = calls.say
         self._hold = LaneHold(
             stage.cluster,
             self.id,
@@ -159,7 +160,7 @@ class KafkaLane(ABC):
             raise
         head = self.local.journal.committed
         self.local.close()
-        bind_head(self.local, head, self._held.home, self._held.settings.checkpoint)
+        bind_head(self.local, head, self._stage.home, self._stage.settings.checkpoint)
 
     @property
     def next_seq(self) -> int:
@@ -173,9 +174,17 @@ class KafkaLane(ABC):
     def behind_by(self) -> dict[Partition, int]:
         """The same for each partition."""
         return {
-            place: max(0, end - self.local.position(self._sources[place].name).ordinal)
+            place: max(0, end - self._taken(place))
             for place, end in list(self._messages.ends.items())
         }
+
+    def _taken(self, place: Partition) -> int:
+        """Up to which offset of a partition all is decided."""
+        return self.local.position(self._sources[place].name).ordinal
+
+    def paused(self) -> int:
+        """How many of its partitions are not fetched for now; those of sources never stop."""
+        return 0
 
     @staticmethod
     def _worth(inputs: int) -> bool:
@@ -216,6 +225,6 @@ class KafkaLane(ABC):
         own = {
             source.name: place
             for place, source in self._sources.items()
-            if self._held.single or not self._partitions[place].whole
+            if self._stage.single or not self._partitions[place].whole
         }
         self._hold.journal.attach(self._messages, own, self._all_left)

@@ -41,7 +41,7 @@ class KafkaRun:
 
     Attributes:
         meters: What the stage that decides has counted, over this process's lanes.
-        lanes: How these lanes are, and how they come and go.
+        stages: What works each stage, by the name that is shown for it; the last one decides.
 
     Raises:
         NotFound: A topic is not there.
@@ -66,7 +66,8 @@ class KafkaRun:
                 before = self.workers[: self.workers.index(worker)]
                 sides = isinstance(stage, SideStageLanes)
                 stage.fed = _Through(before[:1] if sides else before)
-        self.meters, self.lanes = self.workers[-1].meters, self.workers[-1].lanes
+        self.meters = self.workers[-1].meters
+        self.stages = {shown(case.name, worker.stage.name): worker for worker in self.workers}
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
 
@@ -146,6 +147,15 @@ class KafkaRun:
         first = AdmissionStage(case, planned, home, topics, settings, progress, say=say)
         sides = [SideStageLanes(first, side) for side in planned.sides]
         return [first, *sides, MainStageLanes(first, progress)]
+
+
+def shown(use_case: str, stage: str) -> str:
+    """What a stage is called by beside the others of its use case.
+
+    >>> shown("card-fraud", "card-fraud.by-merchant"), shown("card-fraud", "card-fraud")
+    ('by-merchant', 'main')
+    """
+    return stage.removeprefix(use_case).removeprefix(".") or "main"
 
 
 class _Through:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.file_store import file_store
-from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import SETTINGS, journal_topic
 from headrace.adapters.kafka.messages import Partition
 from headrace.adapters.kafka.quarantine_topic import quarantine_topic
@@ -15,7 +14,7 @@ from headrace.adapters.kafka.vault_topic import SETTINGS as VAULT_SETTINGS
 from headrace.adapters.kafka.vault_topic import vault_topic
 from headrace.core.errors import DataError
 from headrace.runtime.journals import dedupe_key
-from headrace.runtime.kafka_topics import chosen
+from headrace.runtime.kafka_sinks import DecisionSinks
 from headrace.runtime.local import definition_in_force
 from headrace.runtime.local_lane import header_of, master_key, signing_key
 from headrace.runtime.source_lane import SourceLane
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headrace.adapters.file_store import FileStore
-    from headrace.adapters.kafka.address import KafkaAddress
     from headrace.adapters.kafka.cluster import Cluster
+    from headrace.adapters.kafka.decision_topic import DecisionTopic
     from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.topic_form import TopicForm
     from headrace.adapters.kafka.transactions import Outgoing
@@ -165,6 +164,7 @@ class KafkaStage:
         group: Name of the consumer group.
         forms: Of the messages of each topic that is read.
         definition: What decides.
+        sinks: Where decisions go.
         snapshots: Where snapshots are shared; None where they are not.
 
     Raises:
@@ -198,13 +198,11 @@ class KafkaStage:
         self.forms = forms_of([address for _, address in topics.sources], topics.registry)
         self.reads = self._read_topics()
         self.lanes = 1 if self.single else self._common_count()
-        self._sinks = [
-            (address, self.cluster.needed(address.topic), self._most_bytes(address))
-            for address in topics.sinks
-        ]
+        self.sinks = DecisionSinks(topics.sinks, self.cluster, topics.registry)
         self.definition = self._in_force(progress)
         self.header = header_of(self.definition, (), 0)
         self.tracing = tracing(settings.traces, case.name, "run")
+        self._ready_sinks()
         self._make_topics()
         # once, before lanes ask for them side by side
         self.keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
@@ -257,16 +255,11 @@ class KafkaStage:
         Args:
             came_from: The partition of each source, by its number in the journal's header.
         """
-        return [
-            DecisionTopic(
-                address.topic,
-                partitions,
-                came_from,
-                most_bytes,
-                whole=chosen(address, "columns", ("answer", "all")) == "all",
-            )
-            for address, partitions, most_bytes in self._sinks
-        ]
+        return self.sinks.topics(came_from)
+
+    def _ready_sinks(self) -> None:
+        """Make ready what decisions go to."""
+        self.sinks.register(self.header)
 
     def _read_topics(self) -> list[ReadTopic]:
         tables = {table.name for table in self.case.plan.tables}
@@ -309,8 +302,3 @@ class KafkaStage:
         self.cluster.ensure(journal_topic(self.name), self.lanes, SETTINGS, like)
         self.cluster.ensure(quarantine_topic(self.case.name), self.lanes, {}, like)
         self.cluster.ensure(vault_topic(self.name), self.lanes, VAULT_SETTINGS, like)
-
-    def _most_bytes(self, address: KafkaAddress) -> int | None:
-        """How large a message of decisions may be; None for one decision in each."""
-        batch = chosen(address, "messages", ("decision", "batch")) == "batch"
-        return self.cluster.message_bytes // 2 if batch else None

@@ -137,9 +137,8 @@ class AdmissionStage(KafkaStage):
         """None: it decides nothing."""
         return []
 
-    def sink_topics(self, came_from: Sequence[int]) -> list[DecisionTopic]:
-        """The topics that decisions of the main stage go to."""
-        return super().decision_topics(came_from)
+    def _ready_sinks(self) -> None:
+        """The main stage does so: what it decides is of its own definition."""
 
     def handed_on(self, batch: JournalBatch, lane: int) -> list[Outgoing]:
         """What a batch sends to side stages."""
@@ -269,6 +268,7 @@ class MainStageLanes(StageLanes):
             group=admission.group.removesuffix(".admission"),
             leader=journal_topic(admission.name),
         )
+        admission.sinks.register(self.header)
         # spans are of decisions
         self.tracing, admission.tracing = admission.tracing, None
         self._admitted = self._own(self.leader)

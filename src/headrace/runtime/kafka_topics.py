@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _SOURCE_SETTINGS = frozenset({"single", "until", "group", "key", "format", "registry"})
-_SINK_SETTINGS = frozenset({"messages", "columns"})
+#: What may stand behind the address of a topic that decisions go to.
+SINK_SETTINGS = frozenset({"messages", "columns", "format", "registry"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Topics:
                 )
         found = Topics(
             [(name.stream, KafkaAddress.of(name.place, _SOURCE_SETTINGS)) for name in names],
-            [KafkaAddress.of(sink, _SINK_SETTINGS) for sink in sinks],
+            [KafkaAddress.of(sink, SINK_SETTINGS) for sink in sinks],
             client,
             registry or {},
         )

@@ -15,36 +15,25 @@ from headrace.runtime.stage_intake import MainIntake
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed, LaneCalls
+    from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_staging import MainStageLanes
-    from headrace.runtime.meters import Meters
 
 
 class MainLane(KafkaLane):
     """A lane of the main stage; see `KafkaLane`."""
 
-    def __init__(
-        self,
-        stage: MainStageLanes,
-        number: int,
-        holder: Holder,
-        meters: Meters,
-        calls: LaneCalls,
-    ) -> None:
-        self._stage = stage
-        super().__init__(stage, number, holder, meters, calls)
+    _stage: MainStageLanes
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
-        messages = WholeMessages(stage.cluster, stage.group, starts)
+        self._whole = messages = WholeMessages(stage.cluster, stage.group, starts)
         place = stage.admitted_place(self.id.number)
         begin = self.local.position(self._sources[place].name).rows
-        self._decisions = stage.admission.sink_topics(self._came_from())
-        intake = MainIntake(
+        self._decisions = stage.admission.sinks.topics(self._came_from())
+        self._intake = intake = MainIntake(
             Joining(stage.stages, begin),
             admitted=(place, self._sources[place]),
             begin=begin,
@@ -58,6 +47,14 @@ class MainLane(KafkaLane):
             fed=stage.fed,
         )
         return intake, messages
+
+    def paused(self) -> int:
+        """How many of its partitions are not fetched for now: much of them waits for values."""
+        return len(self._whole.paused)
+
+    def _taken(self, place: Partition) -> int:
+        # what is no message, as the mark after each transaction, is never decided
+        return super()._taken(place) if self._intake.waits else self._whole.reached(place)
 
     def _came_from(self) -> list[int]:
         """The partition of each source that events are of, by its number in the journal."""

@@ -96,9 +96,8 @@ def notice_of(case: UseCase, home: Home, place: Place, applicant: str | None = N
 
 
 def counterfactual(adverse: AdverseAction, recorded: _Recorded) -> Counterfactual | None:
-    """What would have led to the policy's mildest outcome."""
-    policy = recorded.definition.policy
-    if policy is None or not adverse.changes:
+    """What would have led to an outcome that grants what was asked for."""
+    if recorded.definition.policy is None or not adverse.changes:
         return None
     batch, header = recorded.batch, recorded.header
     codes = batch.categories
@@ -111,7 +110,7 @@ def counterfactual(adverse: AdverseAction, recorded: _Recorded) -> Counterfactua
         batch.events[header.on].take(np.array([row])),
     )
     search = CounterfactualSearch(recorded.definition, adverse.changes)
-    return search.find(decided, policy.outcomes[0])
+    return search.find(decided, adverse.granted)
 
 
 def _known_as(recorded: _Recorded) -> str:

@@ -16,32 +16,21 @@ from headrace.runtime.stage_messages import encoded_values
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import Partition, TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed, LaneCalls
+    from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_staging import SideStageLanes
-    from headrace.runtime.meters import Meters
 
 
 class SideLane(KafkaLane):
     """A lane of a side stage; see `KafkaLane`."""
 
-    def __init__(
-        self,
-        stage: SideStageLanes,
-        number: int,
-        holder: Holder,
-        meters: Meters,
-        calls: LaneCalls,
-    ) -> None:
-        self._stage = stage
-        super().__init__(stage, number, holder, meters, calls)
+    _stage: SideStageLanes
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
         stage = self._stage
-        messages = WholeMessages(stage.cluster, stage.group, starts)
+        self._whole = messages = WholeMessages(stage.cluster, stage.group, starts)
         numbers = [self.local.source_number(name) for name in stage.other_sources(self.id.number)]
         self._asked_by = {number: lane for lane, number in enumerate(numbers)}
         plan = stage.definition.plan
@@ -57,6 +46,10 @@ class SideLane(KafkaLane):
             say=self._say,
         )
         return intake, messages
+
+    def _taken(self, place: Partition) -> int:
+        # what is no message, as the mark after each transaction, is never decided
+        return self._whole.reached(place)
 
     def _left(self, batches: Sequence[JournalBatch]) -> list[Outgoing]:
         stage, found = self._stage, []

@@ -15,29 +15,17 @@ from headrace.runtime.topic_intake import MessagesAsTheyCame, TopicIntake
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.adapters.kafka.membership import Holder
     from headrace.adapters.kafka.messages import TopicMessages
     from headrace.adapters.kafka.transactions import Outgoing
     from headrace.journal.batch import JournalBatch
-    from headrace.runtime.kafka_lane import Feed, LaneCalls
+    from headrace.runtime.kafka_lane import Feed
     from headrace.runtime.kafka_stage import KafkaStage
-    from headrace.runtime.meters import Meters
 
 
 class SourceLane(KafkaLane):
     """A lane that reads sources; see `KafkaLane`."""
 
-    def __init__(
-        self,
-        stage: KafkaStage,
-        number: int,
-        holder: Holder,
-        meters: Meters,
-        calls: LaneCalls,
-    ) -> None:
-        self._stage = stage
-        self._came = MessagesAsTheyCame()
-        super().__init__(stage, number, holder, meters, calls)
+    _stage: KafkaStage
 
     def _words(self) -> list[str]:
         given = [stream for stream, _ in self._stage.topics.sources]
@@ -48,7 +36,7 @@ class SourceLane(KafkaLane):
         ]
 
     def _connect(self, starts: Mapping[Partition, int | None]) -> tuple[Feed, TopicMessages]:
-        stage = self._stage
+        stage, self._came = self._stage, MessagesAsTheyCame()
         messages = Messages(stage.cluster, stage.group, starts, now_ns, until_end=stage.until_end)
         assembly = Assembly(stage.definition.plan, self.local.vault)
         self.local.read_as({source.name: source.form.recorded for source in self._sources.values()})

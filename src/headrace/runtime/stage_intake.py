@@ -258,7 +258,6 @@ class MainIntake:
         self._reader: GroupReader | None = None
         self._waiting: deque[tuple[JournalBatch, Position]] = deque()
         self._inputs_waiting = 0
-        self._paused = False
 
     def batches(
         self, takes: Callable[[int], bool], stopped: Callable[[], bool]
@@ -275,6 +274,11 @@ class MainIntake:
             self._hold_back()
             if not got and not self._waiting and self._ending.reached():
                 return
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything that was admitted waits for values."""
+        return bool(self._waiting)
 
     def _take(self, message: WholeMessage) -> None:
         place = f"{message.partition}, offset {message.offset}"
@@ -320,9 +324,8 @@ class MainIntake:
 
     def _hold_back(self) -> None:
         """Fetch no more of what was admitted while much of it waits."""
-        full = self._inputs_waiting > _MOST_WAITING
-        if full and not self._paused:
-            self._messages.pause([self._place])
-        elif self._paused and not full:
-            self._messages.resume([self._place])
-        self._paused = full
+        full, paused = self._inputs_waiting > _MOST_WAITING, self._place in self._messages.paused
+        if full and not paused:
+            self._messages.pause(self._place)
+        elif paused and not full:
+            self._messages.resume(self._place)

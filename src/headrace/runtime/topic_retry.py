@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.adapters.kafka.decision_topic import DecisionTopic
 from headrace.adapters.kafka.journal_topic import JournalTopic, journal_topic
 from headrace.adapters.kafka.membership import Alone
 from headrace.adapters.kafka.messages import Partition
@@ -24,7 +23,13 @@ from headrace.runtime.journals import dedupe_key
 from headrace.runtime.kafka_stage import WorkerKeys
 from headrace.runtime.kafka_staging import Forwarding, admission_definition, side_name
 from headrace.runtime.lane_hold import LaneHold
-from headrace.runtime.local_lane import LocalLane, admission_name, master_key, signing_key
+from headrace.runtime.local_lane import (
+    LocalLane,
+    admission_name,
+    header_of,
+    master_key,
+    signing_key,
+)
 from headrace.runtime.models import model_of
 from headrace.runtime.quarantine import SOURCE
 
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
+    from headrace.runtime.kafka_sinks import DecisionSinks
 
 
 def judging_lanes(cluster: Cluster, use_case: str) -> str:
@@ -148,7 +154,7 @@ def taken_over(
     home: Home,
     cluster: Cluster,
     number: int,
-    sinks: Sequence[str],
+    sinks: DecisionSinks,
     *,
     say: Callable[[str], None],
     progress: Callable[[int, int], None],
@@ -160,7 +166,7 @@ def taken_over(
         home: That has the keys, and a copy of the journal up to now.
         cluster: Where the journal is.
         number: Of the lane.
-        sinks: Topics that decisions go to.
+        sinks: Where decisions go.
         say: Told what a user should know.
         progress: Called with (inputs replayed, inputs to replay).
 
@@ -169,7 +175,8 @@ def taken_over(
         JournalError: The journal is not to be gone on with.
     """
     lane = LaneId(entrance.definition.name, number)
-    counts = {topic: cluster.needed(topic) for topic in [journal_topic(lane.use_case), *sinks]}
+    cluster.needed(journal_topic(lane.use_case))
+    sinks.register(header_of(entrance.definition, (), number))
     holder = Alone(cluster, f"headrace.{lane.use_case}")
     keys = WorkerKeys(signing_key(home), master_key(home), dedupe_key(home))
     hold = LaneHold(cluster, lane, holder, keys, say, lambda: False, opens_bytes=True)
@@ -178,7 +185,7 @@ def taken_over(
     )
     with local:
         came_from = [number] * len(local.header.sources)
-        decisions = [DecisionTopic(topic, counts[topic], came_from) for topic in sinks]
+        decisions = sinks.topics(came_from)
         quarantine = QuarantineTopic(
             quarantine_topic(entrance.use_case),
             number,

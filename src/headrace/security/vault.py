@@ -267,19 +267,21 @@ class Vault:
                 last_word = int(self._state[kernels.WORDS])
                 last_key = int(self._state[kernels.KEYS])
                 size = 8 * (last_word - word)
-                if self._new_domains or not self._store.fits_tail(size):
+                tail = self._store.tail
+                if tail is None or self._new_domains or not tail.fits_tail(size):
                     self._write_pages()
                     return
                 if not size and not self._store.unwritten:
                     return
-                part = self._store.part(8 * word, *self._laid_out(word, last_word, key, last_key))
-            self._store.append(part, durable=durable)
+                part = tail.part(8 * word, *self._laid_out(word, last_word, key, last_key))
+            tail.append(part, durable=durable)
             self._in_tail = last_word, last_key
 
     def sync(self) -> None:
         """Sync to disk what was written without."""
         with self._writing:
-            self._store.sync()
+            if self._store.tail is not None:
+                self._store.tail.sync()
 
     def _laid_out(self, word: int, last_word: int, key: int, last_key: int) -> tuple[bytes, bytes]:
         """Keys and entries between two places of what waits."""
@@ -301,7 +303,8 @@ class Vault:
         self._waiting[:word] = 0
         self._state[[kernels.WORDS, kernels.KEYS, kernels.WAITING]] = 0
         self._in_tail = (0, 0)
-        self._store.cut_tail()
+        if self._store.tail is not None:
+            self._store.tail.cut_tail()
 
     def reveal(self, surrogate: str) -> str:
         """The value that a surrogate stands for. Who may ask is for the caller to check.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from headrace.security.keys import MasterKey
-    from headrace.security.vault_store import Unwritten
 
 _VERSION = b"headrace/vault-log/v1 "
 _INDEX_KEY = 16
@@ -80,6 +79,11 @@ class VaultLog:
         self._open_epochs(master, random)
         self._pages = sorted(_number(name) for name in records if name.startswith("page/"))
         self._last_page = self._pages[-1] if self._pages else 0
+
+    @property
+    def tail(self) -> None:
+        """A log has none: every commit is pages, durable with the transaction they are sent in."""
+        return
 
     def taken(self) -> list[tuple[str, bytes | None]]:
         """The records that were added or removed since it was last asked, each once."""
@@ -197,28 +201,10 @@ class VaultLog:
             self._change(self._refused.items())
             self._refused = {}
 
-    def fits_tail(self, _size: int) -> bool:
-        """Whether to append rather than to add: a log has no tail, every commit is a page."""
-        return False
-
     @property
     def unwritten(self) -> int:
         """How many were sealed since the last `add`."""
         return len(self._refused)
-
-    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
-        """Not asked for: see `fits_tail`."""
-        raise NotImplementedError
-
-    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
-        """Not asked for either."""
-        raise NotImplementedError
-
-    def sync(self) -> None:
-        """Records are durable with the transaction that they are sent in."""
-
-    def cut_tail(self) -> None:
-        """There is none."""
 
     def erase(self, pages: Iterable[tuple[int, bytes, bytes]], surrogates: Iterable[str]) -> None:
         """Put pages in the place of older ones, remove those left empty, note what was erased."""

@@ -10,10 +10,33 @@ if TYPE_CHECKING:
     from headrace.security.vault_store import Unwritten
 
 
+class AppendedTo(Protocol):
+    """What small commits are appended to, until `VaultPlace.add` makes pages of them."""
+
+    def fits_tail(self, size: int) -> bool:
+        """Whether so many bytes, with the refused ones, are to be appended rather than added."""
+
+    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
+        """Keys and entries that `add` gets again as pages, and refused bytes, to be appended."""
+
+    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
+        """Keep what `part` laid out."""
+
+    def sync(self) -> None:
+        """Make durable what was appended without."""
+
+    def cut_tail(self) -> None:
+        """Remove what was appended, once `add` has made pages of it."""
+
+
 class VaultPlace(Protocol):
     """Keeps pages of keys and entries, refused bytes, and the names of what was erased."""
 
     index_key: bytes
+
+    @property
+    def tail(self) -> AppendedTo | None:
+        """What small commits are appended to; None where every commit adds pages."""
 
     def domains(self) -> dict[str, int]:
         """The number of each domain."""
@@ -32,24 +55,9 @@ class VaultPlace(Protocol):
     ) -> None:
         """Keep domains, pages (number, keys, entries) and refused bytes: all or none."""
 
-    def fits_tail(self, size: int) -> bool:
-        """Whether so many bytes, with the refused ones, are to be appended rather than added."""
-
     @property
     def unwritten(self) -> int:
         """How many were sealed since the last `add` or `append`."""
-
-    def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
-        """Keys and entries that `add` gets again as pages, and refused bytes, to be appended."""
-
-    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
-        """Keep what `part` laid out."""
-
-    def sync(self) -> None:
-        """Make durable what was appended without."""
-
-    def cut_tail(self) -> None:
-        """Remove what was appended, once `add` has made pages of it."""
 
     def erase(self, pages: Iterable[tuple[int, bytes, bytes]], surrogates: Iterable[str]) -> None:
         """Put pages in the place of older ones, and note what was erased."""

@@ -115,6 +115,11 @@ class VaultStore:
             self.close()
             raise
 
+    @property
+    def tail(self) -> VaultStore:
+        """What small commits are appended to: it keeps that too."""
+        return self
+
     def _prepare(self) -> None:
         run = self._connection.execute
         try:

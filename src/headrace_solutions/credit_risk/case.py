@@ -189,6 +189,7 @@ credit_risk = hr.UseCase(
         agency="Consumer Financial Protection Bureau, 1700 G Street NW, Washington, DC 20552",
         bureau="Example Bureau, 2 Main Street, Springfield",
         outcomes={"block": "Your application for credit was declined."},
+        granted=("approve", "approve_standard", "approve_high"),
         scale=hr.ScoreScale(),
         changes=(
             hr.Change(

@@ -60,8 +60,8 @@ def simulate_to(
     places: list[tuple[Path, dt.datetime | None, bool]] = [(folder, None, False)]
     if parted_at is not None:
         first = dt.datetime.combine(settings.start, dt.time(), dt.UTC)
-        parted = first + dt.timedelta(days=parted_at)
-        places = [(folder / "history", parted, False), (folder / "later", parted, True)]
+        ends = first + dt.timedelta(days=parted_at)
+        places = [(folder / "history", ends, False), (folder / "later", ends, True)]
     files = []
     for place, cut, later in places:
         place.mkdir(parents=True, exist_ok=True)

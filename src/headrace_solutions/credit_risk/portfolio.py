@@ -108,8 +108,7 @@ def _book(data: Path, decisions: Path, since: dt.datetime) -> _Book:
     row = pc.index_in(table["application_id"], value_set=truth["application_id"]).to_numpy()
     hit = pc.index_in(table["application_id"], value_set=defaults["application_id"])
     bad = hit.is_valid().to_numpy()
-    at = table["at"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
-    moment = defaults["at"].cast(pa.int64()).to_numpy()
+    at, moment = (_seconds(each["at"]) for each in (table, defaults))
     wait = np.full(len(at), np.inf)
     wait[bad] = (moment[hit.drop_null().to_numpy()] - at[bad]) / _MONTH
     # a column of the event, or of the feature of the same name
@@ -133,6 +132,12 @@ def _book(data: Path, decisions: Path, since: dt.datetime) -> _Book:
         np.char.startswith(outcome, "approve"),
         at >= int(since.timestamp()),
     )
+
+
+def _seconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Times as seconds since 1970; files keep them in finer units."""
+    found: NDArray[np.int64] = column.cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
+    return found
 
 
 def _losses(book: _Book) -> Table:

@@ -159,7 +159,8 @@ def _economy(rng: np.random.Generator, months: int, recession: float) -> Floats:
         level += 0.15 * (5.0 - level) + rng.normal(0.0, 0.12)
         path[month] = level
     worst = 0.65 * months
-    return np.asarray(path + recession * np.exp(-(((np.arange(months) - worst) / 3.5) ** 2)))
+    wave: Floats = recession * np.exp(-(((np.arange(months) - worst) / 3.5) ** 2))
+    return path + wave
 
 
 def _people(rng: np.random.Generator, count: int, customers: float) -> _People:
@@ -210,7 +211,8 @@ def _hazard(people: _People, person: Integers, loans: dict[str, Any]) -> Floats:
         - 0.004 * np.minimum(people.employed[person], 120)
         + 0.12 * np.minimum(people.inquiries[person], 6)
     )
-    return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+    chance: Floats = 1.0 / (1.0 + np.exp(-logit))
+    return chance
 
 
 def _defaults(

@@ -8,6 +8,7 @@ deleted, 4 a visible order is executed, 5 a hidden one.
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -97,9 +98,9 @@ def _table(path: Path, names: tuple[str, ...]) -> pa.Table:
     with path.open("rb") as file:
         heads = int(file.read(1).isalpha())
     options = csv.ReadOptions(column_names=list(names), skip_rows=heads)
-    kinds = csv.ConvertOptions(column_types={"time": pa.decimal128(20, 9)})
+    kinds = csv.ConvertOptions(column_types={"time": pa.decimal128(14, 9)})
     table = csv.read_csv(path, read_options=options, convert_options=kinds)
     if "time" in names:
-        nanoseconds = pc.cast(pc.multiply(table["time"], 10**9), pa.int64())
+        nanoseconds = pc.cast(pc.multiply(table["time"], pa.scalar(Decimal(10**9))), pa.int64())
         table = table.set_column(0, "time", nanoseconds)
     return table

@@ -131,7 +131,8 @@ def test_scores_are_calibrated_and_small_batches_change_nothing(
     for name in ("margin", "score", "outcome", "rules", "features", "reason_contribution"):
         one, two = (
             np.concatenate(
-                [np.atleast_2d(getattr(batch.decisions, name)) for batch in batches], axis=1
+                [np.atleast_2d(getattr(b.decisions, name)) for b in batches if len(b.decisions)],
+                axis=1,
             )
             for batches in (whole, again)
         )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,15 +116,15 @@ def outcomes(definition: Definition, values: Floats) -> list[str]:
     return [definition.policy.outcomes[number] for number in found.tolist()]
 
 
-def grid(values: Floats, change: Change) -> Floats:
+def grid(was: float, change: Change) -> Floats:
     """Every value that the change can bring a feature to."""
-    count = round(abs(change.limit - float(values)) / change.step) + 1
-    found = np.round((np.floor(values / change.step) + change.direction * np.arange(count + 2))
-                     * change.step, 12)  # fmt: skip
-    keep = (change.direction * (found - values) > 0) & (
-        change.direction * (change.limit - found) >= 0
-    )
-    return np.asarray(found[keep])
+    count = round(abs(change.limit - was) / change.step) + 3
+    steps = np.floor(was / change.step) + change.direction * np.arange(count)
+    found = np.round(steps * change.step, 12)
+    keep = change.direction * (found - was) > 0
+    keep &= change.direction * (change.limit - found) >= 0
+    kept: Floats = found[keep]
+    return kept
 
 
 def brute(definition: Definition, row: Floats, outcome: str) -> dict[int, float]:
@@ -139,7 +138,7 @@ def brute(definition: Definition, row: Floats, outcome: str) -> dict[int, float]
             v for v, o in zip(tried, outcomes(definition, values), strict=True) if o == outcome
         ]
         if enough:
-            best[number] = min(enough, key=partial(size, row, number))
+            best[number] = enough[int(np.argmin(np.abs(np.array(enough) - row[number])))]
     return best
 
 
@@ -154,7 +153,7 @@ def test_it_finds_what_trying_every_value_finds(definition: Definition) -> None:
     for row, was in zip(everyone.T, outcomes(definition, everyone), strict=True):
         if was == "approve":
             continue
-        found = search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), "approve")
+        found = search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), ("approve",))
         alone = brute(definition, row, "approve")
         if alone:
             seen["one"] += 1
@@ -196,7 +195,7 @@ def check_pair(definition: Definition, row: Floats) -> bool:
 def test_further_is_enough_where_the_direction_is_declared(definition: Definition) -> None:
     search = CounterfactualSearch(definition, CHANGES[:1])
     found = [
-        search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), "approve")
+        search.find(Decided(row, (), Batch({"n": Fixed.of([0])}, 1)), ("approve",))
         for row in rows(8, 100).T
     ]
     told = [item for item in found if item is not None]

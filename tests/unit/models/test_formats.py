@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import lightgbm
@@ -13,7 +10,6 @@ import xgboost
 
 from headrace.core.errors import ArtefactError
 from headrace.models.lightgbm_format import read_lightgbm
-from headrace.models.scorer import TreeScorer
 from headrace.models.ubjson import read_ubjson
 from headrace.models.xgboost_format import read_xgboost
 
@@ -113,40 +109,3 @@ def test_trees_that_do_not_hang_together_are_refused() -> None:
         tree["left_children"][0] = damage
         with pytest.raises(ArtefactError):
             read_xgboost(json.dumps(document).encode())
-
-
-PLAIN = """
-import sys
-import numpy as np
-from headrace.models.contributions import ContributionScorer
-from headrace.models.scorer import TreeScorer
-from headrace.models.xgboost_format import read_xgboost
-ensemble = read_xgboost(sys.argv[1])
-X = np.load(sys.argv[2])
-scorer = TreeScorer(ensemble)
-margins = scorer.margins(X)
-sys.stdout.buffer.write(margins.tobytes() + scorer.probabilities(margins).tobytes())
-sys.stdout.buffer.write(ContributionScorer(ensemble).contributions(X).tobytes())
-"""
-
-
-@pytest.mark.slow
-def test_a_plain_processor_gives_the_same_bits(tmp_path: Path) -> None:
-    booster(20, max_depth=9).save_model(tmp_path / "model.json")
-    X = RANDOM.normal(size=(3, 900))
-    X[RANDOM.random(X.shape) < 0.1] = np.nan
-    np.save(tmp_path / "X.npy", X)
-    said = []
-    for name in ("", "generic"):
-        environment = {**os.environ, "HEADRACE_CACHE": str(tmp_path / f"cache-{name}")}
-        environment.pop("NUMBA_CACHE_DIR", None)
-        if name:
-            environment |= {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
-        command: list[str] = [sys.executable, "-c", PLAIN, str(tmp_path / "model.json")]
-        command.append(str(tmp_path / "X.npy"))
-        said.append(
-            subprocess.run(command, env=environment, capture_output=True, check=True).stdout
-        )
-    assert said[0] == said[1]
-    ensemble = read_xgboost(tmp_path / "model.json")
-    assert said[0].startswith(TreeScorer(ensemble).margins(X).tobytes())

@@ -120,6 +120,19 @@ def test_declared_directions_hold_and_it_ranks_about_as_well_as_what_made_it(
     assert roc_auc(held_out.y, scorer.margins(model_matrix(held_out.X))) > 0.68
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_bins_of_almost_the_same_rate_are_one_where_a_direction_is_declared(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    X = np.column_stack([random.integers(1, 5, 700), random.integers(0, 9, 700)]).astype(float)
+    y = (random.random(700) < 0.25 + 0.02 * X[:, 0] + 0.01 * X[:, 1]).astype(np.float64)
+    made = Scorecard(information=0.0, monotone={"rate": 1, "other": 1})
+    fitted = fit(made, Examples(X, y), None, names=["rate", "other"], categorical=[False] * 2)
+    assert violations(read_scorecard(fitted.content), made.monotone) == {}
+    for item in decoded(fitted.content).features:
+        woe = [part.woe for part in item.bins]
+        assert woe == sorted(woe, reverse=True)
+
+
 def test_points_add_up_to_the_odds(fitted: Fitted) -> None:
     card = decoded(fitted.content)
     X = model_matrix(examples(5, 50).X)

@@ -67,7 +67,7 @@ def test_every_visible_execution_is_at_the_best_price_before_it() -> None:
     buys = frames["trades"]["buyer_took"].to_numpy()
     best = np.where(buys, decided["ask"].to_numpy(), decided["bid"].to_numpy())
     assert (best == decided["price"].to_numpy())[visible].all()
-    assert int(visible.sum()) == 4_265
+    assert int(visible.sum()) == 4_282
     assert decided["crossings"].to_pylist()[-1] == 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.adapters.answers import answer_lines
+from headrace.adapters.answers import answer_lines, answer_table
 from headrace.adapters.kafka.transactions import Outgoing
 from headrace.adapters.sinks import decision_lines
 from headrace.journal.tables import decision_table
@@ -14,8 +14,16 @@ from headrace.journal.tables import decision_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
+    from headrace.adapters.row_writers import RowWriter
     from headrace.journal.batch import JournalBatch
     from headrace.journal.header import JournalHeader
+
+
+def columns_of(batch: JournalBatch, header: JournalHeader, *, whole: bool) -> pa.Table:
+    """What decisions carry in forms that have a schema; see `DecisionTopic` for `whole`."""
+    return decision_table(batch, header) if whole else answer_table(batch, header)
 
 
 class DecisionTopic:
@@ -30,6 +38,7 @@ class DecisionTopic:
         came_from: The partition of each source, by its number in the journal's header.
         most_bytes: Of a message of several decisions; None for one decision in each.
         whole: Whether each carries all that files of decisions have: its event and features too.
+        writer: Writes them in another form than JSON, one in each message.
     """
 
     def __init__(
@@ -40,7 +49,9 @@ class DecisionTopic:
         most_bytes: int | None = None,
         *,
         whole: bool = False,
+        writer: RowWriter | None = None,
     ) -> None:
+        self._writer = writer
         self._whole = whole
         self._topic = topic
         self._goes_to = np.array(came_from, dtype=np.int64) % partitions
@@ -50,11 +61,7 @@ class DecisionTopic:
         """The messages of a batch, in known order within each partition."""
         if len(batch.decisions) == 0:
             return []
-        whole = self._whole
-        text = (
-            decision_lines(decision_table(batch, header)) if whole else answer_lines(batch, header)
-        )
-        lines = text.splitlines()
+        lines = self._each(batch, header)
         rows = batch.decisions.seq - batch.first_seq
         goes_to = self._goes_to[batch.inputs.source[rows]]
         partitions = np.unique(goes_to).tolist()
@@ -65,6 +72,14 @@ class DecisionTopic:
                 mine = [lines[at] for at in np.flatnonzero(goes_to == partition).tolist()]
             found.append(Outgoing(self._topic, partition, self._messages(mine)))
         return found
+
+    def _each(self, batch: JournalBatch, header: JournalHeader) -> list[bytes]:
+        """Each decision as it is written."""
+        if self._writer is not None:
+            return self._writer.payloads(columns_of(batch, header, whole=self._whole))
+        if self._whole:
+            return decision_lines(decision_table(batch, header)).splitlines()
+        return answer_lines(batch, header).splitlines()
 
     def _messages(self, lines: list[bytes]) -> list[bytes]:
         if self._most_bytes is None:

@@ -16,7 +16,7 @@ from headrace.adapters.kafka.parts import Gathering, headers_of
 from headrace.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
 
@@ -54,6 +54,7 @@ class WholeMessages:
 
     Attributes:
         ends: The offset after the last message of each partition, as the client last heard of it.
+        paused: Partitions that are not fetched for now.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class WholeMessages:
         self._reached = {name: at or 0 for name, at in starts.items()}
         self._ends = PartitionEnds(starts)
         self.ends = self._ends.known
+        self.paused: frozenset[Partition] = frozenset()
         self._consumer: Consumer = cluster.consumer(
             group_id=group,
             enable_auto_commit=False,
@@ -98,13 +100,15 @@ class WholeMessages:
         self._ends.look(self._consumer)
         return found
 
-    def pause(self, partitions: Iterable[Partition]) -> None:
-        """Fetch nothing of these for now."""
-        self._consumer.pause([TopicPartition(name.topic, name.number) for name in partitions])
+    def pause(self, partition: Partition) -> None:
+        """Fetch nothing of it for now."""
+        self._consumer.pause([TopicPartition(partition.topic, partition.number)])
+        self.paused |= {partition}
 
-    def resume(self, partitions: Iterable[Partition]) -> None:
-        """Fetch them again."""
-        self._consumer.resume([TopicPartition(name.topic, name.number) for name in partitions])
+    def resume(self, partition: Partition) -> None:
+        """Fetch it again."""
+        self._consumer.resume([TopicPartition(partition.topic, partition.number)])
+        self.paused -= {partition}
 
     def expect_ends(self) -> dict[Partition, int]:
         """Where every partition ends now.
@@ -126,6 +130,10 @@ class WholeMessages:
     def has_reached(self, ends: Mapping[Partition, int]) -> bool:
         """Whether all up to these offsets was handed over, or is no message."""
         return all(self._reached[name] >= end for name, end in ends.items())
+
+    def reached(self, partition: Partition) -> int:
+        """Up to which offset all was handed over, or is no message."""
+        return self._reached[partition]
 
     def close(self) -> None:
         """Let go of the partitions."""

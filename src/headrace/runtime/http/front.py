@@ -91,10 +91,10 @@ def main() -> None:
     frames = Frames()
     held: list[bytes] = []
     while len(held) < 2:
-        piece = channel.recv(1 << 16)
-        if not piece:
+        contents = frames.received(channel)
+        if contents is None:
             return  # the lane did not open
-        held += frames.taken(piece)
+        held += contents
     (setting,) = msgspec.msgpack.decode(held[0], type=list[Setting])
     (hello,) = _HELLO.decode(held[1])
     assert isinstance(hello, Hello)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
 _DECODER = msgspec.msgpack.Decoder(list[FromFront])
-_READ = 1 << 20
 #: What a fallback is called in its control record.
 FALLBACK = "fallback"
 
@@ -122,12 +121,12 @@ class ServedLane:
         flags, rows = 0, 0
         while rows < MOST_ROWS:
             try:
-                piece = self._channel.recv(_READ, flags)
+                contents = self._frames.received(self._channel, flags)
             except BlockingIOError:
                 break
-            if not piece:
+            if contents is None:
                 return messages or None
-            for content in self._frames.taken(piece):
+            for content in contents:
                 messages += _DECODER.decode(content)
             rows = sum(message.count for message in messages if isinstance(message, Asked))
             if messages:

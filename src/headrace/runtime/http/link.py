@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from headrace.runtime.http.wire import FromFront
 
 _DECODER = msgspec.msgpack.Decoder(list[FromLane])
-_READ = 1 << 20
 _GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
 
 
@@ -164,15 +163,15 @@ class LaneLink:
 
     def _hear(self) -> None:
         try:
-            piece = self._channel.recv(_READ)
+            contents = self._frames.received(self._channel)
         except BlockingIOError:
             return
         except OSError:
-            piece = b""
-        if not piece:
+            contents = None
+        if contents is None:
             self._end_all()
             return
-        for content in self._frames.taken(piece):
+        for content in contents:
             for message in _DECODER.decode(content):
                 if isinstance(message, Answered):
                     self._settle(message)

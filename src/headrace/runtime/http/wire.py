@@ -14,9 +14,11 @@ import msgspec
 from headrace.runtime.http.problems import Problem  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
 _LENGTH = struct.Struct("<I")
+_READ = 1 << 20
 
 
 class Hello(msgspec.Struct, tag="h", array_like=True):
@@ -147,6 +149,17 @@ class Frames:
 
     def __init__(self) -> None:
         self._held = b""
+        # kept: a megabyte from the system for each call costs more than all else of a small one
+        self._buffer = memoryview(bytearray(_READ))
+
+    def received(self, channel: socket.socket, flags: int = 0) -> list[bytes] | None:
+        """The contents of all frames that one read completes; None when the other end has gone.
+
+        Raises:
+            OSError: Nothing could be read, or would be without waiting.
+        """
+        size = channel.recv_into(self._buffer, 0, flags)
+        return self.taken(bytes(self._buffer[:size])) if size else None
 
     def taken(self, piece: bytes) -> list[bytes]:
         """The contents of all frames that a piece completes."""

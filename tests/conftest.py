@@ -1,0 +1,54 @@
+"""How the tests are dealt out to processes (`pytest -n 4 --dist loadscope`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
+
+#: Files whose tests share what takes long to make: a process takes all of such a file.
+TOGETHER = {
+    "tests/chaos/test_run_is_killed.py",
+    "tests/integration/deploy/test_container.py",
+    "tests/integration/test_benchmarks.py",
+    "tests/integration/test_demo.py",
+    "tests/integration/test_handbook.py",
+    "tests/parity/test_processors.py",
+}
+#: The tests here wait more than they work: for a broker, a group, a session to end.
+WAITING = "tests/integration/kafka/"
+
+
+class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
+    """Each test goes to the process that is free next, but for files that are kept together.
+
+    Tests that wait are dealt out by turns with those that work, so that others use the processor
+    meanwhile.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        self._waits = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return file if file in TOGETHER else nodeid
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        self._waits = not self._waits
+        for scope in self.workqueue:
+            if scope.startswith(WAITING) == self._waits:
+                self.workqueue.move_to_end(scope, last=False)
+                break
+        super()._assign_work_unit(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneByOne | None:
+    """The scheduler for `--dist loadscope`; of other ways, their own."""
+    return OneByOne(config, log) if config.getvalue("dist") == "loadscope" else None
