@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import headrace as hr
 from headrace.adapters.opening import open_frame
 from headrace.engine.books import OrderBooks
-from headrace.engine.engine import StreamRows
+from headrace.engine.rows import StreamRows
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
 from headrace.runtime.intake import Assembly, HistoryIntake
