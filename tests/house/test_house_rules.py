@@ -1,6 +1,7 @@
 """Rules that keep the house in order, as tests with a ratchet."""
 
 import ast
+import builtins
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,25 @@ def test_step_has_no_clock_and_no_dice(package: str) -> None:
         if imported(ast.parse(path.read_text())) & forbidden
     ]
     assert not astray
+
+
+def test_types_are_decoded_by_decoders_of_modules() -> None:
+    """msgspec 0.22 crashes where two threads are the first to decode a class; imports are alone."""
+    astray = []
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                kinds = [item.value for item in call.keywords if item.arg == "type"]
+                converts = ast.unparse(call.func) == "msgspec.convert"
+                names = {
+                    node.id
+                    for kind in kinds
+                    for node in ast.walk(kind)
+                    if isinstance(node, ast.Name)
+                }
+                if converts or (call.func.attr == "decode" and names - set(dir(builtins))):
+                    astray.append(f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}")
+    assert not astray, "make a msgspec Decoder where the module begins"
 
 
 def test_every_public_module_says_what_it_is() -> None:

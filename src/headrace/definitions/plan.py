@@ -458,7 +458,7 @@ class Plan:
             ArtefactError: When the bytes are no plan.
         """
         try:
-            return msgspec.json.decode(data, type=Plan)
+            return _PLAN.decode(data)
         except msgspec.MsgspecError as error:
             raise ArtefactError(
                 f"these {len(data)} bytes are not a plan of this version ({error});"
@@ -468,6 +468,9 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of `canonical()`, in hexadecimal: the name of this definition."""
         return hashlib.sha256(b"headrace/plan/v1\0" + self.canonical()).hexdigest()
+
+
+_PLAN = msgspec.json.Decoder(Plan)
 
 
 def _plain(value: object) -> object:

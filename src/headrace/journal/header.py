@@ -138,11 +138,12 @@ class JournalHeader:
             JournalError: The bytes are not a header.
         """
         try:
-            plain = msgspec.json.decode(encoded, type=dict[str, object])
-            streams = msgspec.convert(plain.pop("streams"), tuple[_PlainStream, ...])
-            tables = msgspec.convert(plain.pop("tables"), dict[str, str])
-            categories = msgspec.convert(plain.pop("categories"), dict[str, str])
-            forms = msgspec.convert(plain.pop("forms", {}), dict[str, str])
+            parts = _PARTS.decode(encoded)
+            streams = _STREAMS.decode(parts.pop("streams"))
+            tables = _NAMES.decode(parts.pop("tables"))
+            categories = _NAMES.decode(parts.pop("categories"))
+            forms = _NAMES.decode(parts.pop("forms", b"{}"))
+            plain = {name: msgspec.json.decode(part) for name, part in parts.items()}
             named = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in plain.items()
@@ -175,6 +176,11 @@ class _PlainStream(msgspec.Struct):
 
     name: str
     schema: _PlainSchema
+
+
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STREAMS = msgspec.json.Decoder(tuple[_PlainStream, ...])
+_NAMES = msgspec.json.Decoder(dict[str, str])
 
 
 def header_digest(encoded: bytes) -> bytes:

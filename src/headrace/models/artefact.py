@@ -83,6 +83,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(self, order="sorted")
 
 
+_MANIFEST = msgspec.json.Decoder(Manifest)
+
+
 @dataclass(frozen=True, slots=True)
 class Artefact:
     """A model file and its manifest."""
@@ -121,7 +124,7 @@ class Artefact:
             ArtefactError: When a file is missing or was changed.
         """
         try:
-            manifest = msgspec.json.decode((home / "manifest.json").read_bytes(), type=Manifest)
+            manifest = _MANIFEST.decode((home / "manifest.json").read_bytes())
             content = (home / _FILE_NAMES[manifest.form]).read_bytes()
         except (OSError, KeyError, msgspec.DecodeError) as broken:
             raise ArtefactError(

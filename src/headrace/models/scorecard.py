@@ -109,6 +109,9 @@ class Scorecard(msgspec.Struct, frozen=True, tag_field="form", tag="scorecard-js
         return offset / share - factor * (item.adds + self.intercept / share)
 
 
+_SCORECARD = msgspec.json.Decoder(Scorecard)
+
+
 def read_scorecard(content: bytes) -> TreeEnsemble:
     """A scorecard's file as the trees that serve it.
 
@@ -142,7 +145,7 @@ def decoded(content: bytes) -> Scorecard:
         ArtefactError: When it is no scorecard, or bins do not follow each other.
     """
     try:
-        card = msgspec.json.decode(content, type=Scorecard)
+        card = _SCORECARD.decode(content)
     except msgspec.MsgspecError as error:
         raise ArtefactError(
             f"this is no scorecard ({error}); train it again, or restore the file"

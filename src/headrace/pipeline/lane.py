@@ -59,7 +59,10 @@ class Explaining:
     @staticmethod
     def from_canonical(data: bytes) -> Explaining:
         """The inverse of `canonical`."""
-        return msgspec.json.decode(data, type=Explaining)
+        return _EXPLAINING.decode(data)
+
+
+_EXPLAINING = msgspec.json.Decoder(Explaining)
 
 
 @dataclass(frozen=True, slots=True)

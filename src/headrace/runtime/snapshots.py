@@ -60,6 +60,9 @@ class Head(msgspec.Struct, frozen=True):
     headrace: str = __version__
 
 
+_HEAD = msgspec.json.Decoder(Head)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A state that was read whole.
@@ -231,7 +234,7 @@ def _opened(path: Path) -> Snapshot:
         )
     end = start + int.from_bytes(body[len(_MAGIC) : start], "little")
     try:
-        head = msgspec.json.decode(body[start:end], type=Head)
+        head = _HEAD.decode(body[start:end])
     except msgspec.MsgspecError as error:
         raise ArtefactError(f"says nothing readable of itself ({error})") from error
     if head.version != STATE_VERSION:

@@ -56,6 +56,10 @@ class _Values(msgspec.Struct, array_like=True):
     rows: _Rows
 
 
+_EVENTS = msgspec.msgpack.Decoder(_Events)
+_VALUES = msgspec.msgpack.Decoder(_Values)
+
+
 def encoded_events(inputs: Inputs, plan: str) -> bytes:
     """Events that are handed on to a side stage.
 
@@ -79,7 +83,7 @@ def decoded_events(content: bytes, plan: str, place: str) -> Inputs:
     Raises:
         DataError: These are none, or were sent under another definition.
     """
-    found = _decoded(content, _Events, place)
+    found = _decoded(content, _EVENTS, place)
     _check_plan(found.plan, plan, place)
     columns: dict[str, Any] = {
         name: np.frombuffer(data, INPUT_DTYPES[name].newbyteorder("<")).astype(INPUT_DTYPES[name])
@@ -103,15 +107,15 @@ def encoded_values(answer: Answered, side: str, plan: str) -> bytes:
 
 def decoded_values(content: bytes, plan: str, place: str) -> Answered:
     """The inverse of `encoded_values`; see `decoded_events`."""
-    found = _decoded(content, _Values, place)
+    found = _decoded(content, _VALUES, place)
     _check_plan(found.plan, plan, place)
     seq = np.frombuffer(found.seq, "<i8").astype(np.int64)
     return Answered(seq, _batch(found.rows))
 
 
-def _decoded(content: bytes, kind: type[Any], place: str) -> Any:
+def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Any], place: str) -> Any:
     try:
-        return msgspec.msgpack.decode(content, type=kind)
+        return decoder.decode(content)
     except msgspec.MsgspecError as error:
         raise DataError(
             f"{place}: this is no message of a stage ({error}); nothing but stages of the use case"

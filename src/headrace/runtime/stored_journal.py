@@ -60,7 +60,7 @@ class JournalIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: They are none.
         """
-        index = msgspec.json.decode(content, type=JournalIndex)
+        index = _INDEX_FILE.decode(content)
         for number, item in enumerate(index.segments):
             expected = segment_path(Path(), number).name
             if item.name != expected:
@@ -70,6 +70,9 @@ class JournalIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def of(self, name: str) -> IndexedSegment | None:
         """What is said of a segment."""
         return next((item for item in self.segments if item.name == name), None)
+
+
+_INDEX_FILE = msgspec.json.Decoder(JournalIndex)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,9 @@ class ApiKey(msgspec.Struct, frozen=True):
     made_ns: int
 
 
+_KEYS = msgspec.json.Decoder(tuple[ApiKey, ...])
+
+
 class ApiKeys:
     """The keys in a file, which may change while they are used.
 
@@ -156,7 +159,7 @@ class ApiKeys:
 
     def _read(self) -> tuple[ApiKey, ...]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=tuple[ApiKey, ...])
+            return _KEYS.decode(self._path.read_bytes())
         except FileNotFoundError:
             return ()
         except msgspec.MsgspecError as error:

@@ -80,6 +80,9 @@ class Setting(msgspec.Struct):
         )
 
 
+_SETTING = msgspec.msgpack.Decoder(list[Setting])
+
+
 def settings_frame(setting: Setting) -> bytes:
     """The first frame that the front gets."""
     return frame([setting])
@@ -95,7 +98,7 @@ def main() -> None:
         if contents is None:
             return  # the lane did not open
         held += contents
-    (setting,) = msgspec.msgpack.decode(held[0], type=list[Setting])
+    (setting,) = _SETTING.decode(held[0])
     (hello,) = _HELLO.decode(held[1])
     assert isinstance(hello, Hello)
     home = Home(Path(setting.home))
