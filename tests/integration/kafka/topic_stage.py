@@ -61,11 +61,11 @@ case = hr.UseCase(
 
 
 def payment(number: int) -> bytes:
-    """A payment; its time goes on by a second with each."""
+    """A payment; its time goes on by a second with each, through the month."""
     second = number % 60
-    minute, hour = number // 60 % 60, number // 3600 % 24
+    minute, hour, day = number // 60 % 60, number // 3600 % 24, 1 + number // 86_400
     return (
-        f'{{"payment_id":"p{number}","at":"2026-03-01T{hour:02d}:{minute:02d}:{second:02d}Z",'
+        f'{{"payment_id":"p{number}","at":"2026-03-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}Z",'
         f'"card":"c{number % 13}","amount":{number * 37 % 1000}.50}}'
     ).encode()
 
