@@ -48,7 +48,8 @@ class InTopics:
 
 
 def erase(
-    surrogate: str | None = None,
+    # one in sixty-four begins with a hyphen
+    surrogate: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
     field: str | None = None,

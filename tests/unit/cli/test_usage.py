@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from headrace.cli import COMMANDS, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVERY = [name for name in COMMANDS if name != "quarantine"]
 EVERY += [f"quarantine {name}" for name in ("list", "show", "retry")]
@@ -63,3 +67,13 @@ def test_a_sink_is_named_once(
     line = "run case.py --source in.jsonl --sink d.csv --sink d.csv"
     code, _, err = called(monkeypatch, capsys, line)
     assert (code, err) == (1, "headrace: --sink d.csv is named twice; expected a file for each\n")
+
+
+def test_a_surrogate_may_begin_with_a_hyphen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They are in base64url: one of sixty-four does."""
+    line = f"erase -P5XLMLKKq7NcAZ2 --yes --home {tmp_path / 'home'}"
+    code, _, err = called(monkeypatch, capsys, line)
+    assert code == 1, "it is looked for, and not found"
+    assert "option" not in err
