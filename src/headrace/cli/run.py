@@ -134,19 +134,17 @@ def run(
             f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
             " one machine keeps them in its home. Leave the setting out"
         )
-    with stages() as stage:
-        if over_kafka:
+    if over_kafka:
+        with stages() as stage:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
-        else:
-            worker = None
-            makers = [partial(_sink, name) for name in sink]
-            opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
-    if worker is not None:
         lanes = {name: one.lanes for name, one in worker.stages.items()}
         with watching(worker), LiveView(use_case.name, worker.meters, lanes=lanes):
             worker.go()
         LiveView.summary(console, use_case.name, worker.meters, worker.journal)
         return
+    with stages() as stage:
+        makers = [partial(_sink, name) for name in sink]
+        opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
     _say_what_was_found(opened)
     with watching(opened), LiveView(use_case.name, opened.meters, opened.total):
         opened.go()

@@ -20,7 +20,7 @@ from headrace.definitions.expressions import Expression, seconds_between
 from headrace.definitions.plan import Book as BookPlan
 from headrace.definitions.plan import BookPart, BookStatus
 from headrace.definitions.source_lines import user_line
-from headrace.definitions.suggestions import did_you_mean, known_field
+from headrace.definitions.suggestions import known_field, no_attribute
 from headrace.definitions.terms import (
     INT,
     TIME,
@@ -127,14 +127,7 @@ class BookView:
         return f"<order books of {self._book.stream.name} at {self._stream.name}>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = [method for method in dir(type(self)) if not method.startswith("_")]
-        raise DefinitionError(
-            f"{self!r} has no {name!r}{did_you_mean(name, known)}",
-            at=user_line(),
-            fix=f"use one of {', '.join(known)}",
-        )
+        raise no_attribute(self, name)
 
     def price(self, side: str, level: int = 1) -> Expression:
         """The price of the best bid or ask, or of a further level; missing if there is none."""

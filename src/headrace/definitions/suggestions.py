@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DefinitionError
+from headrace.definitions.source_lines import user_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,21 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name, sorted(known), n=1) if isinstance(name, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def no_attribute(view: object, name: str) -> AttributeError | DefinitionError:
+    """The error to raise where a user asks a view for what it does not have.
+
+    Names with an underscore are asked for by Python, which expects an `AttributeError`.
+    """
+    if name.startswith("_"):
+        return AttributeError(name)
+    known = [method for method in dir(type(view)) if not method.startswith("_")]
+    return DefinitionError(
+        f"{view!r} has no {name!r}{did_you_mean(name, known)}",
+        at=user_line(),
+        fix=f"use one of {', '.join(known)}",
+    )
 
 
 def known_field(schema: Schema, name: str, at: SourceLine | None) -> Field:

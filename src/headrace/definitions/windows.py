@@ -18,7 +18,7 @@ from headrace.definitions.calls import checked_methods
 from headrace.definitions.expressions import Expression
 from headrace.definitions.plan import Function
 from headrace.definitions.source_lines import user_line
-from headrace.definitions.suggestions import did_you_mean
+from headrace.definitions.suggestions import no_attribute
 from headrace.definitions.terms import (
     FLOAT,
     INT,
@@ -90,14 +90,7 @@ class Keyed:
         return f"<{self._stream.name} by {', '.join(self._key)}>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = [method for method in dir(type(self)) if not method.startswith("_")]
-        raise DefinitionError(
-            f"{self!r} has no {name!r}{did_you_mean(name, known)}",
-            at=user_line(),
-            fix=f"use one of {', '.join(known)}",
-        )
+        raise no_attribute(self, name)
 
     def count(
         self,

@@ -1,10 +1,11 @@
-"""What would have had to be different: an exact search over the served model and policy.
+"""What would have had to be different: a search over the served model and policy themselves.
 
 A tree ensemble and a policy are constant between thresholds. So of a feature only one value in each
 stretch between two thresholds has to be tried to know all of them. The search tries every stretch
 of each changeable feature, then of each pair, through the scorer and the policy that decided, and
-takes the fewest features, and of those the least change. It finds an answer if there is one with at
-most two features; it never names a value that it has not tried.
+takes the fewest features, and of those the least change. With one feature it finds an answer if
+there is one; with two, if neither has more than `PAIR_STRETCHES_MAX` stretches, of which else so
+many are tried. It never names a value that it has not tried.
 """
 
 from __future__ import annotations
