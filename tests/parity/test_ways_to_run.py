@@ -13,6 +13,7 @@ import pytest
 import headrace as hr
 from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError
+from headrace.events.schema import Role
 from headrace.journal.canonical import records
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
@@ -35,13 +36,14 @@ from headrace.runtime.replaying import recorded_definitions, replay
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.definitions.plan import StreamPlan
     from headrace.journal.batch import JournalBatch
     from headrace.models.artefact import Artefact
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> cases.History:
-    return cases.history(tmp_path_factory.mktemp("history"))
+def history(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase) -> cases.History:
+    return cases.history(case, tmp_path_factory.mktemp("history"))
 
 
 @pytest.fixture(scope="module", params=cases.CASES, ids=lambda case: case.name)
@@ -92,6 +94,17 @@ def decided(batches: list[JournalBatch]) -> dict[str, bytes]:
     return {name: b"".join(chunks) for name, chunks in parts.items()}
 
 
+def column_of(case: hr.UseCase, feature: str) -> str:
+    """Where the table of decisions has a feature: beside a field of the same name."""
+    own = feature in decided_stream(case).schema.names
+    return f"feature_{feature}" if own else feature
+
+
+def decided_stream(case: hr.UseCase) -> StreamPlan:
+    """The stream whose events are decided."""
+    return next(stream for stream in case.plan.streams if stream.name == case.plan.on)
+
+
 def copied(home: Home, folder: Path) -> Home:
     return Home(shutil.copytree(home.folder, folder / "home"))
 
@@ -139,15 +152,15 @@ def test_one_input_at_a_time_changes_nothing(
         expected = records(batch, header)
         whole = inputs_of(batch)
         for index in range(len(whole)):
-            (record,) = records(step(lane, one_of(whole, index)), header)
+            (record,) = records(step(lane, one_of(case, whole, index)), header)
             assert record == expected[index], f"input {batch.first_seq + index}"
 
 
-def one_of(whole: Inputs, index: int) -> Inputs:
+def one_of(case: hr.UseCase, whole: Inputs, index: int) -> Inputs:
     """One input of a batch, as a batch of its own."""
     at = np.array([index])
-    names = [s.name for s in cases.card_fraud.plan.streams]
-    names += [table.name for table in cases.card_fraud.plan.tables]
+    names = [s.name for s in case.plan.streams]
+    names += [table.name for table in case.plan.tables]
     row = int(whole.row[index])
     name = names[int(whole.stream[index])]
     refused = np.flatnonzero(whole.refused.index == index)
@@ -224,11 +237,18 @@ def test_a_decision_is_explained_in_the_words_of_its_categories(
 ) -> None:
     home, _ = undisturbed
     folder = home.journal(case.name)
-    read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
+    columns = {
+        feature.name: column_of(case, feature.name)
+        for feature in case.plan.features
+        if feature.kind in CATEGORICAL
+    }
+    assert columns
+    read = tables(folder)["decisions"].select(["seq", *columns.values()])
     row = next(row for row in read.to_pylist() if None not in row.values())
-    place = Place(folder, case.name, 0, row.pop("seq"))
+    place = Place(folder, case.name, 0, row["seq"])
     told = explain(place, Definitions(home.definitions)).features
-    assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
+    for feature, column in columns.items():
+        assert told[feature] == row[column]
 
 
 def test_an_explanation_gives_the_sequence_that_was_scored(
@@ -277,25 +297,27 @@ def test_frames_give_what_is_served(
     tmp_path: Path, case: hr.UseCase, seed_home: Home, model: Artefact
 ) -> None:
     """What is trained on and tried in a notebook is what the lane serves, to the last bit."""
-    clean = cases.history(tmp_path, events=3_000, seed=6, invalid=0.0)
+    clean = cases.history(case, tmp_path, share=0.5, seed=6, broken=False)
+    on = decided_stream(case)
+    identity = on.schema.having(Role.ID)
+    assert identity is not None
     batches = run(case, copied(seed_home, tmp_path), clean, rows=4_096, threads=2)
     table = hr.decide(case, clean.frames, model=model)
     frame = table.filter(table["score"].is_valid()).sort_by("id")
     names: list[str | None] = []
     for batch in batches:
         rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
-        names += batch.events["payments"].text("payment_id").take(rows).strings()
+        names += batch.events[on.name].text(identity.name).take(rows).strings()
     order = np.argsort(np.array(names))
     scores = np.concatenate([batch.decisions.score for batch in batches])[order]
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
     assert frame["score"].to_numpy().tobytes() == scores.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
     read = tables(tmp_path / "home" / "journal" / case.name / "0")["decisions"]
-    read = read.sort_by("payment_id")
+    read = read.sort_by(identity.name)
     for number, feature in enumerate(case.plan.features):
         if feature.kind in CATEGORICAL:
-            own = feature.name in cases.Payment.__annotations__
-            texts = read[f"feature_{feature.name}" if own else feature.name].to_pylist()
+            texts = read[column_of(case, feature.name)].to_pylist()
             assert texts == frame[feature.name].to_pylist(), feature.name
             assert any(texts), feature.name
             continue
@@ -331,12 +353,10 @@ def test_other_files_under_the_same_name_are_refused(
     history: cases.History,
 ) -> None:
     home = copied(undisturbed[0], tmp_path)
-    short = tmp_path / "payments.jsonl"
-    short.write_bytes(b"".join(history.payments.read_bytes().splitlines(keepends=True)[:10]))
-    original = history.payments.read_bytes()
+    original = history.decided.read_bytes()
     try:
-        history.payments.write_bytes(short.read_bytes())
+        history.decided.write_bytes(b"".join(original.splitlines(keepends=True)[:10]))
         with pytest.raises(DataError, match="is not what it was when"):
             LocalRun(case, home, history.sources).go()
     finally:
-        history.payments.write_bytes(original)
+        history.decided.write_bytes(original)
