@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import cases
 import numpy as np
 import pytest
+from journaled import column_of, copied, decided, decided_stream, run
 
 import headrace as hr
 from headrace.core.columns import CATEGORICAL
@@ -17,7 +17,6 @@ from headrace.events.schema import Role
 from headrace.journal.canonical import records
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
-from headrace.lifecycle.registry import Registry
 from headrace.models.onnx_model import OnnxModel
 from headrace.models.scores import Scores
 from headrace.pipeline.inputs import Inputs, Refused
@@ -26,98 +25,17 @@ from headrace.pipeline.replay import first_difference, inputs_of
 from headrace.pipeline.step import accept, step
 from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.home import Home
 from headrace.runtime.journals import Place
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
-from headrace.runtime.models import import_declared
 from headrace.runtime.replaying import recorded_definitions, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headrace.definitions.plan import StreamPlan
     from headrace.journal.batch import JournalBatch
     from headrace.models.artefact import Artefact
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase) -> cases.History:
-    return cases.history(case, tmp_path_factory.mktemp("history"))
-
-
-@pytest.fixture(scope="module", params=cases.CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> hr.UseCase:
-    found: hr.UseCase = request.param
-    if isinstance(found.model, hr.Onnx):
-        pytest.importorskip("onnxruntime")
-    return found
-
-
-@pytest.fixture(scope="module")
-def model(case: hr.UseCase, history: cases.History) -> Artefact:
-    if isinstance(case.model, hr.Onnx):
-        return import_declared(case, case.model)
-    return hr.train(case, history.frames).artefact
-
-
-@pytest.fixture(scope="module")
-def seed_home(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase, model: Artefact) -> Home:
-    """A home with a model in it and nothing else; copies of it are run."""
-    home = Home(tmp_path_factory.mktemp("home"))
-    registry = Registry(home.models)
-    registry.use(case.name, registry.add(model))
-    return home
-
-
-def run(
-    case: hr.UseCase, home: Home, history: cases.History, *, rows: int, threads: int
-) -> list[JournalBatch]:
-    settings = RunSettings(
-        lane=LaneSettings(durability="os", limits=LaneLimits(threads=threads)), batch_rows=rows
-    )
-    LocalRun(case, home, history.sources, settings=settings).go()
-    return [stored.batch() for stored in stored_batches(home.journal(case.name))]
-
-
-def decided(batches: list[JournalBatch]) -> dict[str, bytes]:
-    """All that was decided, and on what grounds; surrogates are drawn anew in every home."""
-    parts: dict[str, list[bytes]] = {}
-    for batch in batches:
-        for name in ("seq", "margin", "score", "rule", "rules", "outcome", "marks"):
-            parts.setdefault(name, []).append(getattr(batch.decisions, name).tobytes())
-        for name in ("features", "reason_feature", "reason_contribution"):
-            column = np.ascontiguousarray(getattr(batch.decisions, name).T)
-            parts.setdefault(name, []).append(column.tobytes())
-        for name in ("stream", "kind", "position", "received_ns", "reason", "original_seq"):
-            parts.setdefault(name, []).append(getattr(batch.inputs, name).tobytes())
-    return {name: b"".join(chunks) for name, chunks in parts.items()}
-
-
-def column_of(case: hr.UseCase, feature: str) -> str:
-    """Where the table of decisions has a feature: beside a field of the same name."""
-    own = feature in decided_stream(case).schema.names
-    return f"feature_{feature}" if own else feature
-
-
-def decided_stream(case: hr.UseCase) -> StreamPlan:
-    """The stream whose events are decided."""
-    return next(stream for stream in case.plan.streams if stream.name == case.plan.on)
-
-
-def copied(home: Home, folder: Path) -> Home:
-    return Home(shutil.copytree(home.folder, folder / "home"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory,
-    case: hr.UseCase,
-    seed_home: Home,
-    history: cases.History,
-) -> tuple[Home, list[JournalBatch]]:
-    home = copied(seed_home, tmp_path_factory.mktemp("undisturbed"))
-    return home, run(case, home, history, rows=4_096, threads=1)
+    from headrace.runtime.home import Home
 
 
 def test_the_history_has_every_fault(undisturbed: tuple[Home, list[JournalBatch]]) -> None:
