@@ -22,7 +22,8 @@ class Faults:
     Attributes:
         late: Come after `delay`.
         delay: Should be longer than the stream's lateness.
-        repeated: Are sent a second time, a little later.
+        repeated: Are sent a second time.
+        again: How long after the first.
     changed: Are sent a second time, saying something else.
         broken: Are cut off, where they are written as lines.
         seed: Of which.
@@ -31,6 +32,7 @@ class Faults:
     late: float = 0.03
     delay: dt.timedelta = dt.timedelta(days=3)
     repeated: float = 0.02
+    again: dt.timedelta = dt.timedelta(minutes=2)
     changed: float = 0.01
     broken: float = 0.01
     seed: int = 1
@@ -51,13 +53,13 @@ def disturbed(table: pa.Table, faults: Faults) -> pa.Table:
 
     late = dice.random(table.num_rows) < faults.late
     moved = later(table.filter(pa.array(late)), faults.delay)
-    twice = later(table.take(drawn(faults.repeated)), dt.timedelta(minutes=2))
+    twice = later(table.take(drawn(faults.repeated)), faults.again)
     rows = 1 + np.flatnonzero(dice.random(table.num_rows - 1) < faults.changed)
     changed = table.take(pa.array(rows - 1))  # what another event says
     for name in (table.column_names[0], "at", "received"):
         place = table.schema.get_field_index(name)
         changed = changed.set_column(place, name, table[name].take(pa.array(rows)))
-    changed = later(changed, dt.timedelta(minutes=3))
+    changed = later(changed, faults.again)
     whole = pa.concat_tables([table.filter(pa.array(~late)), moved, twice, changed])
     return whole.sort_by([("received", "ascending"), ("at", "ascending")]).combine_chunks()
 

@@ -5,24 +5,32 @@ Those of payments are rich enough to touch every part; the others are the ready-
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.disturbances import Faults, disturbed, lines
+from tests.market_feed import market_feed
 
 import headrace as hr
+import headrace_solutions
+from headrace.lifecycle.folds import FoldSettings
+from headrace.lifecycle.training import TrainingSettings
 from headrace_solutions.card_fraud.lines import write, write_table
 from headrace_solutions.card_fraud.simulator import SimulationSettings as PaymentSettings
 from headrace_solutions.card_fraud.simulator import simulate as payments_simulated
 from headrace_solutions.credit_risk import credit_risk
 from headrace_solutions.credit_risk.simulator import SimulationSettings as LoanSettings
 from headrace_solutions.credit_risk.simulator import simulate as loans_simulated
+from headrace_solutions.trading_signal.case import trading_signal, trading_signal_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pyarrow as pa
+
+    from headrace.models.artefact import Artefact
 
 MODELS = Path(__file__).parent.parent / "golden" / "models"
 
@@ -218,9 +226,46 @@ def _loans(folder: Path, share: float, seed: int, broken: bool) -> History:  # n
     return History(files, frames)
 
 
+def _market(folder: Path, share: float, seed: int, broken: bool) -> History:  # noqa: FBT001 - see `history`
+    """Books with gaps: events that are late or changed leave some of their messages incomplete."""
+    faults = Faults(
+        0.005, dt.timedelta(seconds=30), 0.01, dt.timedelta(seconds=1), 0.002, seed=seed
+    )
+    frames = {
+        name: disturbed(table, replace(faults, seed=seed + number))
+        for number, (name, table) in enumerate(market_feed(round(1_400 * share), seed).items())
+    }
+    files = {name: folder / f"{name}.parquet" for name in frames}
+    files["depth"] = folder / "depth.jsonl"
+    with files["depth"].open("wb") as file:
+        file.writelines(lines(frames["depth"], faults if broken else None))
+    for name in list(frames)[1:]:
+        write_table(frames[name], files[name])
+    return History(files, frames)
+
+
 #: What every way to run is shown on, and how histories of it are made.
 CASES: dict[hr.UseCase, Callable[[Path, float, int, bool], History]] = {
     card_fraud: _payments,
     card_sequence: _payments,
     credit_risk: _loans,
+    trading_signal: _market,
+}
+
+#: Fitted for long, as a short history is judged by too few events to stop early.
+_FITTED = trading_signal_by(hr.XGBoost(trees=60, max_depth=3, early_stopping=None, seed=7))
+
+
+def trained(case: hr.UseCase, made: History) -> Artefact:
+    """A model of a use case; one fold is enough, as what it is worth is no matter here."""
+    fitted = _FITTED if case is trading_signal else case
+    settings = TrainingSettings(folds=FoldSettings(folds=1))
+    return hr.train(fitted, made.frames, settings=settings).artefact
+
+
+#: What a command takes for them; the others stand in this file.
+SOLUTIONS = Path(headrace_solutions.__file__).parent
+FILES = {
+    credit_risk: f"{SOLUTIONS / 'credit_risk' / 'case.py'}:credit_risk",
+    trading_signal: f"{SOLUTIONS / 'trading_signal' / 'case.py'}:trading_signal",
 }

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import CASES, History
+from cases import CASES, History, trained
 from cases import history as history_of
 from journaled import copied, run
 
@@ -41,7 +41,7 @@ def case(request: pytest.FixtureRequest) -> hr.UseCase:
 def model(case: hr.UseCase, history: History) -> Artefact:
     if isinstance(case.model, hr.Onnx):
         return import_declared(case, case.model)
-    return hr.train(case, history.frames).artefact
+    return trained(case, history)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tests.disturbances import lines
 
 from headrace.journal.reader import stored_batches
 from headrace.pipeline.lane import LaneLimits
@@ -60,3 +61,20 @@ def decided_stream(case: hr.UseCase) -> StreamPlan:
 
 def copied(home: Home, folder: Path) -> Home:
     return Home(shutil.copytree(home.folder, folder / "home"))
+
+
+def known_order(
+    case: hr.UseCase, history: History, batches: list[JournalBatch]
+) -> list[tuple[str, bytes]]:
+    """Stream and line of each input of a history, in the order in which a run took them."""
+    names = [stream.name for stream in case.plan.streams]
+    written = {name: list(lines(table)) for name, table in history.frames.items()}
+    with history.decided.open("rb") as file:
+        written[case.plan.on] = file.readlines()
+    return [
+        (names[stream], written[names[stream]][position])
+        for batch in batches
+        for stream, position in zip(
+            batch.inputs.stream.tolist(), batch.inputs.position.tolist(), strict=True
+        )
+    ]
