@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from benchmarks.ports import free_port
 from benchmarks.report import surroundings, table
-from benchmarks.service import free_port, running, served
+from benchmarks.service import running, served
 from benchmarks.throughput import Bench
 from benchmarks.workload import FOLDER, prepared
 

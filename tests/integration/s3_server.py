@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from benchmarks.broker import free_port
+from benchmarks.ports import free_port
 from pyarrow import fs
 
 #: What clients say who they are.
@@ -56,7 +56,7 @@ class S3Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def bucket(self, name: str) -> str:

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parent))
 from container_file import (  # type: ignore[import-not-found]  # on the path above
@@ -142,9 +142,7 @@ class Serving:
 
     def __init__(self, container: Container, case: Path, folder: Path, **variables: str) -> None:
         self._container, self._folder, self._variables = container, folder, variables
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            self._port = int(held.getsockname()[1])
+        self._port = free_port()
         last = stages()[1]
         here = {"/etc/headrace/case.py": str(case), "0.0.0.0": "127.0.0.1"}  # noqa: S104 - replaced
         words = [here.get(word, word) for word in last.command("CMD")]

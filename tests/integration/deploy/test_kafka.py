@@ -6,7 +6,6 @@ import base64
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from benchmarks.ports import free_port
 from confluent_kafka.admin import AdminClient
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -69,10 +69,7 @@ class Broker:
     """A real broker with the compose file's settings, at ports of its own."""
 
     def __init__(self, folder: Path, command: str) -> None:
-        with socket.socket() as held, socket.socket() as beside:
-            held.bind(("127.0.0.1", 0))
-            self.port = int(held.getsockname()[1])
-            beside.bind(("127.0.0.1", self.port + 1))
+        self.port = free_port()
         self.bin = folder / "bin"
         self.bin.mkdir()
         (self.bin / "kafka-topics.sh").write_text(TOPICS_TOOL)

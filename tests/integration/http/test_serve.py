@@ -303,7 +303,7 @@ def keys_file(home: Path) -> str:
 
 def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
     running = ServiceProcess(tmp_path / "home", "--host", "0.0.0.0")  # noqa: S104 - to be refused
-    assert running.process.wait(timeout=60) == 1
+    assert running.process.wait(timeout=180) == 1
     assert "headrace access add" in running.said()
 
 
@@ -311,11 +311,15 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
     """What is decided and journaled does not change; only the answer is another."""
     home = tmp_path / "home"
     with ServiceProcess(home, "--deadline-ms", "1", "--fallback", "review") as running:
-        events = [payment(n, card=f"{n}") for n in range(40)]
+        events: list[dict[str, Any]] = []
+        answers: list[Decided] = []
         with Client(running.url, "served") as client:
-            answers = [client.decide(event) for event in events]
+            # a fast machine is late now and then alone
+            while len(events) < 40 or not any(answer.fallback for answer in answers):
+                assert len(events) < 4_000, "nothing takes longer than a millisecond here"
+                events.append(payment(len(events), card=f"{len(events)}"))
+                answers.append(client.decide(events[-1]))
         fell_back = [n for n, answer in enumerate(answers) if answer.fallback]
-        assert fell_back, "nothing takes longer than a millisecond here"
         assert {answers[n].outcome for n in fell_back} == {"review"}
         assert {answers[n].decision_id for n in fell_back} == {None}
         with Client(running.url, "served", deadline_ms=60_000) as patient:
@@ -330,6 +334,10 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
     ]
     assert verified(home) == len(events) + len(fell_back) + len(records)
     with ServiceProcess(home, "--deadline-ms", "1") as running:
-        statuses = [running.decide(payment(f"late{n}", card=f"{n}"))[0] for n in range(20)]
-        assert set(statuses) <= {200, 504}
+        statuses: set[int] = set()
+        for n in range(4_000):
+            statuses.add(running.decide(payment(f"late{n}", card=f"{n}"))[0])
+            if 504 in statuses:
+                break
         assert 504 in statuses
+        assert statuses <= {200, 504}
