@@ -33,7 +33,7 @@ BACK = ("10ms", "50ms", "200ms", "1s", "5s")
 #: Digits of prices and sizes after the point.
 _SCALE = 8
 #: Vectors of a sequence.
-LENGTH = 12
+LENGTH = 8
 
 
 class Look(hr.Event):
@@ -123,7 +123,7 @@ def _sequence() -> SequenceDefinition:
 
 lead_lag = use_case(
     hr.Lstm(
-        hidden=24, epochs=10, early_stopping=2, batch=512, learning_rate=3e-3, dropout=0.2, seed=7
+        hidden=16, epochs=12, early_stopping=3, learning_rate=2e-3, dropout=0.3, seed=7
     )
 )
 
