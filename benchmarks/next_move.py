@@ -6,16 +6,15 @@ where it is after the horizon, less where it is now. Times are the receiver's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from benchmarks.books import given_book, inputs_of
 
 import headrace as hr
-from benchmarks.books import given_book, inputs_of
 from headrace.lifecycle.directions import Moves
 from headrace.lifecycle.training_set import training_set
 from headrace.pipeline.lane import Lane
@@ -24,6 +23,7 @@ from headrace_solutions.trading_signal.binance import read_capture
 from headrace_solutions.trading_signal.feed import exact_units
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray

@@ -1,6 +1,7 @@
 """One run of the real command path in a process of its own, which tells what it measured.
 
-    python -m benchmarks.one_run HOME SOURCE REPORT [--case CASE] [--more STREAM=FILE ...] [--profile]
+    python -m benchmarks.one_run HOME SOURCE REPORT
+        [--case CASE] [--more STREAM=FILE ...] [--profile]
 
 The source is a file, or `-` for stdin; other streams have files of their own. The report is a JSON
 file; beside it a file `.ready` says that the run begins.

@@ -92,7 +92,7 @@ def curves(
     *,
     goal: float,
 ) -> None:
-    """Draw values with their standard errors over a logarithmic axis, and print the picture's place.
+    """Draw values over a logarithmic axis, with two standard errors, and print the picture's place.
 
     Args:
         title: What the picture shows, for those who cannot see it.
@@ -114,7 +114,9 @@ def curves(
             lines.items(), ("#4c78a8", "#e45756", "#54a24b", "#b279a2"), strict=False
         ):
             at, value, error = np.array(points).T
-            plot.errorbar(at, value, yerr=2 * error, label=label, color=colour, marker="o", capsize=3)
+            plot.errorbar(
+                at, value, yerr=2 * error, label=label, color=colour, marker="o", capsize=3
+            )
         plot.axhline(goal, color="#888888", linestyle="--", linewidth=1)
         plot.axhline(1 / 3, color="#cccccc", linestyle=":", linewidth=1)
         plot.set_xscale("log")

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-
-import headrace as hr
 from benchmarks.next_move import MILLISECOND, QUESTIONS, Question
 from benchmarks.report import curves, section, surroundings, table
+
+import headrace as hr
 from headrace.definitions.directions import DIRECTIONS
 from headrace.lifecycle.classification import block_error, class_metrics, macro_f1, paired_test
 from headrace.lifecycle.directions import classes_of, threshold_of
@@ -37,7 +37,7 @@ from headrace.models.training import model_matrix
 from headrace.models.xgboost_format import read_xgboost_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -103,9 +103,7 @@ class Answers:
     def against(self, one: str, other: str) -> str:
         """One model's macro-F1 less another's."""
         told = [self.scores[model].argmax(axis=0) for model in (one, other)]
-        found = paired_test(
-            self.truth, *told, len(DIRECTIONS), length=self.block, draws=DRAWS
-        )
+        found = paired_test(self.truth, *told, len(DIRECTIONS), length=self.block, draws=DRAWS)
         return f"{found.difference:+.3f} ± {found.error:.3f}, p {found.p:.3f}"
 
 

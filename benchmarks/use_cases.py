@@ -1,6 +1,6 @@
 """Decisions a second of each use case: card fraud, a probability of default, a net over sequences.
 
-    HEADRACE_DATA=FOLDER python -m benchmarks.use_cases [--events 1000000] [--runs 3] [--seconds 345]
+    HEADRACE_DATA=FOLDER python -m benchmarks.use_cases [--runs 3] [--seconds 345]
 
 As in `benchmarks.throughput`, a run is the path of the command in a process of its own, from files
 to decisions that are journaled, signed and synced to the disk, personal data sealed in the vault.
@@ -157,14 +157,13 @@ def main() -> int:
         sys.exit("HEADRACE_DATA names no folder: it holds the captures that are decided over")
     given.folder.mkdir(parents=True, exist_ok=True)
     surroundings()
-    rows: list[tuple[str, ...]] = [HEAD]
-    for made in (
+    made = (
         card_fraud(given.folder, given.events),
         credit_risk(given.folder, given.applications),
         trading(given.folder, given.seconds),
-    ):
-        rows.append(row_of(made, [run(given.folder, made) for _ in range(given.runs)]))
-    table("Use cases, from files to durable, signed decisions", rows)
+    )
+    rows = [row_of(one, [run(given.folder, one) for _ in range(given.runs)]) for one in made]
+    table("Use cases, from files to durable, signed decisions", [HEAD, *rows])
     return 0
 
 

@@ -122,9 +122,7 @@ def _sequence() -> SequenceDefinition:
 
 
 lead_lag = use_case(
-    hr.Lstm(
-        hidden=16, epochs=12, early_stopping=3, learning_rate=2e-3, dropout=0.3, seed=7
-    )
+    hr.Lstm(hidden=16, epochs=12, early_stopping=3, learning_rate=2e-3, dropout=0.3, seed=7)
 )
 
 
