@@ -11,8 +11,6 @@ position, profit and order rate are features like any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import headrace as hr
 from headrace_solutions.trading_signal.market import (
     book,
@@ -23,11 +21,8 @@ from headrace_solutions.trading_signal.market import (
     trades,
 )
 
-if TYPE_CHECKING:
-    from headrace.models.specifications import ModelSpecification
-
 #: How far ahead a signal looks.
-HORIZON = "5s"
+HORIZON = "2s"
 #: Shares of an order, and the most to hold, long or short.
 LOT, POSITION_MOST = 100, 500
 #: In the currency of prices: the most that may be held, and lost, of a symbol.
@@ -108,7 +103,7 @@ policy = hr.Policy(
 )
 
 
-def trading_signal_by(model: ModelSpecification) -> hr.UseCase:
+def trading_signal_by(model: hr.XGBoost | hr.LogisticRegression | hr.Lstm) -> hr.UseCase:
     """The use case with that model; a net that reads a sequence gets one.
 
     >>> trading_signal_by(hr.Lstm()).sequence is None
@@ -123,7 +118,7 @@ def trading_signal_by(model: ModelSpecification) -> hr.UseCase:
         if reads_sequence
         else None,
         beside=(quotes,),
-        label=hr.direction(features.mid, key="symbol", after=HORIZON),
+        label=hr.direction(features.mid, key="symbol", after=HORIZON, read_value=False),
         model=model,
         policy=policy,
     )
