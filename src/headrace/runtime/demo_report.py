@@ -245,17 +245,8 @@ def _of_the_case(page: Report, result: DemoResult) -> None:
     if sections is None:
         return
     since = dt.datetime.fromtimestamp(result.settings.cut_ns // 10**9, tz=dt.UTC)
-    for title, text, tables in sections(
-        result.place.folder / "data", result.place.decisions, since
-    ):
-        page.add(
-            title,
-            text,
-            *(
-                Table(caption, tuple(columns), tuple(tuple(row) for row in rows))
-                for caption, columns, rows in tables
-            ),
-        )
+    for title, text, parts in sections(result.place.folder / "data", result.place.decisions, since):
+        page.add(title, text, *parts)
 
 
 def _speed(page: Report, result: DemoResult) -> None:
