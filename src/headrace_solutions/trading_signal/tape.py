@@ -108,9 +108,7 @@ class Tape:
         yield from trades[place:]
 
 
-def tape_of(
-    frames: Mapping[str, Any], *, book: Any = market.book, levels: int = LEVELS
-) -> Tape:
+def tape_of(frames: Mapping[str, Any], *, book: Any = market.book, levels: int = LEVELS) -> Tape:
     """The tape of a feed's frames, its books as the platform itself keeps them.
 
     A book that cannot be read (a gap, crossed, stale) has no levels. Hidden executions are left
