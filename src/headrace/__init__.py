@@ -154,7 +154,9 @@ _PLACES = {
     **dict.fromkeys(
         ["Sharpe", "annualised_sharpe", "deflated_sharpe", "sharpe"], "lifecycle.sharpe"
     ),
-    **dict.fromkeys(["OpenLane", "backtest", "compute", "decide", "open_lane", "train"], "runtime.frames"),
+    **dict.fromkeys(
+        ["OpenLane", "backtest", "compute", "decide", "open_lane", "train"], "runtime.frames"
+    ),
     "import_model": "runtime.models",
     **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),
 }
