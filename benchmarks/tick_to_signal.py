@@ -5,8 +5,9 @@
 Every change of a level, quote and trade of three venues goes through `step` at the moment at which
 it is due, together with whatever else has become due by then. A signal is out when `step` returns:
 before it is recorded and synced to the disk. Its time counts from when its tick was due, so it
-includes what it waited for the work before it. One core, one thread. Trades come in bursts of hundreds
-in a millisecond, and a signal after each of them is worked out: there the wait is that of the burst.
+includes what it waited for the work before it. One core, one thread. Trades come in bursts of
+hundreds in a millisecond, and a signal after each of them is worked out: there the wait is that of
+the burst.
 """
 
 from __future__ import annotations
