@@ -190,7 +190,7 @@ def test_a_signal_ends_a_run_in_good_order(
     while not (sink.exists() and sink.stat().st_size) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(sent)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=300) == 0
     said, errors = process.communicate()
     assert b"Traceback" not in errors
     assert b"decisions" in said

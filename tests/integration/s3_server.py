@@ -14,7 +14,7 @@ from pyarrow import fs
 
 #: What clients say who they are.
 IDENTITY = {"AWS_ACCESS_KEY_ID": "headrace", "AWS_SECRET_ACCESS_KEY": "secret"}
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 
 
 @dataclass

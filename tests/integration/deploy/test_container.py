@@ -123,7 +123,7 @@ class Container:
 
     def run(self, words: list[str], said: Path, **variables: str) -> int:
         """Run a command in it to its end; its exit status."""
-        return self.start(words, said, **variables).wait(timeout=120)
+        return self.start(words, said, **variables).wait(timeout=240)
 
     def files(self) -> dict[str, tuple[int, float]]:
         """The image's files: their size and when they were last written."""
@@ -163,7 +163,7 @@ class Serving:
         request.add_header("content-type", "application/json")
         request.add_header("authorization", f"Bearer {key}")
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - it is http
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - it is http
                 return answer.status, json.load(answer)["outcome"]
         except urllib.error.HTTPError as error:
             with error:
@@ -175,7 +175,7 @@ class Serving:
 
     def __enter__(self) -> Self:
         self._service = self._container.start(self._words, self._said, **self._variables)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not self.healthy():
             assert self._service.poll() is None, self.said()
             assert time.monotonic() < end, self.said()
@@ -183,7 +183,7 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         self._service.send_signal(signal.SIGTERM)
-        assert self._service.wait(timeout=60) == 0, self.said()
+        assert self._service.wait(timeout=240) == 0, self.said()
 
 
 @pytest.fixture(scope="module")

@@ -88,13 +88,13 @@ class Broker:
         """Run a command of a container against it."""
         environment = {**os.environ, "KAFKA_BIN": str(self.bin)}
         return subprocess.run(
-            words, env=environment, capture_output=True, text=True, timeout=120, check=False
+            words, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     def stop(self) -> None:
         """End it in good order."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(timeout=60) == 143
+        assert self._process.wait(timeout=240) == 143
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_the_broker_starts_and_has_its_topics(broker: Broker) -> None:
         made = broker.ask(make)
         assert made.returncode == 0, made.stdout + made.stderr
     worker = " ".join(SERVICES["worker"]["command"])
-    there = set(admin.list_topics(timeout=30).topics)
+    there = set(admin.list_topics(timeout=90).topics)
     assert there == set(re.findall(r"kafka://kafka:9092/(\w+)", worker))
 
 

@@ -75,7 +75,7 @@ def test_a_disk_that_takes_nothing_is_said_at_the_start(tmp_path: Path) -> None:
         log.symlink_to(elsewhere)
         writable(disk, yes=False)
         refused = ServiceProcess(home)
-        assert refused.process.wait(timeout=120) == 1
+        assert refused.process.wait(timeout=240) == 1
         assert "Read-only file system" in refused.said()
         assert "Traceback" not in refused.said()
         writable(disk, yes=True)
