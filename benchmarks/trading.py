@@ -237,7 +237,7 @@ def horizons(asked: Question, settings: FoldSettings, name: str) -> None:
 def details(asked: Question, horizon: int, made: Answers) -> None:
     """Each class, what is behind the averages, and how models compare."""
     head = ("model", "precision up, flat, down", "recall up, flat, down", "AUC up, flat, down")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for model in MODELS:
         figures = made.metrics(model)
         rows.append((model, *(", ".join(f"{value:.2f}" for value in values)
