@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Applications for a loan, and the days over which they come.
-APPLICATIONS, DAYS = 100_000, 720
+APPLICATIONS, DAYS = 20_000, 720
 #: Streams of the capture, the decided one last.
 MARKET = ("changes", "quotes", "trades", "tops", "looks")
 #: Inputs to one decision differ between use cases; both are told.
