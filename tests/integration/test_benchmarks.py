@@ -27,7 +27,7 @@ SHORT = {
     "streams": ("--seconds", "1"),
     "attack": (*SMALL, "--seconds", "0.5", "--rounds", "1"),
     "inflight": (*SMALL, "--seconds", "1", "--stress", "2", "--warm", "0.2", "--in-flight", "500"),
-    "online": (*SMALL, "--seconds", "1"),
+    "online": (*SMALL, "--seconds", "1", "--runs", "1"),
     "kafka": (*SMALL, "--runs", "1"),
     "throughput": (*SMALL, "--runs", "1", "--only", "throughput", "shares", "peers", "cold"),
     "json_lines": ("--events", "2000", "--repeat", "1"),

@@ -308,28 +308,75 @@ def decide(
         DataError: When a frame's columns cannot be those of its stream.
         NotFound: When the use case declares a model that is to be trained, and none is given.
     """
-    served = _served(case, model)
-    held = _held(case, frames)
-    intake = _intake(case, held)
-    lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
-    rows = _Rows(case, held)
-    width = len(lane.definition.columns)
-    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
-    parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
-    for inputs in intake.batches(0, _BATCH):
-        batch = step(lane, inputs)
-        rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
-        positions = inputs.position[batch.decisions.seq - batch.first_seq]
-        rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
-        parts.append(_decision_columns(lane.definition, batch, positions))
-    made = pa.concat_tables(parts).sort_by("position")
-    taken = np.full(len(rows.decided), -1, dtype=np.int64)
-    taken[made["position"].to_numpy()] = np.arange(len(made))
-    places = pa.array(taken, mask=~rows.decided)
-    columns = rows.columns(lane.engine.categories)
-    for name in made.column_names[1:]:
-        columns[name] = made[name].combine_chunks().take(places)
-    return pa.table(columns)
+    return OpenLane(case, model, policy, threads).decide(frames)
+
+
+@checked
+def open_lane(
+    case: UseCase,
+    *,
+    model: Artefact | None = None,
+    policy: Policy | None = None,
+    threads: int | None = None,
+) -> OpenLane:
+    """A lane that is fed frame after frame, as a stream that goes on is.
+
+    Args:
+        case: The use case.
+        model: As in `decide`.
+        policy: As in `decide`.
+        threads: As in `decide`.
+
+    Raises:
+        NotFound: As `decide`.
+    """
+    return OpenLane(case, model, policy, threads)
+
+
+class OpenLane:
+    """What has been known so far, and decisions on what comes; made by `open_lane`.
+
+    What is decided is what `decide` says of all frames at once, where each call's events are known
+    after those of the call before.
+    """
+
+    def __init__(
+        self, case: UseCase, model: Artefact | None, policy: Policy | None, threads: int | None
+    ) -> None:
+        served = _served(case, model)
+        self._case = case
+        self._lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
+
+    def decide(self, frames: Frames) -> pa.Table:
+        """The decisions on every event of the decided stream's frame.
+
+        Args:
+            frames: As in the function `decide`.
+
+        Raises:
+            DataError: When a frame's columns cannot be those of its stream.
+        """
+        case, lane = self._case, self._lane
+        held = _held(case, frames)
+        intake = _intake(case, held)
+        rows = _Rows(case, held)
+        width = len(lane.definition.columns)
+        nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
+        parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
+        for inputs in intake.batches(0, _BATCH):
+            batch = step(lane, inputs)
+            rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
+            positions = inputs.position[batch.decisions.seq - batch.first_seq]
+            rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
+            parts.append(_decision_columns(lane.definition, batch, positions))
+        made = pa.concat_tables(parts).sort_by("position")
+        taken = np.full(len(rows.decided), -1, dtype=np.int64)
+        taken[made["position"].to_numpy()] = np.arange(len(made))
+        places = pa.array(taken, mask=~rows.decided)
+        columns = rows.columns(lane.engine.categories)
+        for name in made.column_names[1:]:
+            columns[name] = made[name].combine_chunks().take(places)
+        return pa.table(columns)
 
 
 def _served(case: UseCase, model: Artefact | None) -> Model | None:
