@@ -44,7 +44,7 @@ APPLICATIONS, DAYS = 20_000, 720
 MARKET = ("changes", "quotes", "trades", "tops", "looks")
 #: Inputs to one decision differ between use cases; both are told.
 HEAD = ("use case", "model", "decisions/s", "inputs/s", "inputs a decision",
-        "processor us, an input", "peak MB", "journal bytes, a decision")  # fmt: skip
+        "processor us, an input", "journal bytes, a decision")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,6 @@ def row_of(made: Prepared, runs: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{statistics.median(rates) * inputs / decisions:,.0f}",
         f"{inputs / decisions:.1f}",
         f"{statistics.median(item['processor_s'] for item in runs) / inputs * 1e6:.1f}",
-        f"{max(item['peak_mb'] for item in runs):,.0f}",
         f"{last['journal_bytes'] / decisions:,.0f}",
     )
 
