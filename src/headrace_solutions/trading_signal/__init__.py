@@ -2,6 +2,7 @@
 
 from headrace_solutions.trading_signal.case import trading_signal
 from headrace_solutions.trading_signal.files import simulate_lines, simulate_to
+from headrace_solutions.trading_signal.report import report_sections
 
 #: The feature that says what an event is worth, and its currency: for reports.
 WORTH = ("mid", "USD")
@@ -10,4 +11,12 @@ POSITIVE = ("move", "moves")
 #: How large a demo is: messages, sessions, and sessions of history.
 DEMO = (90_000, 5, 3)
 
-__all__ = ["DEMO", "POSITIVE", "WORTH", "simulate_lines", "simulate_to", "trading_signal"]
+__all__ = [
+    "DEMO",
+    "POSITIVE",
+    "WORTH",
+    "report_sections",
+    "simulate_lines",
+    "simulate_to",
+    "trading_signal",
+]

@@ -69,7 +69,8 @@ class OrderUpdate(hr.Event):
     `status` is a word of FIX's OrdStatus: `new`, `partially_filled`, `filled`, `cancelled`,
     `rejected`. `quantity` is what the update is about: of `new` and `rejected` the whole order, of
     a fill what was filled, of `cancelled` what was left of it. So what still works is the sum over
-    `new` less that over fills and cancels. `price` is the limit; of a fill, what it was made at.
+    `new` less that over fills and cancels. `price` is the limit, if there is one; of a fill, what
+    it was made at. `reason` says why it was rejected or cancelled.
     """
 
     update_id: hr.Id
@@ -79,9 +80,10 @@ class OrderUpdate(hr.Event):
     order_id: hr.Key
     buy: hr.Bool
     quantity: hr.Decimal = hr.field(scale=8, minimum=0)
-    price: hr.Decimal = hr.field(scale=8)
+    price: hr.Decimal | None = hr.field(scale=8)
     status: hr.Category
     fee: hr.Decimal = hr.field(scale=8)
+    reason: hr.Text | None
 
 
 class Switch(hr.Event):

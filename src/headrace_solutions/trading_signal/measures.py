@@ -23,7 +23,7 @@ symbol, traded = depth.by("symbol"), trades.by("symbol")
 _seen_by_trade = book.at(trades)
 
 #: 1 where a buyer took, -1 where a seller did: as the venue says, else by the quote rule of C. Lee
-#: and M. Ready (*Inferring trade direction from intraday data*, 1991): above the mid it was a buyer,
+#: and M. Ready (*Inferring trade direction from intraday data*, 1991): above the mid a buyer took,
 #: below it a seller. A trade at the mid counts for neither.
 trade_sign = hr.coalesce(
     hr.when(trades.buyer_took).then(1).otherwise(None),

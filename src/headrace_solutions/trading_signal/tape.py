@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Digits after the point.
 SCALE = 8
-UNIT = 10**SCALE
+UNIT = 100_000_000
 #: Levels of a side that a venue is told of.
 LEVELS = 10
 #: Above this a feature, which is a float, no longer tells one unit from the next.
@@ -172,7 +172,8 @@ def _whole(values: NDArray[np.float64]) -> Int64s:
             f"a price or size of {np.abs(scaled).max() / UNIT:,.0f}: a tape holds less than"
             f" {_EXACT // UNIT:,}; give prices in a larger unit"
         )
-    return np.rint(scaled).astype(np.int64)
+    whole: Int64s = np.rint(scaled).astype(np.int64)
+    return whole
 
 
 def _trades(frame: Any) -> list[Trade]:

@@ -11,15 +11,14 @@ import heapq
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from headrace import DataError
 from headrace_solutions.trading_signal.tape import UNIT, Book, Trade
 
-if TYPE_CHECKING:
-
 BUY, SELL = 1, -1
 _HUNDREDTHS = 100
+_TEN_THOUSAND = 10_000
 _MICROSECOND = 1_000
 _WHOLE_PCT = 100
 
@@ -86,17 +85,18 @@ class Assumptions:
 
 def _share(notional: int, basis_points: float) -> int:
     """So many basis points of price times quantity, rounded up to 10⁻⁸ of the currency."""
-    return -(-notional * round(basis_points * _HUNDREDTHS) // (UNIT * _HUNDREDTHS * 10_000))
+    hundredths = round(basis_points * _HUNDREDTHS)
+    return -(-notional * hundredths // (UNIT * _HUNDREDTHS * _TEN_THOUSAND))
 
 
 class Status(StrEnum):
-    """What became of an order."""
+    """What became of an order, in the words of FIX's OrdStatus."""
 
-    ACKNOWLEDGED = "acknowledged"
-    PARTLY_FILLED = "partly_filled"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
     CANCELLED = "cancelled"
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
 @dataclass(slots=True)
@@ -233,9 +233,9 @@ class PaperVenue:
     def _arrive(self, order: Order) -> None:
         book = self._books.get(order.symbol)
         if book is None or not (book.bids and book.asks):
-            self._report(order, Status.REFUSED, reason="the book cannot be read")
+            self._report(order, Status.REJECTED, reason="the book cannot be read")
             return
-        self._report(order, Status.ACKNOWLEDGED)
+        self._report(order, Status.NEW)
         self._take(order, book)
         if order.left == 0:
             return
@@ -338,7 +338,7 @@ class PaperVenue:
     def _fill(self, order: Order, price: int, quantity: int, *, took: bool) -> None:
         order.left -= quantity
         fee, spread = self.assumptions.charged(price, quantity, took=took)
-        status = Status.PARTLY_FILLED if order.left else Status.FILLED
+        status = Status.PARTIALLY_FILLED if order.left else Status.FILLED
         book = self._books[order.symbol]
         # a book that cannot be read now has no mid: the fill's own price stands in
         mid = book.bids[0][0] + book.asks[0][0] if book.bids and book.asks else 2 * price
