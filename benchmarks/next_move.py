@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
+    from headrace.models.specifications import ModelSpecification
 
 MILLISECOND = 1_000_000
 #: Captures in the order of `lead_lag.VENUES`, and what their books are called.
@@ -147,6 +148,40 @@ def given_case() -> hr.UseCase:
         sequence=hr.sequence(
             features, key="symbol", length=lead_lag.LENGTH, within="10m", only=read
         ),
+    )
+
+
+def alone_case(model: ModelSpecification) -> hr.UseCase:
+    """One market by itself: its book after each of its messages, and its trades."""
+    view, symbol = market.book.at(market.depth), market.depth.by("symbol")
+    traded, size = market.trades.by("symbol"), market.trades.size
+    bought = market.trades.buyer_took
+    features = hr.features(
+        mid=view.mid,
+        spread=view.spread,
+        micro=view.micro_price - view.mid,
+        imbalance_1=view.imbalance(),
+        imbalance_5=view.imbalance(5),
+        imbalance_20=view.imbalance(20),
+        order_flow=view.order_flow,
+        order_flow_1s=symbol.sum(view.order_flow, "1s"),
+        order_flow_10s=symbol.sum(view.order_flow, "10s"),
+        volatility_10s=symbol.std(view.log_return, "10s"),
+        since_move=view.seconds_since_move,
+        bought_1s=traded.sum(size, "1s", where=bought),
+        sold_1s=traded.sum(size, "1s", where=~bought),
+    )
+    read = tuple(name for name in features if name != "mid")
+    return hr.UseCase(
+        name="one-market",
+        on=market.depth,
+        features=features,
+        sequence=hr.sequence(
+            features, key="symbol", length=lead_lag.LENGTH, within="1m", only=read
+        ),
+        label=hr.direction(features.mid, key="symbol", after="200ms"),
+        model=model,
+        policy=lead_lag.POLICY,
     )
 
 

@@ -37,7 +37,7 @@ from headrace.models.training import model_matrix
 from headrace.models.xgboost_format import read_xgboost_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -102,8 +102,10 @@ class Answers:
 
     def against(self, one: str, other: str) -> str:
         """One model's macro-F1 less another's."""
-        told = [self.scores[model].argmax(axis=0) for model in (one, other)]
-        found = paired_test(self.truth, *told, len(DIRECTIONS), length=self.block, draws=DRAWS)
+        first, second = (self.scores[model].argmax(axis=0) for model in (one, other))
+        found = paired_test(
+            self.truth, first, second, len(DIRECTIONS), length=self.block, draws=DRAWS
+        )
         return f"{found.difference:+.3f} ± {found.error:.3f}, p {found.p:.3f}"
 
 
@@ -157,13 +159,13 @@ def lstm(asked: Question, fold: Fold, truth: Classes) -> Iterator[tuple[str, Flo
         yield name, made.T.astype(np.float64)
 
 
-Fitting = "Callable[[Question, Fold, Classes], Iterator[tuple[str, Floats]]]"
-
-
 def answers(asked: Question, horizon: int, settings: FoldSettings) -> Answers:
     """Fit all models on all folds, and judge them."""
     moves = asked.moves(horizon)
-    fittings: list[Fitting] = [logistic, boosting]
+    fittings: list[Callable[[Question, Fold, Classes], Iterator[tuple[str, Floats]]]] = [
+        logistic,
+        boosting,
+    ]
     fittings += [lstm] if horizon in asked.deep else []
     truths: list[Classes] = []
     scores: dict[str, list[Floats]] = {}
@@ -237,7 +239,7 @@ def horizons(asked: Question, settings: FoldSettings, name: str) -> None:
 def details(asked: Question, horizon: int, made: Answers) -> None:
     """Each class, what is behind the averages, and how models compare."""
     head = ("model", "precision up, flat, down", "recall up, flat, down", "AUC up, flat, down")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for model in MODELS:
         figures = made.metrics(model)
         rows.append((model, *(", ".join(f"{value:.2f}" for value in values)

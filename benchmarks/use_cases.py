@@ -17,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from benchmarks.next_move import CAPTURES, captures
@@ -35,11 +35,16 @@ from headrace.runtime.training import train_on_files
 from headrace_solutions.credit_risk.files import STREAMS, simulate_to
 from headrace_solutions.trading_signal import lead_lag
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: Applications for a loan, and the days over which they come.
-APPLICATIONS, DAYS = 100_000, 720
+APPLICATIONS, DAYS = 20_000, 720
+#: Streams of the capture, the decided one last.
+MARKET = ("changes", "quotes", "trades", "tops", "looks")
 #: Inputs to one decision differ between use cases; both are told.
 HEAD = ("use case", "model", "decisions/s", "inputs/s", "inputs a decision",
-        "processor us, an input", "peak MB", "journal bytes, a decision")  # fmt: skip
+        "processor us, an input", "journal bytes, a decision")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,11 @@ def card_fraud(folder: Path, events: int | None) -> Prepared:
 
 def credit_risk(folder: Path, events: int) -> Prepared:
     """A simulated loan book, and the model that is trained on it."""
-    place = folder / "credit"
-    (files,) = simulate_to(place, events=events, days=DAYS, seed=7)
-    names = [SourceName.of(f"{name}={files[name]}", "applications") for name in STREAMS]
-    home = trained("credit-risk", folder / "credit-home", names)
+    place = folder / f"credit-{events}"
+    files = {name: place / f"{name}.parquet" for name in STREAMS}
+    if not files["defaults"].exists():
+        simulate_to(place, events=events, days=DAYS, seed=7)
+    home = trained("credit-risk", place / "home", files)
     others = tuple(f"{name}={files[name]}" for name in STREAMS[1:])
     title = "XGBoost, 250 trees of depth 3, monotone, calibrated; reasons of what is declined"
     return Prepared("credit risk", title, "credit-risk", home, files["applications"], others)
@@ -88,27 +94,28 @@ def credit_risk(folder: Path, events: int) -> Prepared:
 
 def trading(folder: Path, seconds: float) -> Prepared:
     """A capture of three venues, and the net that is trained on it."""
-    feeds = captures(Path(os.environ["HEADRACE_DATA"]))
-    whole = lead_lag.frames_of(feeds, list(CAPTURES), moments=feeds[1]["trades"]["received"])
-    place = folder / "capture"
-    place.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name, frame in first_seconds(whole, seconds).items():
-        files[name] = place / f"{name}.parquet"
-        pq.write_table(frame, files[name])
+    place = folder / f"capture-{seconds:g}"
+    files = {name: place / f"{name}.parquet" for name in MARKET}
+    if not files["looks"].exists():
+        feeds = captures(Path(os.environ["HEADRACE_DATA"]))
+        whole = lead_lag.frames_of(feeds, list(CAPTURES), moments=feeds[1]["trades"]["received"])
+        place.mkdir(parents=True, exist_ok=True)
+        for name, frame in first_seconds(whole, seconds).items():
+            pq.write_table(frame, files[name])
     case = str(Path(lead_lag.__file__))
-    names = [SourceName.of(f"{name}={path}", "looks") for name, path in files.items()]
-    home = trained(case, folder / "capture-home", names)
+    home = trained(case, place / "home", files)
     others = tuple(f"{name}={path}" for name, path in files.items() if name != "looks")
     title = f"LSTM, bi-directional, over {lead_lag.LENGTH} vectors of {len(lead_lag.READ)} features"
     return Prepared("trading signals", title, case, home, files["looks"], others)
 
 
-def trained(case: str, home: Path, names: list[SourceName]) -> Path:
-    """A home with the model of a use case, trained on files."""
-    shutil.rmtree(home, ignore_errors=True)
-    settings = TrainingSettings(folds=FoldSettings(folds=1, embargo_ns=10**9))
-    train_on_files(load_case(case), Home(home), names, settings)
+def trained(case: str, home: Path, files: Mapping[str, Path]) -> Path:
+    """A home with the model of a use case, trained on files if it is not there yet."""
+    if not home.exists():
+        loaded = load_case(case)
+        names = [SourceName.of(f"{name}={path}", loaded.plan.on) for name, path in files.items()]
+        settings = TrainingSettings(folds=FoldSettings(folds=1, embargo_ns=10**9))
+        train_on_files(loaded, Home(home), names, settings)
     return home
 
 
@@ -139,7 +146,6 @@ def row_of(made: Prepared, runs: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{statistics.median(rates) * inputs / decisions:,.0f}",
         f"{inputs / decisions:.1f}",
         f"{statistics.median(item['processor_s'] for item in runs) / inputs * 1e6:.1f}",
-        f"{max(item['peak_mb'] for item in runs):,.0f}",
         f"{last['journal_bytes'] / decisions:,.0f}",
     )
 

@@ -93,6 +93,13 @@ features = hr.features(
 READ = tuple(name for name in features if name != "mid")
 
 
+POLICY = hr.Policy(
+    hr.outcome("buy")("up", hr.score_of("up") >= 0.6),
+    hr.outcome("sell")("down", hr.score_of("down") >= 0.6),
+    otherwise=hr.approve(),
+)
+
+
 def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.UseCase:
     """The use case, with a label of where the spot price is after a time.
 
@@ -109,11 +116,7 @@ def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.Us
         sequence=_sequence(),
         label=hr.direction(features.mid, key="asset", after=after),
         model=model,
-        policy=hr.Policy(
-            hr.outcome("buy")("up", hr.score_of("up") >= 0.6),
-            hr.outcome("sell")("down", hr.score_of("down") >= 0.6),
-            otherwise=hr.approve(),
-        ),
+        policy=POLICY,
     )
 
 
