@@ -35,8 +35,11 @@ BENCHMARKS = (
     "online",
     "kafka",
     "throughput",
+    "use_cases",
+    "tick_to_signal",
     "handbook",
     "credit",
+    "trading",
 )
 
 

@@ -78,7 +78,7 @@ def whole(folder: Path) -> None:
     from headrace.runtime.replaying import recorded_definitions, replay  # noqa: PLC0415 - as above
 
     case, home = cases.card_fraud, Home(folder / "home")
-    history = cases.history(folder)
+    history = cases.history(case, folder)
     model = hr.train(case, history.frames).artefact
     hr.compute(case, history.frames)
     hr.decide(case, history.frames, model=model)

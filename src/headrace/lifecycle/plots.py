@@ -132,6 +132,14 @@ def _thinned(*columns: ArrayLike) -> list[Any]:
     return [a[kept] for a in arrays]
 
 
+def drawn(*makers: Callable[[], Plot]) -> tuple[Plot, ...]:
+    """The plots, or none where matplotlib is not installed."""
+    try:
+        return tuple(make() for make in makers)
+    except NotFound:
+        return ()
+
+
 def roc(curve: RocCurve) -> Plot:
     """The receiver operating characteristic."""
 

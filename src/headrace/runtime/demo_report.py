@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import NotFound
 from headrace.lifecycle import metrics, plots
 from headrace.lifecycle.report import (
     Commands,
@@ -21,15 +20,15 @@ from headrace.lifecycle.report import (
     Table,
 )
 from headrace.policy.conditions import Comparison, Constant, Source, atoms
+from headrace.runtime.direction_report import add_directions, direction_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from headrace.core.columns import Floats
     from headrace.lifecycle.plots import Plot
     from headrace.models.artefact import Manifest
     from headrace.policy.policy import Policy
     from headrace.runtime.demo import DemoFolder, DemoSettings, Evidence, Judged
+    from headrace.runtime.direction_demo import JudgedDirections
     from headrace.runtime.meters import Meters, Sample
     from headrace.runtime.solutions import Solution
 
@@ -53,20 +52,25 @@ class DemoResult:
     judged: Judged
     evidence: Evidence
     commands: tuple[tuple[str, str], ...]
+    directions: JudgedDirections | None = None
 
 
 def write_report(result: DemoResult) -> bool:
     """Write the report; whether it has plots: they need matplotlib."""
+    told = result.directions
     page = Report(
         f"{result.solution.name}: a demo on simulated events",
         f"{result.settings.events:,} simulated events over {result.settings.days} days, seed "
         f"{result.settings.seed}. The model learned from the first {result.settings.history_days} "
-        "days; every figure on how good it is comes from the days after, judged by labels that "
-        "arrived later still.",
-        _figures(result),
+        "days; every figure on how good it is comes from the days after, judged by "
+        + ("labels that arrived later still." if told is None else "where prices went then."),
+        _figures(result) if told is None else direction_figures(result, told),
     )
-    drawn = _quality(page, result)
-    _decided(page, result)
+    if told is None:
+        drawn = _quality(page, result)
+        _decided(page, result)
+    else:
+        drawn = add_directions(page, result, told)
     _of_the_case(page, result)
     _speed(page, result)
     _evidence(page, result)
@@ -74,14 +78,6 @@ def write_report(result: DemoResult) -> bool:
     page.add("Commands to try next", "", Commands(result.commands))
     page.write(result.place.report)
     return drawn
-
-
-def _plots(*makers: Callable[[], Plot]) -> tuple[Plot, ...]:
-    """The plots, or none where there is no matplotlib."""
-    try:
-        return tuple(make() for make in makers)
-    except NotFound:
-        return ()
 
 
 def _figures(result: DemoResult) -> list[KeyFigure]:
@@ -134,7 +130,7 @@ def _quality(page: Report, result: DemoResult) -> bool:
         metrics.precision_recall_curve(positive, score),
     )
     money = metrics.money_curve(positive, score, judged.worth, cost_per_alarm=COST_PER_ALARM)
-    drawn = _plots(
+    drawn = plots.drawn(
         lambda: plots.roc(rank),
         lambda: plots.precision_recall(trade, float(positive.mean())),
         lambda: plots.calibration(metrics.calibration(positive, score)),
@@ -213,7 +209,7 @@ def _decided(page: Report, result: DemoResult) -> None:
     names = [rule.name for rule in policy.rules] if policy else []
     reasons = result.judged.reasons
     drawn = (
-        _plots(
+        plots.drawn(
             lambda: plots.reason_bars(
                 list(reasons), list(reasons.values()), unit="decisions it is the first reason of"
             )
@@ -255,7 +251,7 @@ def _speed(page: Report, result: DemoResult) -> None:
     drawn: tuple[Plot, ...] = ()
     if len(meters.samples) > 2:
         over = over_time(meters.samples)
-        drawn = _plots(
+        drawn = plots.drawn(
             lambda: plots.throughput(over.seconds, over.per_second),
             lambda: plots.latency(over.seconds, {"median": over.median_ms, "most": over.most_ms}),
         )

@@ -11,23 +11,23 @@ position, profit and order rate are features like any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import headrace as hr
-from headrace_solutions.trading_signal.market import (
-    book,
-    depth,
-    orders,
-    quotes,
-    switches,
-    trades,
+from headrace_solutions.trading_signal.market import depth, orders, quotes, switches
+from headrace_solutions.trading_signal.measures import (
+    kyle_lambda,
+    level_imbalance,
+    liquidity,
+    order_flow,
+    realised_volatility,
+    roll_spread,
+    seen,
+    symbol,
+    trade_imbalance,
+    volatility_of_volatility,
 )
 
-if TYPE_CHECKING:
-    from headrace.models.specifications import ModelSpecification
-
 #: How far ahead a signal looks.
-HORIZON = "5s"
+HORIZON = "2s"
 #: Shares of an order, and the most to hold, long or short.
 LOT, POSITION_MOST = 100, 500
 #: In the currency of prices: the most that may be held, and lost, of a symbol.
@@ -39,17 +39,7 @@ ORDERS_MOST = 10
 #: Of a vector of a sequence: what does not say at which price a symbol trades.
 SEQUENCE = ("spread", "micro_off_mid", "imbalance", "imbalance_5", "order_flow", "messages_1s")
 
-_seen, _traded_on = book.at(depth), book.at(trades)
-_symbol, _trades, _orders = depth.by("symbol"), trades.by("symbol"), orders.by("symbol")
-
-_sign = hr.coalesce(
-    hr.when(trades.buyer_took).then(1).otherwise(None),
-    hr.when(~trades.buyer_took).then(-1).otherwise(None),
-    hr.when(trades.price > _traded_on.mid).then(1).otherwise(None),
-    hr.when(trades.price < _traded_on.mid).then(-1).otherwise(0),
-)
-_bought = _trades.sum(_sign * trades.size, "10s")
-
+_orders = orders.by("symbol")
 _filled = orders.status.is_in(["filled", "partially_filled"])
 _side = hr.when(orders.buy).then(1).otherwise(-1)
 _position = _orders.sum(_side * orders.quantity, "24h", where=_filled)
@@ -60,29 +50,37 @@ _working = _orders.sum(orders.quantity, "24h", where=_sent) - _orders.sum(
     orders.quantity, "24h", where=_done
 )
 
+
 features = hr.features(
-    mid=_seen.mid,
-    spread=_seen.spread,
-    micro_off_mid=(_seen.micro_price - _seen.mid).described(
+    mid=seen.mid,
+    spread=seen.spread,
+    micro_off_mid=(seen.micro_price - seen.mid).described(
         "the micro-price is {value:.4f} off the mid"
     ),
-    imbalance=_seen.imbalance(),
-    imbalance_5=_seen.imbalance(levels=5),
-    order_flow=_seen.order_flow,
-    order_flow_1s=_symbol.sum(_seen.order_flow, "1s"),
-    order_flow_10s=_symbol.sum(_seen.order_flow, "10s"),
-    trade_sign_10s=(_bought / _trades.sum(trades.size, "10s")).described(
-        "buyers took {value:.0%} more of the volume of 10 s than sellers"
-    ),
-    volatility_10s=_symbol.std(_seen.log_return, "10s"),
-    liquidity_10s=_symbol.mean(_seen.depth("bid", 5) + _seen.depth("ask", 5), "10s"),
-    seconds_since_move=_seen.seconds_since_move,
-    messages_1s=_symbol.count("1s"),
-    book_status=_seen.status,
+    imbalance=seen.imbalance(),
+    imbalance_5=seen.imbalance(levels=5),
+    imbalance_at_2=level_imbalance(2),
+    imbalance_at_3=level_imbalance(3),
+    bid_change=seen.queue_change("bid"),
+    ask_change=seen.queue_change("ask"),
+    order_flow=seen.order_flow,
+    order_flow_1s=order_flow("1s"),
+    order_flow_10s=order_flow("10s"),
+    trade_imbalance_1s=trade_imbalance("1s"),
+    trade_imbalance_10s=trade_imbalance("10s"),
+    volatility_10s=realised_volatility("10s"),
+    volatility_60s=realised_volatility("60s"),
+    volatility_of_volatility=volatility_of_volatility("60s"),
+    liquidity_10s=liquidity("10s"),
+    roll_spread=roll_spread(),
+    kyle_lambda=kyle_lambda(),
+    seconds_since_move=seen.seconds_since_move,
+    messages_1s=symbol.count("1s"),
+    book_status=seen.status,
     position=_position.described("we hold {value:.0f}"),
     working=_working.described("{value:.0f} are on order"),
-    notional=(_position * _seen.mid).described("we hold {value:,.0f} in money"),
-    profit=(_position * _seen.mid - _paid).described("the day's profit is {value:.2f}"),
+    notional=(_position * seen.mid).described("we hold {value:,.0f} in money"),
+    profit=(_position * seen.mid - _paid).described("the day's profit is {value:.2f}"),
     orders_10s=_orders.count("10s", where=_sent).described("{value} orders within 10 s"),
     halted=switches.by("symbol").last(switches.halted, "365d").described("halted: {value}"),
 )
@@ -108,7 +106,7 @@ policy = hr.Policy(
 )
 
 
-def trading_signal_by(model: ModelSpecification) -> hr.UseCase:
+def trading_signal_by(model: hr.XGBoost | hr.LogisticRegression | hr.Lstm) -> hr.UseCase:
     """The use case with that model; a net that reads a sequence gets one.
 
     >>> trading_signal_by(hr.Lstm()).sequence is None
@@ -123,7 +121,7 @@ def trading_signal_by(model: ModelSpecification) -> hr.UseCase:
         if reads_sequence
         else None,
         beside=(quotes,),
-        label=hr.direction(features.mid, key="symbol", after=HORIZON),
+        label=hr.direction(features.mid, key="symbol", after=HORIZON, read_value=False),
         model=model,
         policy=policy,
     )
