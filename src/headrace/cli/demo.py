@@ -263,8 +263,15 @@ def _commands(
     home = f"--home {place.home.folder}"
     # as it was called, where it is not on the path: from a virtual environment, say
     headrace = "headrace" if shutil.which("headrace") else sys.argv[0]
+    notice = (
+        (
+            f"{headrace} notice {found.name} {evidence.explanation.id} {home}",
+            "what the applicant is told",
+        ),
+    )
     return (
         (f"{headrace} explain {evidence.explanation.id} {home}", "why that decision was made"),
+        *(notice if evidence.notice is not None else ()),
         (
             f"python3 {place.verifier} {place.proof} --public-key {place.public_key}",
             "verify its proof, without Headrace",

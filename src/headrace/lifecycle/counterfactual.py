@@ -22,7 +22,7 @@ from headrace.models.serving import ServedModel
 from headrace.policy.conditions import Comparison, Constant, Source, atoms
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from headrace.core.columns import Batch, Floats
     from headrace.pipeline.lane import Definition
@@ -84,11 +84,15 @@ class Counterfactual:
     score: float
     wanted: tuple[Wanted, ...]
 
-    @property
-    def text(self) -> str:
-        """In words."""
+    def text(self, granted: Mapping[str, str]) -> str:
+        """In words.
+
+        Args:
+            granted: What the applicant would have been, by outcome.
+        """
         both = " and ".join(item.text for item in self.wanted)
-        return f"With {both}, and all else unchanged, the outcome would have been {self.outcome}."
+        came = granted.get(self.outcome, self.outcome)
+        return f"With {both}, and all else unchanged, your application would have been {came}."
 
 
 class CounterfactualSearch:

@@ -289,7 +289,7 @@ def money_curve(
     scores: ArrayLike,
     amounts: ArrayLike,
     *,
-    cost_per_alarm: float,
+    cost_per_alarm: ArrayLike,
     thresholds: ArrayLike | None = None,
 ) -> MoneyCurve:
     """What alarming at each threshold saves and costs.
@@ -298,7 +298,8 @@ def money_curve(
         labels: bool[n].
         scores: float64[n].
         amounts: float64[n]: what a fraud that is let through loses.
-        cost_per_alarm: Of checking one event, in the same currency.
+        cost_per_alarm: In the same currency, of checking any event; or float64[n], what an alarm at
+            each of them costs, such as what a good customer would have earned.
         thresholds: float64[t]; a hundred steps from 0.01 to 1 by default.
     """
     truth, given = _checked(labels, scores)
@@ -309,6 +310,8 @@ def money_curve(
     steps: Floats = np.sort(asked.astype(np.float64))
     order = np.argsort(given, kind="stable")
     lost = np.concatenate([[0.0], np.cumsum(np.where(truth, worth, 0.0)[order])])
+    each = np.broadcast_to(np.asarray(cost_per_alarm, dtype=np.float64), given.shape)
+    cost = np.concatenate([[0.0], np.cumsum(each[order])])
     below = np.searchsorted(given[order], steps, side="left")
     alarms = (len(given) - below).astype(np.int64)
     return MoneyCurve(
@@ -316,5 +319,5 @@ def money_curve(
         alarms,
         lost[-1] - lost[below],
         lost[below],
-        alarms.astype(np.float64) * cost_per_alarm,
+        cost[-1] - cost[below],
     )

@@ -1,11 +1,13 @@
 """Notices of adverse action: what was decided, by whom, when, and the principal reasons.
 
 The reasons are the decision's own reason codes: the features with the largest exact contributions
-to the score, largest first, each with the applicant's own value. Regulation B, 12 CFR 1002.9(a)(2)
-and (b), asks for the action, the creditor, the agency and specific reasons, of which its official
-interpretation advises no more than four; that standards were not met, or a score too low, is not
-enough. Where a consumer report was used, the Fair Credit Reporting Act, 15 U.S.C. 1681m(a), adds
-the score, its range and date, its key factors, and the agency with the applicant's rights.
+to the score, largest first, each with the applicant's own value. Where a rule decided that does
+not ask for the score, the reason is what it requires, and nothing of the score's. Regulation B, 12
+CFR 1002.9(a)(2) and (b), asks for the action, the creditor, the agency and specific reasons, of
+which its official interpretation advises no more than four; that standards were not met, or a score
+too low, is not enough. Where a consumer report was used, the Fair Credit Reporting Act, 15 U.S.C.
+1681m(a), adds the score, its range and date, its key factors, and the agency with the applicant's
+rights.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ _BUREAU = (
     " from it if you ask within 60 days, and to dispute with it whatever is inaccurate or"
     " incomplete."
 )
-_SCORE = "A higher score is a lower risk. The key factors that lowered it are the reasons above."
+_SCORE = "A higher score is a lower risk."
+_FACTORS_ABOVE = "The key factors that lowered it are the reasons above."
+_FACTORS = "The key factors that lowered it, which did not decide: "
 _CONTEST = (
     "You may ask for a person to review this decision, and may say what you think is wrong with it."
     " Name the decision above; what you say, and what the review comes to, is recorded beside it."
@@ -65,8 +69,9 @@ class Notice:
         agency: Who supervises the creditor.
         date: Of the decision, as YYYY-MM-DD.
         action: What was done, in words.
-        reasons: At most four, the principal one first, each with the applicant's value.
-        rules: Rules of the policy that decided whatever the score was, in words.
+        reasons: At most four, the principal one first, each with the applicant's value: of the
+            score where a rule that asks for it decided, else what that rule requires.
+        factors: What lowered the score most; none where nothing did.
         score: Disclosed; None where none is.
         bureau: Whose report was used; "" where none was.
         counterfactual: What would have led to approval; "" where nothing was found.
@@ -79,36 +84,49 @@ class Notice:
     date: str
     action: str
     reasons: tuple[str, ...]
-    rules: tuple[str, ...]
+    factors: tuple[str, ...]
     score: Disclosure | None
     bureau: str
     counterfactual: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A heading with paragraphs, of which some are a numbered list."""
+class NoticePart:
+    """A heading with paragraphs, or with a numbered list.
+
+    Attributes:
+        title: The heading.
+        lines: Paragraphs, or the entries of the list.
+        numbered: Whether it is a list.
+    """
 
     title: str
     lines: tuple[str, ...]
     numbered: bool = False
 
 
-def _parts(notice: Notice) -> Iterable[_Part]:
-    yield _Part("Action taken", (notice.action,))
+def notice_parts(notice: Notice) -> Iterable[NoticePart]:
+    """What a notice says, in order, below its facts."""
+    yield NoticePart("Action taken", (notice.action,))
     if notice.reasons:
-        yield _Part("Principal reasons for it", notice.reasons, numbered=True)
-    if notice.rules:
-        yield _Part("Requirements that were not met", notice.rules, numbered=True)
+        yield NoticePart("Principal reasons for it", notice.reasons, numbered=True)
     if notice.score is not None:
         score = notice.score
         said = f"{score.points}, of a range from {score.least} to {score.most}, on {notice.date}."
-        yield _Part("Your score", (said, _SCORE))
+        yield NoticePart("Your score", (said, _SCORE, *_factors(notice)))
     if notice.counterfactual:
-        yield _Part("What would have changed the outcome", (notice.counterfactual,))
+        yield NoticePart("What would have changed the outcome", (notice.counterfactual,))
     if notice.bureau:
-        yield _Part("Your report", (_BUREAU.format(bureau=notice.bureau),))
-    yield _Part("Your rights", (_RIGHTS.format(agency=notice.agency), _CONTEST))
+        yield NoticePart("Your report", (_BUREAU.format(bureau=notice.bureau),))
+    yield NoticePart("Your rights", (_RIGHTS.format(agency=notice.agency), _CONTEST))
+
+
+def _factors(notice: Notice) -> tuple[str, ...]:
+    if not notice.factors:
+        return ()
+    if notice.factors == notice.reasons:
+        return (_FACTORS_ABOVE,)
+    return (f"{_FACTORS}{'; '.join(factor.rstrip('.') for factor in notice.factors)}.",)
 
 
 def _facts(notice: Notice) -> tuple[tuple[str, str], ...]:
@@ -124,7 +142,7 @@ def text_notice(notice: Notice) -> str:
     """The notice as plain text."""
     lines = ["NOTICE OF ADVERSE ACTION", ""]
     lines += [f"{name + ':':<11}{value}" for name, value in _facts(notice)]
-    for part in _parts(notice):
+    for part in notice_parts(notice):
         lines += ["", part.title]
         for number, line in enumerate(part.lines, 1):
             lines.append(f"  {number}. {line}" if part.numbered else f"  {line}")
@@ -144,7 +162,7 @@ def html_notice(notice: Notice) -> str:
         f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in _facts(notice)
     )
     body = []
-    for part in _parts(notice):
+    for part in notice_parts(notice):
         lines = [html.escape(line) for line in part.lines]
         if part.numbered:
             inside = "<ol>" + "".join(f"<li>{line}</li>" for line in lines) + "</ol>"

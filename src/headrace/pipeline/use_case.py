@@ -138,6 +138,7 @@ class UseCase:
             adverse_action.check(
                 [f.name for f in self.plan.features if f.kind not in CATEGORICAL],
                 self._compiled_policy.outcomes if self._compiled_policy else (),
+                [rule.name for rule in policy.rules] if policy else (),
             )
 
     def _check_direction(self) -> None:

@@ -116,7 +116,10 @@ class AdverseAction:
         creditor: Name and address of who decides.
         agency: Name and address of who supervises them.
         outcomes: What counts as adverse, with how it is said: `{"block": "declined"}`.
-        granted: Outcomes that grant what was asked for, mildest first.
+        granted: Outcomes that grant what was asked for, mildest first, with what the application
+            would have been: `{"approve": "approved"}`.
+        requirements: What rules that do not ask for the score require, by the name of the rule:
+            `{"instalment_too_high": "an instalment of at most 60% of the income"}`.
         changes: What a person can change.
         scale: What the score is disclosed in; None discloses none.
         bureau: Name and address of the agency whose report was used; "" where none was.
@@ -127,7 +130,8 @@ class AdverseAction:
     outcomes: dict[str, str] = field(
         default_factory=lambda: {"block": "Your application was declined."}
     )
-    granted: tuple[str, ...] = ("approve",)
+    granted: dict[str, str] = field(default_factory=lambda: {"approve": "approved"})
+    requirements: dict[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     scale: ScoreScale | None = None
     bureau: str = ""
@@ -141,8 +145,21 @@ class AdverseAction:
                     f"no {name} in hr.AdverseAction", at=self.at, fix="give a name and an address"
                 )
 
-    def check(self, features: Collection[str], outcomes: Collection[str]) -> None:
-        """See that it speaks of the use case's features and outcomes.
+        for name in ("outcomes", "granted", "requirements"):
+            said = getattr(self, name)
+            if not isinstance(said, dict) or not all(
+                isinstance(text, str) and text.strip() for text in said.values()
+            ):
+                raise DefinitionError(
+                    f"{name}={said!r} of hr.AdverseAction",
+                    at=self.at,
+                    fix='give words by name, as in {"approve": "approved"}',
+                )
+
+    def check(
+        self, features: Collection[str], outcomes: Collection[str], rules: Collection[str]
+    ) -> None:
+        """See that it speaks of the use case's features, outcomes and rules.
 
         Raises:
             DefinitionError: With the line of what does not.
@@ -160,4 +177,11 @@ class AdverseAction:
                     f"the outcome {outcome!r} of hr.AdverseAction is none of the policy's",
                     at=self.at,
                     fix=f"name one of {', '.join(outcomes)}",
+                )
+        for rule in self.requirements:
+            if rule not in rules:
+                raise DefinitionError(
+                    f"the rule {rule!r} of hr.AdverseAction is none of the policy's",
+                    at=self.at,
+                    fix=f"name one of {', '.join(rules)}",
                 )

@@ -35,6 +35,7 @@ from headrace.runtime.home import Home
 from headrace.runtime.journals import Place
 from headrace.runtime.local_lane import lane_name, signing_key
 from headrace.runtime.models import model_of
+from headrace.runtime.notices import notice_of
 from headrace.runtime.replaying import Replayed, replay
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
+    from headrace.lifecycle.notice import Notice
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.audit import Explanation
     from headrace.runtime.solutions import Solution
@@ -254,6 +256,7 @@ class Evidence:
         journal: What verification of the whole journal found.
         journal_bytes: How large it is.
         replayed: What replaying it found.
+        notice: Of adverse action, where the use case gives one of such a decision.
     """
 
     explanation: Explanation
@@ -263,6 +266,7 @@ class Evidence:
     journal: Verification
     journal_bytes: int
     replayed: Replayed
+    notice: Notice | None
 
 
 def telling_decision(judged: Judged, first_rule: str = "") -> int:
@@ -331,6 +335,9 @@ def gather_evidence(
         journal=report,
         journal_bytes=sum(item.stat().st_size for item in journal.rglob("*") if item.is_file()),
         replayed=replayed,
+        notice=notice_of(case, home, found)
+        if case.adverse_action and explanation.outcome in case.adverse_action.outcomes
+        else None,
     )
 
 

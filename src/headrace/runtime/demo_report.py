@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.lifecycle import metrics, plots
+from headrace.lifecycle.notice import notice_parts
 from headrace.lifecycle.report import (
     Commands,
     DecisionExplained,
@@ -19,7 +20,8 @@ from headrace.lifecycle.report import (
     Report,
     Table,
 )
-from headrace.policy.conditions import Comparison, Constant, Source, atoms
+from headrace.policy.conditions import Comparison, Constant, Source
+from headrace.runtime.demo import ALARM_SEVERITY
 from headrace.runtime.direction_report import add_directions, direction_figures
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from headrace.runtime.meters import Meters, Sample
     from headrace.runtime.solutions import Solution
 
-#: What it costs to look at one alarm, in the report's currency.
-COST_PER_ALARM = 5.0
 #: How many of the highest scores `precision at k` is shown for.
 _TOPS = (50, 100, 200, 500, 1_000)
 _BINS = 40
@@ -129,7 +129,13 @@ def _quality(page: Report, result: DemoResult) -> bool:
         metrics.roc_curve(positive, score),
         metrics.precision_recall_curve(positive, score),
     )
-    money = metrics.money_curve(positive, score, judged.worth, cost_per_alarm=COST_PER_ALARM)
+    costs = result.solution.economics
+    money = metrics.money_curve(
+        positive,
+        score,
+        judged.worth * costs.lost,
+        cost_per_alarm=costs.cost_per_alarm + np.where(positive, 0.0, judged.worth * costs.earned),
+    )
     drawn = plots.drawn(
         lambda: plots.roc(rank),
         lambda: plots.precision_recall(trade, float(positive.mean())),
@@ -152,7 +158,9 @@ def _quality(page: Report, result: DemoResult) -> bool:
         ("average precision", f"{trade.average_precision:.4f}"),
         ("Brier score", f"{metrics.brier(positive, score):.5f}"),
         ("best threshold for money", f"{money.threshold[money.best]:.2f}"),
-        (f"cost of one alarm, {currency}", f"{COST_PER_ALARM:.2f}"),
+        (f"cost of one alarm, {currency}", f"{costs.cost_per_alarm:.2f}"),
+        (f"lost with one of the {many}, of its worth", f"{costs.lost:.0%}"),
+        ("forgone with an alarm at any other, of its worth", f"{costs.earned:.0%}"),
     )
     page.add(
         title,
@@ -175,14 +183,14 @@ def _found(positive: np.ndarray[tuple[int], np.dtype[np.bool_]], score: Floats, 
 
 
 def lowest_threshold(policy: Policy | None) -> float | None:
-    """The lowest score from which on a rule alarms by the score alone; None if none does."""
+    """The lowest score from which on a rule alarms by the score; None if none does."""
     if policy is None:
         return None
     found = [
         float(atom.right.value)
         for rule in policy.rules
-        for atom in atoms(rule.condition)
-        if isinstance(atom, Comparison)
+        if rule.outcome.severity >= ALARM_SEVERITY
+        if isinstance(atom := rule.condition, Comparison)
         and atom.left.source is Source.SCORE
         and isinstance(atom.right, Constant)
         and isinstance(atom.right.value, Decimal)
@@ -319,6 +327,30 @@ def _evidence(page: Report, result: DemoResult) -> None:
             tuple((name, _fact(value)) for name, value in told.event.items()),
         ),
     )
+    if evidence.notice is not None:
+        page.add(
+            "What the applicant is told",
+            "The notice of adverse action that headrace notice writes for this decision.",
+            Table(
+                "The notice",
+                ("part", "words"),
+                tuple(
+                    (
+                        part.title,
+                        " ".join(
+                            f"{number}. {line}" if part.numbered else line
+                            for number, line in enumerate(part.lines, 1)
+                        ),
+                    )
+                    for part in notice_parts(evidence.notice)
+                ),
+            ),
+        )
+    _proof(page, result)
+
+
+def _proof(page: Report, result: DemoResult) -> None:
+    evidence = result.evidence
     replayed = evidence.replayed
     page.add(
         "Its proof, verified",

@@ -13,7 +13,9 @@ from headrace.definitions.calls import shown
 from headrace.events.schema import Role
 from headrace.lifecycle.counterfactual import Counterfactual, CounterfactualSearch, Decided
 from headrace.lifecycle.notice import Disclosure, Notice
+from headrace.models.reasons import reason_text
 from headrace.policy.adverse_action import REASONS_MOST
+from headrace.policy.conditions import Operand, Source, operands
 from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.replaying import recorded_definitions
@@ -80,6 +82,7 @@ def notice_of(case: UseCase, home: Home, place: Place, applicant: str | None = N
             f" ({', '.join(adverse.outcomes)}): there is nothing to give notice of"
         )
     found = counterfactual(adverse, recorded)
+    factors = tuple(_reason(reason) for reason in explanation.reasons[:REASONS_MOST])
     return Notice(
         decision=explanation.id,
         applicant=applicant or _known_as(recorded),
@@ -87,11 +90,11 @@ def notice_of(case: UseCase, home: Home, place: Place, applicant: str | None = N
         agency=adverse.agency,
         date=_day(recorded),
         action=adverse.outcomes[explanation.outcome],
-        reasons=tuple(_reason(reason) for reason in explanation.reasons[:REASONS_MOST]),
-        rules=_rules_alone(recorded),
+        reasons=_required(adverse, recorded) or factors,
+        factors=factors,
         score=_disclosed(adverse, explanation),
         bureau=adverse.bureau,
-        counterfactual="" if found is None else found.text,
+        counterfactual="" if found is None else found.text(adverse.granted),
     )
 
 
@@ -127,11 +130,26 @@ def _day(recorded: _Recorded) -> str:
     return dt.datetime.fromtimestamp(known // 10**9, tz=dt.UTC).date().isoformat()
 
 
-def _rules_alone(recorded: _Recorded) -> tuple[str, ...]:
-    """The rule that decided, in words, where it did not ask for the score."""
-    explanation = recorded.explanation
-    text = explanation.rules.get(explanation.rule, "")
-    return () if not text or "score" in text else (_sentence(text),)
+def _required(adverse: AdverseAction, recorded: _Recorded) -> tuple[str, ...]:
+    """What the rule that decided requires, where it did not ask for the score."""
+    explanation, compiled = recorded.explanation, recorded.definition.policy
+    rules = compiled.policy.rules if compiled else ()
+    rule = next((rule for rule in rules if rule.name == explanation.rule), None)
+    if rule is None or Operand(Source.SCORE, "score") in operands(rule.condition):
+        return ()
+    required = adverse.requirements.get(rule.name)
+    if required is None:
+        return (_sentence(explanation.rules[rule.name]),)
+    asked = [
+        operand.name for operand in operands(rule.condition) if operand.source is Source.FEATURE
+    ]
+    texts = {feature.name: feature.text for feature in recorded.definition.plan.features}
+    values = [
+        reason_text(name, explanation.features[name], texts.get(name) or None)
+        for name in asked
+        if explanation.features.get(name) is not None
+    ]
+    return (_sentence(f"what is required: {required}" + "".join(f"; {text}" for text in values)),)
 
 
 def _disclosed(adverse: AdverseAction, explanation: Explanation) -> Disclosure | None:

@@ -84,6 +84,22 @@ class DemoSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Economics:
+    """What decisions cost and save, for the threshold that pays.
+
+    Attributes:
+        cost_per_alarm: Of looking at one event, in the report's currency.
+        lost: Share of an event's worth that is lost when it is a positive and let through.
+        earned: Share of an event's worth that is earned when it is none and let through, which an
+            alarm forgoes.
+    """
+
+    cost_per_alarm: float = 5.0
+    lost: float = 1.0
+    earned: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
     """A ready-made use case with its simulator.
 
@@ -95,6 +111,7 @@ class Solution:
         worth: The feature that says what an event is worth, and its currency.
         positive: What the label says of an event, and of several: "fraud", "frauds".
         demo: How large a demo is.
+        economics: See `Economics`.
         report_sections: See `ReportSections`; None shows the usual alone.
     """
 
@@ -105,6 +122,7 @@ class Solution:
     worth: tuple[str, str]
     positive: tuple[str, str]
     demo: DemoSize
+    economics: Economics
     report_sections: ReportSections | None
 
 
@@ -127,6 +145,7 @@ def solution(name: str) -> Solution:
             module.WORTH,
             module.POSITIVE,
             DemoSize(*module.DEMO),
+            Economics(*getattr(module, "ECONOMICS", ())),
             getattr(module, "report_sections", None),
         )
     except AttributeError as error:

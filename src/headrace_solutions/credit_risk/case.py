@@ -6,6 +6,10 @@ probability of default within 180 days, by boosting that keeps to declared direc
 
 from __future__ import annotations
 
+import functools
+import operator
+from typing import Any
+
 import headrace as hr
 
 
@@ -150,6 +154,25 @@ MONOTONE = {
     "asked_30d": 1,
 }
 
+#: Loss given default that is assumed, by product: a share of what is owed then.
+LOSS_GIVEN_DEFAULT = {"personal": 0.72, "car": 0.42, "home_improvement": 0.60}
+#: What is assumed to be owed at default, as a share of the amount.
+EXPOSURE = 0.93
+
+
+def expects_to_lose(share: float) -> Any:
+    """Whether expected loss is at or over a share of the amount.
+
+    Expected loss is the probability of default times loss given default times exposure: for a
+    product, at or over that share from one probability on.
+    """
+    conditions = [
+        (applications.product == product) & (hr.score >= round(share / (loss * EXPOSURE), 4))
+        for product, loss in LOSS_GIVEN_DEFAULT.items()
+    ]
+    return functools.reduce(operator.or_, conditions)
+
+
 _prime = hr.approve()
 _standard = hr.outcome("approve_standard", severity=10)
 _high = hr.outcome("approve_high", severity=20)
@@ -178,9 +201,9 @@ credit_risk = hr.UseCase(
         hr.review("risk_unclear", hr.score >= 0.10),
         hr.review("large_and_unsure", (features.amount > 20_000) & (hr.score >= 0.05)),
         hr.review("income_not_known", features.income.is_missing()),
-        # the rest is approved, at a price that pays for its risk
-        _high("price_high", hr.score >= 0.06),
-        _standard("price_standard", hr.score >= 0.025),
+        # the rest is approved, at a price that pays for what is expected to be lost
+        _high("price_high", expects_to_lose(0.04)),
+        _standard("price_standard", expects_to_lose(0.015)),
         otherwise=_prime,
     ),
     reasons=4,
@@ -189,7 +212,12 @@ credit_risk = hr.UseCase(
         agency="Consumer Financial Protection Bureau, 1700 G Street NW, Washington, DC 20552",
         bureau="Example Bureau, 2 Main Street, Springfield",
         outcomes={"block": "Your application for credit was declined."},
-        granted=("approve", "approve_standard", "approve_high"),
+        granted={
+            "approve": "approved at our best price",
+            "approve_standard": "approved at our standard price",
+            "approve_high": "approved at a higher price",
+        },
+        requirements={"instalment_too_high": "an instalment of at most 60% of the income"},
         scale=hr.ScoreScale(),
         changes=(
             hr.Change(

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headrace_solutions.credit_risk.case import EXPOSURE, LOSS_GIVEN_DEFAULT
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
 #: Upper ends of the grades' probabilities of default.
 GRADES = {"A": 0.01, "B": 0.025, "C": 0.05, "D": 0.10, "E": 0.16, "F": 1.0}
-#: Loss given default that is assumed, by product: what a lender would have estimated before.
-LOSS_GIVEN_DEFAULT = {"personal": 0.72, "car": 0.42, "home_improvement": 0.60}
-#: What is assumed to be owed at default, as a share of the amount.
-EXPOSURE = 0.93
 #: Below this share of the best group's rate of approval, selection is looked into (29 CFR 1607.4).
 FOUR_FIFTHS = 0.8
 _MONTH = 30 * 86_400

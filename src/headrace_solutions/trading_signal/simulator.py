@@ -257,6 +257,7 @@ def _no_orders() -> pa.Table:
         "price": _DECIMAL,
         "status": pa.string(),
         "fee": _DECIMAL,
+        "reason": pa.string(),
     }
     return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
 

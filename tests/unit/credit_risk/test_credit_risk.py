@@ -19,6 +19,7 @@ from headrace.cli.explain import explain
 from headrace.cli.notice import notice
 from headrace.core.errors import DataError, DefinitionError
 from headrace.journal.reader import stored_batches
+from headrace.lifecycle.notice import text_notice
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import TrainingSettings
 from headrace.pipeline.lane import LaneLimits
@@ -154,12 +155,15 @@ def test_a_notice_names_the_reasons_with_the_applicants_own_values(
     told = 0
     for seq in blocked[:40]:
         made = notice_of(credit_risk, home, journals.decision(f"credit-risk/0/{seq}"), "Jo Doe")
-        assert 1 <= len(made.reasons) <= 4 or made.rules
+        assert 1 <= len(made.reasons) <= 4
+        assert len(made.factors) <= 4
         assert all(re.search(r"\d|not known|kind", reason) for reason in made.reasons)
         assert "missing" not in " ".join(made.reasons)
         assert made.score is not None
         assert 300 <= made.score.points <= 850
-        told += bool(made.counterfactual)
+        if made.counterfactual:
+            assert re.search(r"would have been approved at (our|a) \w+ price", made.counterfactual)
+            told += 1
     assert told > 0
     decision = f"credit-risk/0/{blocked[0]}"
     notice(CASE, decision, applicant="Jo Doe, 3 Elm St", home=home.folder)
@@ -174,6 +178,29 @@ def test_a_notice_names_the_reasons_with_the_applicants_own_values(
     notice(CASE, decision, form="json", home=home.folder)
     plain: dict[str, Any] = msgspec.json.decode(capsys.readouterr().out)
     assert plain["decision"] == decision
+
+
+def test_a_rule_that_asks_for_no_score_is_the_reason_and_the_score_is_none(home: Home) -> None:
+    """The instalment alone declined them: nothing of the score is named as a reason of it."""
+    journals = Journals(home)
+    alone = [
+        made
+        for seq, outcome in decisions(home)
+        if outcome == "block"
+        for made in [notice_of(credit_risk, home, journals.decision(f"credit-risk/0/{seq}"))]
+        if made.reasons != made.factors
+    ]
+    assert alone
+    for made in alone:
+        (reason,) = made.reasons
+        assert re.fullmatch(
+            r"What is required: an instalment of at most 60% of the income;"
+            r" the instalment would take \d+% of the income\.",
+            reason,
+        )
+        text = text_notice(made)
+        assert "which did not decide" in text
+        assert "instalment_share" not in text
 
 
 def test_there_is_no_notice_of_an_approval_or_without_a_declaration(home: Home) -> None:

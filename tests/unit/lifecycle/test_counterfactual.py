@@ -177,7 +177,8 @@ def test_it_finds_what_trying_every_value_finds(definition: Definition) -> None:
             for wanted in found.wanted:
                 changed[CHANGES.index(wanted.change)] = wanted.value
             assert outcomes(definition, changed[:, None]) == ["approve"]
-            assert found.text.startswith("With ")
+            assert found.text({"approve": "granted"}).startswith("With ")
+            assert found.text({"approve": "granted"}).endswith("would have been granted.")
     assert seen["one"] > 10
     assert seen["two"] > 0
 
@@ -238,6 +239,7 @@ UNKNOWN = Change("x", 1, step=1, limit=9, text="{value}")
             "Bank", "CFPB", changes=(Change("x", 1, step=1, limit=9, text="{value}"),)
         ),
         hr.AdverseAction("Bank", "CFPB", outcomes={"refuse": "no"}),
+        hr.AdverseAction("Bank", "CFPB", requirements={"unheard": "an income"}),
     ],
 )
 def test_it_speaks_of_the_use_case(adverse: hr.AdverseAction) -> None:
