@@ -175,7 +175,7 @@ def test_fees_are_rounded_up_to_the_last_digit_and_a_rebate_is_not_made_larger()
 )  # fmt: skip
 def test_assumptions_that_cannot_be_are_refused(given_name: str, value: float) -> None:
     with pytest.raises(hr.DataError, match=given_name):
-        Assumptions(**{given_name: value})  # type: ignore[arg-type] - a wrong one is the point
+        Assumptions(**{given_name: value})  # type: ignore[arg-type]  # a wrong one is the point
 
 
 # what follows puts arbitrary markets and arbitrary wishes to a gateway and its venue
@@ -187,7 +187,8 @@ sizes = st.integers(1, 12)
 @st.composite
 def markets(draw: st.DrawFn) -> list[Book | Trade]:
     """Books whose best bid is below the best ask, and trades anywhere, some at the same moment."""
-    moment, events = 0, []
+    moment = 0
+    events: list[Book | Trade] = []
     for _ in range(draw(st.integers(1, 25))):
         moment += draw(st.sampled_from([0, 1, 3, 7])) * MS // 4
         if draw(st.integers(0, 2)) == 0:
