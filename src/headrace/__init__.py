@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
     from headrace.policy.translate import score_of as score_of
+    from headrace.runtime.frames import alternatives as alternatives
     from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
@@ -126,7 +127,7 @@ _PLACES = {
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     **dict.fromkeys(["score", "score_of"], "policy.translate"),
     "UseCase": "pipeline.use_case",
-    **dict.fromkeys(["backtest", "compute", "decide", "train"], "runtime.frames"),
+    **dict.fromkeys(["alternatives", "backtest", "compute", "decide", "train"], "runtime.frames"),
     "import_model": "runtime.models",
     **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),
 }

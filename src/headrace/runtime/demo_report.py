@@ -25,7 +25,7 @@ from headrace.policy.conditions import Comparison, Constant, Source
 from headrace.runtime.demo import ALARM_SEVERITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from headrace.core.columns import Floats
     from headrace.lifecycle.plots import Plot
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.policy.policy import Policy
     from headrace.runtime.demo import DemoFolder, DemoSettings, Evidence, Judged
     from headrace.runtime.meters import Meters, Sample
-    from headrace.runtime.solutions import Solution
+    from headrace.runtime.solutions import PlainLines, PlainTable, Solution
 
 #: How many of the highest scores `precision at k` is shown for.
 _TOPS = (50, 100, 200, 500, 1_000)
@@ -253,17 +253,17 @@ def _of_the_case(page: Report, result: DemoResult) -> None:
     if sections is None:
         return
     since = dt.datetime.fromtimestamp(result.settings.cut_ns // 10**9, tz=dt.UTC)
-    for title, text, tables in sections(
-        result.place.folder / "data", result.place.decisions, since
-    ):
-        page.add(
-            title,
-            text,
-            *(
-                Table(caption, tuple(columns), tuple(tuple(row) for row in rows))
-                for caption, columns, rows in tables
-            ),
-        )
+    for title, text, parts in sections(result.place.folder / "data", result.place.decisions, since):
+        page.add(title, text, *(shown for part in parts for shown in _shown_part(part)))
+
+
+def _shown_part(part: PlainTable | PlainLines) -> Sequence[Table | Plot]:
+    """A table or a picture of a use case; no picture where there is no matplotlib."""
+    if len(part) == 3:
+        caption, columns, rows = part
+        return (Table(caption, tuple(columns), tuple(tuple(row) for row in rows)),)
+    title, caption, labels, lines = part
+    return _plots(lambda: plots.lines(title, caption, labels, lines))
 
 
 def _speed(page: Report, result: DemoResult) -> None:

@@ -7,7 +7,7 @@ is found as in a user's file; the names below are looked for in the same module.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from numpy.typing import ArrayLike
 
     from headrace.pipeline.use_case import UseCase
 
@@ -56,6 +58,10 @@ class SimulateLines(Protocol):
 
 #: A table of a report: its caption, columns, and rows of text.
 PlainTable: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+#: A picture of a report: its title, caption, labels of both axes, and lines by name, each x and y.
+PlainLines: TypeAlias = tuple[
+    str, str, tuple[str, str], Mapping[str, tuple["ArrayLike", "ArrayLike"]]
+]
 
 
 class ReportSections(Protocol):
@@ -63,8 +69,8 @@ class ReportSections(Protocol):
 
     def __call__(
         self, data: Path, decisions: Path, since: dt.datetime
-    ) -> Sequence[tuple[str, str, Sequence[PlainTable]]]:
-        """Returns title, text and tables of each section.
+    ) -> Sequence[tuple[str, str, Sequence[PlainTable | PlainLines]]]:
+        """Returns title, text, tables and pictures of each section.
 
         Args:
             data: The folder of the simulation.
