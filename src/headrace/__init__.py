@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import HeadraceError as HeadraceError
     from headrace.core.errors import NotFound as NotFound
     from headrace.definitions.directions import direction as direction
+    from headrace.definitions.expressions import Expression as Expression
     from headrace.definitions.expressions import coalesce as coalesce
     from headrace.definitions.expressions import great_circle as great_circle
     from headrace.definitions.expressions import maximum as maximum
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from headrace.lifecycle.plots import bar_plot as bar_plot
     from headrace.lifecycle.plots import line_plot as line_plot
     from headrace.lifecycle.plots import matrix_plot as matrix_plot
+    from headrace.lifecycle.plots import ordered_plot as ordered_plot
     from headrace.lifecycle.report import KeyFigure as KeyFigure
     from headrace.lifecycle.report import Report as Report
     from headrace.lifecycle.sharpe import Sharpe as Sharpe
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from headrace.policy.translate import score as score
     from headrace.policy.translate import score_of as score_of
     from headrace.runtime.frames import OpenLane as OpenLane
+    from headrace.runtime.frames import alternatives as alternatives
     from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
@@ -126,6 +129,7 @@ _PLACES = {
     "sequence": "definitions.sequences",
     **dict.fromkeys(
         [
+            "Expression",
             "coalesce",
             "great_circle",
             "maximum",
@@ -149,13 +153,16 @@ _PLACES = {
         ["block_error", "class_metrics", "macro_f1", "paired_test"], "lifecycle.classification"
     ),
     **dict.fromkeys(["classes_of", "moves", "threshold_of"], "lifecycle.directions"),
-    **dict.fromkeys(["Plot", "bar_plot", "line_plot", "matrix_plot"], "lifecycle.plots"),
+    **dict.fromkeys(
+        ["Plot", "bar_plot", "line_plot", "matrix_plot", "ordered_plot"], "lifecycle.plots"
+    ),
     **dict.fromkeys(["KeyFigure", "Report"], "lifecycle.report"),
     **dict.fromkeys(
         ["Sharpe", "annualised_sharpe", "deflated_sharpe", "sharpe"], "lifecycle.sharpe"
     ),
     **dict.fromkeys(
-        ["OpenLane", "backtest", "compute", "decide", "open_lane", "train"], "runtime.frames"
+        ["OpenLane", "alternatives", "backtest", "compute", "decide", "open_lane", "train"],
+        "runtime.frames",
     ),
     "import_model": "runtime.models",
     **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),

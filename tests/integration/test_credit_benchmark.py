@@ -34,10 +34,10 @@ def found() -> credit.DataSet:
 
 def test_folds_part_all_rows_and_no_feature_is_protected(found: credit.DataSet) -> None:
     for repeat in range(found.repeats):
-        judged = [part for number, _, part in found.folds() if number == repeat]
+        judged = [part for _, part in found.folds(repeat)]
         assert np.array_equal(np.sort(np.concatenate(judged)), np.arange(1000))
-    for _, learned, judged_rows in found.folds():
-        assert not set(learned.tolist()) & set(judged_rows.tolist())
+        for learned, judged_rows in found.folds(repeat):
+            assert not set(learned.tolist()) & set(judged_rows.tolist())
     rows = credit.rows_of(found)
     protected = {"age", "sex_status", "foreign_worker"}
     assert set(found.protected.names) == protected

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet
@@ -120,18 +120,29 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     build()(("demo", "credit-risk", "--out", str(out), "--events", "3000"))
     page = (out / "report.html").read_text()
-    for title in (*SECTIONS, "Expected loss", "The book over time", "Groups"):
+    for title in (*SECTIONS, "Expected loss", "The book over time", "Roll rates", "Groups"):
         assert f"<h2>{title}</h2>" in page
     assert "defaults caught" in page.lower()
     assert "fraud" not in page.lower()
     # by month on the book, ever more loans have defaulted, and in the end about one in ten
     since = dt.datetime(2026, 1, 5, tzinfo=dt.UTC) + dt.timedelta(days=540)
     sections = report_sections(out / "data", out / "decisions.parquet", since)
-    _, columns, rows = sections[1][2][0]
+    parts: dict[str, Any] = {
+        part[0]: part for _, _, shown in sections for part in shown if isinstance(part, tuple)
+    }
+    _, columns, rows = parts["Vintages of a quarter: defaulted by months on the book"]
     assert columns[-1] == "by 6 months"
     shares = np.array([[float(text.rstrip("%")) for text in row[3:]] for row in rows])
     assert (np.diff(shares, axis=1) >= 0).all()
     assert 3 < shares[:, -1].mean() < 25
-    by_outcome = {row[0]: row for row in sections[0][2][0][2]}
+    (losses,) = (part for title, part in parts.items() if title.startswith("After the end"))
+    by_outcome = {row[0]: row for row in losses[2]}
+    assert len(parts["Vintages"][3]) == 8
+    for title in ("Vintages", "Term structure", "What the applicant is told"):
+        assert title in page
+    # the shares of a bucket's accounts come to all of them
+    for row in parts["From the bucket on the left, a month later in"][2]:
+        went = [float(text.rstrip("%")) for text in row[2:] if text != "-"]
+        assert not went or abs(sum(went) - 100) < 0.5
     lent = [float(by_outcome[name][-1].rstrip("%")) for name in ("approve_standard", "block")]
     assert lent[0] < lent[1]

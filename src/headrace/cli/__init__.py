@@ -16,6 +16,10 @@ COMMANDS = {
     "plan": ("plan:plan", "Show what a use case compiles to: features, state, policy."),
     "schema": ("schema:schema", "Print the schema of a stream's events, for those who write them."),
     "train": ("train:train", "Train a use case's model on history."),
+    "alternatives": (
+        "alternatives:alternatives",
+        "Search for models that are as accurate, and weigh less on a protected group.",
+    ),
     "run": ("run:run", "Decide the events of files, folders or stdin."),
     "serve": ("serve:serve", "Decide events that come in by HTTP."),
     "backtest": ("backtest:backtest", "Show what another model or policy would have changed."),

@@ -179,6 +179,12 @@ def _learnable(case: UseCase) -> tuple[Classifier, DirectionDefinition]:
             fix="give it label=hr.direction(features.mid, ...), and model=hr.XGBoost(), hr.Lstm()"
             " or hr.LogisticRegression()",
         )
+    if isinstance(specification, XGBoost) and specification.without:
+        raise DefinitionError(
+            "without= is said of a model that tells directions apart, which reads every feature",
+            at=specification.at,
+            fix="leave the features out of hr.features(...)",
+        )
     if isinstance(specification, Lstm) and case.plan.sequence is None:
         raise DefinitionError(
             "hr.Lstm reads a sequence, and the use case has none",

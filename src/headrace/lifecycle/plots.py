@@ -202,6 +202,69 @@ def calibration(found: Calibration) -> Plot:
     )
 
 
+def ordered_plot(
+    title: str,
+    caption: str,
+    labels: tuple[str, str],
+    values: Mapping[str, tuple[ArrayLike, ArrayLike]],
+) -> Plot:
+    """Lines that come in an order, such as vintages: each darker than the one before it.
+
+    Args:
+        title: What it shows.
+        caption: What to see in it.
+        labels: Of both axes.
+        values: By the name of each line, its x and its y.
+
+    Raises:
+        NotFound: When matplotlib is not installed.
+    """
+    shades = np.linspace(0.25, 1.0, max(len(values), 2))
+
+    def draw(axes: Any) -> None:
+        for (name, (x, y)), shade in zip(values.items(), shades.tolist(), strict=False):
+            axes.plot(x, y, color=_FIRST, alpha=shade, label=name, marker="o", markersize=3)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.legend(fontsize=8, loc="upper left")
+
+    return _drawn(title, caption, draw)
+
+
+def front(accuracy: ArrayLike, ratio: ArrayLike, on_front: Sequence[int], *, limit: float) -> Plot:
+    """Models by accuracy and impact ratio, the first the declared one, with their front."""
+    area, even = (np.asarray(values, dtype=np.float64) for values in (accuracy, ratio))
+    chosen = sorted(on_front, key=lambda number: area[number])
+
+    def draw(axes: Any) -> None:
+        axes.scatter(area, even, s=26, color=_MUTED, zorder=2)
+        axes.plot(area[chosen], even[chosen], color=_FIRST, linewidth=1.4, zorder=3)
+        axes.scatter(area[chosen], even[chosen], s=44, color=_FIRST, zorder=4, label="front")
+        axes.scatter(area[:1], even[:1], s=90, color=_THIRD, marker="D", zorder=5, label="declared")
+        for number in chosen:
+            axes.annotate(
+                str(number),
+                (area[number], even[number]),
+                xytext=(5, 5),
+                textcoords="offset points",
+                color=_INK,
+            )
+        if even.min() < limit < even.max():
+            axes.axhline(limit, color=_MUTED, linestyle="--", linewidth=1.2)
+        axes.set_xlabel("area under the ROC curve")
+        axes.set_ylabel("lowest adverse impact ratio")
+        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+
+    return _drawn(
+        "The front",
+        "Each point is a model; further up weighs less on the group that is approved least, further"
+        " right ranks defaults better. No model is better in both than one on the line. The diamond"
+        f" is the declared model; below {limit:g}, selection is commonly looked into.",
+        draw,
+    )
+
+
 def reason_bars(names: Sequence[str], values: ArrayLike, *, unit: str = "decisions") -> Plot:
     """How often (or how much) each reason decided, the greatest first."""
     order = np.argsort(-np.asarray(values, dtype=np.float64), kind="stable")[:12]

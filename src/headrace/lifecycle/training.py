@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError, DefinitionError
 from headrace.events.schema import Role
+from headrace.lifecycle.alternatives import groups_of
 from headrace.lifecycle.folds import FoldSettings
+from headrace.lifecycle.impact import impact
 from headrace.lifecycle.metrics import (
     average_precision,
     brier,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.labels import LabelDefinition
+    from headrace.lifecycle.alternatives import Chosen
     from headrace.lifecycle.split import Split
     from headrace.lifecycle.training_set import TrainingSet
     from headrace.models.calibration import Calibration
@@ -92,6 +94,7 @@ def train(
     history: Iterable[Inputs],
     *,
     settings: TrainingSettings | None = None,
+    alternative: Chosen | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
 ) -> Trained:
     """Train the use case's model on a history.
@@ -101,6 +104,7 @@ def train(
         lane: A fresh one of its definition; the history goes through it.
         history: In known order.
         settings: See `TrainingSettings`.
+        alternative: The model to train in place of the declared one; None trains that.
         progress: Called with (what is done, done, of how many) while trees are grown.
 
     Raises:
@@ -108,25 +112,31 @@ def train(
         DataError: When the history is too short, or has no positives.
     """
     specification, label = _learnable(case)
+    if alternative is not None:
+        specification = alternative.alternative.model
     settings = settings or TrainingSettings()
-    names = [feature.name for feature in case.plan.features]
-    categorical = [feature.kind in CATEGORICAL for feature in case.plan.features]
-    try_out(specification, names=names, categorical=categorical)
+    plan = case.plan
+    names, categorical, places = specification.reads(plan.features)
+    own = specification.of(names)
+    try_out(own, names=names, categorical=categorical)
     data = training_set(lane, label, history)
-    maturity_ns = label.within_ns + label.stream.arrives_after_ns
+    maturity_ns = maturity_of(label)
     split = split_in_time(
         data.at_ns, maturity_ns=maturity_ns, end_ns=data.end_ns, settings=settings.split
     )
-    plan = case.plan
-    vocabulary = vocabularies(plan.features, data.values[:, split.train], data.dictionary)
-    taken = CategoryEncoder(plan.features, vocabulary).encode(data.values, data.dictionary)
+    if alternative is not None:
+        alternative.check(case, split.cut_ns)
+    read = [plan.features[place] for place in places]
+    values = data.values[places]
+    vocabulary = vocabularies(read, values[:, split.train], data.dictionary)
+    taken = CategoryEncoder(read, vocabulary).encode(values, data.dictionary)
 
     def examples(rows: Int64s) -> Examples:
         return Examples(model_matrix(taken[:, rows]), data.labels(rows, split.cut_ns))
 
     learned, held_out = examples(split.train), examples(split.validation)
     fitted = fit(
-        specification,
+        own,
         learned,
         _validation(held_out),
         names=names,
@@ -137,7 +147,7 @@ def train(
         model_sha256=hashlib.sha256(fitted.content).hexdigest(),
         form=fitted.form,
         definition=plan.digest(),
-        features=tuple(feature.name for feature in plan.features),
+        features=tuple(names),
         vocabulary=vocabulary,
         specification={**specification.plain(), **_weight(specification, learned.y)},
         trees=fitted.trees,
@@ -151,8 +161,28 @@ def train(
     )
     scores, labels = _test(Artefact(fitted.content, manifest), case, data, split)
     metrics = _metrics(labels, scores, settings.alerts)
-    artefact = Artefact(fitted.content, msgspec.structs.replace(manifest, metrics=metrics))
+    chosen = {} if alternative is None else _chosen(alternative, case, data, split, scores)
+    artefact = Artefact(
+        fitted.content, msgspec.structs.replace(manifest, metrics=metrics, alternatives=chosen)
+    )
     return Trained(artefact, data, split, labels, scores)
+
+
+def maturity_of(label: LabelDefinition) -> int:
+    """How long after an event its label is known for certain, nanoseconds."""
+    return label.within_ns + label.stream.arrives_after_ns
+
+
+def _chosen(
+    alternative: Chosen, case: UseCase, data: TrainingSet, split: Split, scores: Floats
+) -> dict[str, Any]:
+    """The record of the choice, with the impact on the events after the cut."""
+    settings = alternative.search.settings
+    schema = case.plan.stream(case.plan.on).schema
+    groups = groups_of(schema, data.events.take(split.test), settings.by)
+    approved = np.zeros(len(scores), dtype=bool)
+    approved[np.argsort(scores, kind="stable")[: round(settings.approved * len(scores))]] = True
+    return alternative.record([impact(approved, group, name) for name, group in groups.items()])
 
 
 def _weight(specification: Fittable, y: Floats) -> dict[str, float]:

@@ -59,6 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         classes: What its scores are of, in order; none for one probability.
         onnx: What goes into a model in ONNX, and what comes out.
         calibration: What makes probabilities of margins; None where the model's own link does.
+        alternatives: Of a model that was chosen among alternatives: what was tried, the figures of
+            the declared and of the chosen one, and why it was chosen.
     """
 
     model_sha256: str
@@ -77,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     classes: tuple[str, ...] = ()
     onnx: Binding | None = None
     calibration: Calibration | None = None
+    alternatives: dict[str, Any] = {}
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and no spaces."""
@@ -191,9 +194,35 @@ def model_card(artefact: Artefact) -> str:
         "",
         *[f"- `{name}`" for name in manifest.features],
         "",
+        *_alternatives(manifest),
         *_scorecard(artefact),
     ]
     return "\n".join(lines)
+
+
+def _alternatives(manifest: Manifest) -> list[str]:
+    found = manifest.alternatives
+    if not found:
+        return []
+    figures = []
+    for title in ("declared", "chosen"):
+        for name, value in found[title].items():
+            said = value
+            if isinstance(value, dict):
+                said = (
+                    f"impact ratio {value['impact ratio']:.3f} ± {value['standard error']:.3f},"
+                    f" difference of approval {value['difference']:.3f}"
+                )
+            figures.append((f"{title}: {name}", said))
+    rows = {name: found[name] for name in ("tried", "events", "folds", "approved", "front")}
+    return [
+        "## Less discriminatory alternatives",
+        "",
+        f"Chosen because: {found['because']}",
+        "",
+        *_table({**rows, **dict(figures)}),
+        "",
+    ]
 
 
 def _scorecard(artefact: Artefact) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DefinitionError
 from headrace.definitions.calls import checked_methods
 from headrace.definitions.source_lines import user_line
@@ -21,8 +22,10 @@ from headrace.models.calibration import METHODS, Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from headrace.core.errors import SourceLine
+    from headrace.definitions.plan import Feature
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _UNCONSTRAINED: Mapping[str, int] = MappingProxyType({})
@@ -59,11 +62,20 @@ class _Checked:
     if TYPE_CHECKING:
         monotone: Mapping[str, int]
         calibration: Method | None
+        without: tuple[str, ...]
         at: SourceLine | None
 
     def _check_shared(self) -> None:
-        """Directions, and the kind of calibration."""
+        """Directions, what is left out, and the kind of calibration."""
         self._check_monotone()
+        if not isinstance(self.without, tuple) or not all(
+            isinstance(name, str) for name in self.without
+        ):
+            raise DefinitionError(
+                f"without={self.without!r} of hr.{type(self).__name__}",
+                at=self.at,
+                fix='give names of features, as in without=("dependents",)',
+            )
         if self.calibration is not None and self.calibration not in METHODS:
             raise DefinitionError(
                 f"calibration={self.calibration!r} of hr.{type(self).__name__}",
@@ -110,6 +122,32 @@ class _Checked:
                 at=self.at,
                 fix=f"name features that are numbers: {', '.join(numbers) or 'there is none'}",
             )
+        unknown = [name for name in self.without if name not in names]
+        if unknown or len(set(self.without)) == len(names):
+            raise DefinitionError(
+                f"without= of hr.{type(self).__name__} names {', '.join(map(repr, self.without))}",
+                at=self.at,
+                fix=f"name some, and not all, of {', '.join(names)}",
+            )
+
+    def reads(self, features: Sequence[Feature]) -> tuple[list[str], list[bool], list[int]]:
+        """Names of the features that the model reads, which are categories, and their places."""
+        places = [i for i, feature in enumerate(features) if feature.name not in self.without]
+        chosen = [features[i] for i in places]
+        return (
+            [feature.name for feature in chosen],
+            [feature.kind in CATEGORICAL for feature in chosen],
+            places,
+        )
+
+    def of(self, names: Sequence[str]) -> Self:
+        """The same settings for those features alone, which is what a library is given."""
+        if not self.without:
+            return self
+        kept = {name: sign for name, sign in self.monotone.items() if name in names}
+        own: Self = replace(self, monotone=kept, without=())  # type: ignore[type-var]  # each kind is a dataclass
+        object.__setattr__(own, "at", self.at)
+        return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +172,7 @@ class _Trees(_Checked):
         calibration: How scores are made probabilities that come out as often as they say:
             "isotonic", "platt" or "beta" (`headrace.models.calibration`), fitted to the validation
             part; None leaves them as the library has them.
+        without: Features that the model does not read; rules of the policy may.
         extra: Further settings of the library, by its own names.
     """
 
@@ -149,6 +188,7 @@ class _Trees(_Checked):
     seed: int = 0
     monotone: Mapping[str, int] = field(default_factory=lambda: _UNCONSTRAINED)
     calibration: Method | None = None
+    without: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
     #: The user's line, for errors that only the library can find.
@@ -206,6 +246,8 @@ class _Trees(_Checked):
         5
         """
         settings = {name: getattr(self, name) for name in _Trees.__slots__ if name != "at"}
+        if not self.without:
+            del settings["without"]
         settings["extra"] = dict(self.extra)
         settings["monotone"] = dict(self.monotone)
         return {"kind": type(self).__name__, **settings}
@@ -260,6 +302,7 @@ class Scorecard(_Checked):
         pdo: Points to double the odds.
         monotone: As of `XGBoost`; the bins of other features may rise and fall.
         calibration: As of `XGBoost`.
+        without: As of `XGBoost`.
 
     >>> Scorecard(bins=5).pdo
     20.0
@@ -274,6 +317,7 @@ class Scorecard(_Checked):
     pdo: float = 20.0
     monotone: Mapping[str, int] = field(default_factory=lambda: _UNCONSTRAINED)
     calibration: Method | None = None
+    without: tuple[str, ...] = ()
 
     #: The user's line, for errors that only fitting can find.
     at: SourceLine | None = field(default=None, init=False, repr=False, compare=False)
@@ -291,6 +335,8 @@ class Scorecard(_Checked):
     def plain(self) -> dict[str, object]:
         """The settings as plain data, for manifests."""
         settings = {name: getattr(self, name) for name in Scorecard.__slots__ if name != "at"}
+        if not self.without:
+            del settings["without"]
         return {"kind": "Scorecard", **settings, "monotone": dict(self.monotone)}
 
 

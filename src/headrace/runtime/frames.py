@@ -25,6 +25,7 @@ from headrace.events.frames import table_of
 from headrace.events.reasons import Reason
 from headrace.events.schema import Role, Schema
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
+from headrace.lifecycle.alternatives import SearchSettings, search_history
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.direction_training import TrainedDirection, train_direction
 from headrace.lifecycle.training import Trained, TrainingSettings
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Floats, Int64s
     from headrace.definitions.plan import Feature
+    from headrace.lifecycle.alternatives import Alternatives, Chosen
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.serving import Model
     from headrace.pipeline.inputs import Inputs as GatheredInputs
@@ -247,6 +249,7 @@ def train(
     frames: Frames,
     *,
     settings: TrainingSettings | None = None,
+    alternative: Chosen | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
 ) -> Trained | TrainedDirection:
     """Train the use case's model on frames of history.
@@ -256,6 +259,8 @@ def train(
         frames: The decided stream and that of its labels, by name, and whatever features read; a
             label of direction needs no labels.
         settings: How history is parted.
+        alternative: What `hr.alternatives(...).choose(number, because=...)` gave, to train that
+            model in place of the declared one, and to record the choice in its manifest.
         progress: Called with (what is done, done, of how many).
 
     Returns:
@@ -267,6 +272,12 @@ def train(
     """
     lane = Lane(case.definition(None), _KEY)
     if case.direction is not None:
+        if alternative is not None:
+            raise DefinitionError(
+                "an alternative is of a model of labels, and the label is a direction",
+                at=user_line(),
+                fix="leave alternative= out",
+            )
         return train_direction(
             case,
             lane,
@@ -276,7 +287,48 @@ def train(
         )
     labels = case.label.stream.name if case.label is not None else None
     history = _intake(case, frames, labels=labels).batches(0, _BATCH)
-    return train_model(case, lane, history, settings=settings, progress=progress)
+    return train_model(
+        case, lane, history, settings=settings, alternative=alternative, progress=progress
+    )
+
+
+@checked
+def alternatives(  # noqa: PLR0913 - each is asked for by name
+    case: UseCase,
+    frames: Frames,
+    *,
+    by: Mapping[str, Sequence[float]],
+    count: int = 24,
+    folds: int = 5,
+    approved: float = 0.8,
+    seed: int = 0,
+    settings: TrainingSettings | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Alternatives:
+    """Search for models that are as accurate, and weigh less on a protected group.
+
+    Args:
+        case: With a label and a model to be fitted.
+        frames: As of `train`.
+        by: Protected attributes to measure by; for one that is a number, where its bands begin:
+            `{"sex": (), "age": (30, 62)}`.
+        count: Models to fit, the declared one among them.
+        folds: Parts of the events; each is judged by models of the others.
+        approved: Share of the events that every model approves: its lowest scores.
+        seed: Of folds, and of how models are drawn.
+        settings: How history is parted: events of the test part take no part in the search.
+        progress: Called with (what is done, done, of how many).
+
+    Raises:
+        DefinitionError: When an attribute is no protected field, or there is nothing to fit.
+        DataError: When the history is too short, or a group too small.
+    """
+    search = SearchSettings(by, count, folds, approved, seed)
+    labels = case.label.stream.name if case.label is not None else None
+    history = _intake(case, frames, labels=labels).batches(0, _BATCH)
+    lane = Lane(case.definition(None), _KEY)
+    split = (settings or TrainingSettings()).split
+    return search_history(case, lane, history, split, search, progress=progress)
 
 
 @checked

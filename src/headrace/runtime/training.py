@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DataError, DefinitionError
+from headrace.lifecycle.alternatives import search_history
 from headrace.lifecycle.direction_training import train_direction
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import train
@@ -17,7 +18,9 @@ from headrace.runtime.sources import historic_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from headrace.lifecycle.alternatives import Alternatives, Chosen, SearchSettings
     from headrace.lifecycle.direction_training import TrainedDirection
+    from headrace.lifecycle.split import SplitSettings
     from headrace.lifecycle.training import Trained, TrainingSettings
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.use_case import UseCase
@@ -46,6 +49,8 @@ def train_on_files(
     names: Sequence[SourceName],
     settings: TrainingSettings,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    *,
+    alternative: Chosen | None = None,
 ) -> Trained | TrainedDirection:
     """Train a use case on files, keep the model in the home, and make it the one that runs.
 
@@ -55,12 +60,65 @@ def train_on_files(
         names: Files of the decided stream, of its labels, and of whatever features read.
         settings: How history is parted.
         progress: Called with (what is done, done, of how many).
+        alternative: The model to train in place of the declared one; None trains that.
 
     Raises:
         DefinitionError: When the use case has no label, or no model to fit.
         DataError: When there are no labels, or the history is too short.
         NotFound: When a file is not there.
     """
+    history = _history(case, names, progress)
+    lane = Lane(case.definition(None), (0, 0))
+    trained: Trained | TrainedDirection
+    if case.direction is not None:
+        if alternative is not None:
+            raise DefinitionError(
+                "an alternative is of a model of labels, and the label is a direction",
+                at=case.at,
+                fix="leave --alternatives out",
+            )
+        trained = train_direction(case, lane, history, settings=settings.folds, progress=progress)
+    else:
+        trained = train(
+            case, lane, history, settings=settings, alternative=alternative, progress=progress
+        )
+    registry = Registry(home.models)
+    registry.use(case.name, registry.add(trained.artefact))
+    return trained
+
+
+def search_on_files(
+    case: UseCase,
+    names: Sequence[SourceName],
+    split: SplitSettings,
+    settings: SearchSettings,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Alternatives:
+    """Search for less discriminatory alternatives on files.
+
+    Args:
+        case: With a label, and a model to be fitted.
+        names: As of `train_on_files`.
+        split: How history is parted, as training will part it.
+        settings: How is searched.
+        progress: Called with (what is done, done, of how many).
+
+    Raises:
+        DefinitionError: When an attribute is no protected field, or there is nothing to fit.
+        DataError: When there are no labels, or the history is too short.
+        NotFound: When a file is not there.
+    """
+    history = _history(case, names, progress)
+    lane = Lane(case.definition(None), (0, 0))
+    return search_history(case, lane, history, split, settings, progress=progress)
+
+
+def _history(
+    case: UseCase,
+    names: Sequence[SourceName],
+    progress: Callable[[str, int, int], None],
+) -> Iterator[Inputs]:
+    """The files in known order, once all that training reads is named."""
     if case.label is None and case.direction is None:
         raise DefinitionError(
             f"{case.name} has no label, so there is nothing to learn",
@@ -89,12 +147,4 @@ def train_on_files(
             done += len(inputs)
             progress("computing features", done, len(intake))
 
-    lane = Lane(case.definition(None), (0, 0))
-    trained: Trained | TrainedDirection
-    if case.direction is not None:
-        trained = train_direction(case, lane, batches(), settings=settings.folds, progress=progress)
-    else:
-        trained = train(case, lane, batches(), settings=settings, progress=progress)
-    registry = Registry(home.models)
-    registry.use(case.name, registry.add(trained.artefact))
-    return trained
+    return batches()

@@ -120,7 +120,7 @@ def simulate(settings: SimulationSettings | None = None) -> LoanBook:
     at = np.sort(loan_rng.integers(0, chosen.days * DAY_S, chosen.events))
     loans = _loans(loan_rng, people, person)
     hazard = _hazard(people, person, loans)
-    survived, share = _defaults(outcome_rng, at, hazard, unemployment)
+    survived, share = _defaults(outcome_rng, at, hazard, unemployment, loans["months"])
     applications = _applications(chosen, people, person, at, loans)
     bad = np.flatnonzero(survived >= 0)
     when = (at + survived)[bad]
@@ -216,7 +216,7 @@ def _hazard(people: _People, person: Integers, loans: dict[str, Any]) -> Floats:
 
 
 def _defaults(
-    rng: np.random.Generator, at: Integers, hazard: Floats, unemployment: Floats
+    rng: np.random.Generator, at: Integers, hazard: Floats, unemployment: Floats, term: Integers
 ) -> tuple[Integers, Floats]:
     """Seconds to each default, -1 where there is none within 180 days; and what is still owed."""
     seconds = np.full(len(at), -1, dtype=np.int64)
@@ -227,8 +227,9 @@ def _defaults(
         struck = (rng.random(len(at)) < 1.2 * hazard * stress) & (seconds < 0)
         wait = (month * 30 + rng.integers(0, 30, len(at))) * DAY_S
         seconds[struck] = wait[struck]
-    owed = np.clip(1.0 - 0.02 * np.maximum(seconds, 0) / (30 * DAY_S), 0.0, 1.0)
-    return seconds, owed
+    # three instalments are missed when a loan is in default; those before them were paid
+    paid = np.maximum(seconds // (30 * DAY_S) - 3, 0)
+    return seconds, 1.0 - paid / term
 
 
 def _loss(rng: np.random.Generator, product: Integers) -> Floats:

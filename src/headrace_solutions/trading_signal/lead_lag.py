@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.definitions.expressions import Expression
-    from headrace.definitions.sequences import SequenceDefinition
-    from headrace.models.specifications import ModelSpecification
 
 #: Fields of a look that name a book, in the order in which venues are given.
 VENUES = ("spot", "perpetual", "coin")
@@ -53,7 +50,7 @@ tops = hr.stream(market.LevelChange, name="tops", lateness="1s", dedupe="1m")
 top_book = tops.book(snapshot="is_snapshot", ends="is_last", place="place", levels=2)
 
 
-def _of_venue(venue: str) -> dict[str, Expression]:
+def _of_venue(venue: str) -> dict[str, hr.Expression]:
     """What is known of one venue at a look."""
     top = top_book.at(looks, asked_by=venue)
     deep = market.book.at(looks, asked_by=venue)
@@ -92,6 +89,8 @@ features = hr.features(
 #: What models read: the price itself says nothing of where it goes.
 READ = tuple(name for name in features if name != "mid")
 
+_sequence = hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
+
 
 POLICY = hr.Policy(
     hr.outcome("buy")("up", hr.score_of("up") >= 0.6),
@@ -100,7 +99,9 @@ POLICY = hr.Policy(
 )
 
 
-def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.UseCase:
+def use_case(
+    model: hr.Lstm | hr.XGBoost | hr.LogisticRegression | None, *, after: str = "200ms"
+) -> hr.UseCase:
     """The use case, with a label of where the spot price is after a time.
 
     Args:
@@ -108,20 +109,16 @@ def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.Us
         after: The horizon of the label, in event time.
     """
     if model is None:
-        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=_sequence())
+        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=_sequence)
     return hr.UseCase(
         name="lead-lag",
         on=looks,
         features=features,
-        sequence=_sequence(),
+        sequence=_sequence,
         label=hr.direction(features.mid, key="asset", after=after),
         model=model,
         policy=POLICY,
     )
-
-
-def _sequence() -> SequenceDefinition:
-    return hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
 
 
 lead_lag = use_case(

@@ -103,7 +103,8 @@ def books_of(market: Market) -> dict[str, pa.Table]:
 
 def _quotes_of(market: Market, symbol: str) -> list[dict[str, Any]]:
     quotes = market.tables["quotes"]
-    return quotes.filter(pc.equal(quotes["symbol"], symbol)).to_pylist()
+    rows: list[dict[str, Any]] = quotes.filter(pc.equal(quotes["symbol"], symbol)).to_pylist()
+    return rows
 
 
 def test_faults_are_counted_and_quarantined(made: Market) -> None:

@@ -57,6 +57,8 @@ def _count(late: Any) -> Any:
 
 
 _late = [_count(applications[name]) for name in ("late_30", "late_60", "late_90")]
+# so late or later: a payment that was less late lowers some and raises none, as directions need
+_at_least = (_late[0] + _late[1] + _late[2], _late[1] + _late[2], _late[2])
 _income = applications.income
 # without an income the field holds the debt itself
 _debt = (
@@ -65,11 +67,13 @@ _debt = (
 
 features = hr.features(
     utilisation=applications.utilisation.described("{value:.0%} of revolving credit is used"),
-    late_30=_late[0].described("{value} payments were 30 to 59 days late within two years"),
-    late_60=_late[1].described("{value} payments were 60 to 89 days late within two years"),
-    late_90=_late[2].described("{value} payments were 90 days late or more"),
-    late_total=(_late[0] + _late[1] + _late[2]).described("{value} payments were late"),
-    late_weighted=(_late[0] + 2 * _late[1] + 3 * _late[2]).described(
+    no_utilisation=(applications.utilisation <= 0).described(
+        "no revolving credit is used ({value})"
+    ),
+    late_30=_at_least[0].described("{value} payments were 30 days late or more within two years"),
+    late_60=_at_least[1].described("{value} payments were 60 days late or more within two years"),
+    late_90=_at_least[2].described("{value} payments were 90 days late or more"),
+    late_weighted=(_at_least[0] + _at_least[1] + _at_least[2]).described(
         "late payments, weighed by how late, come to {value}"
     ),
     late_code=(applications.late_90 >= 90).described(
@@ -96,7 +100,6 @@ MONOTONE = {
     "late_30": 1,
     "late_60": 1,
     "late_90": 1,
-    "late_total": 1,
     "late_weighted": 1,
     "debt_ratio": 1,
     "income": -1,
