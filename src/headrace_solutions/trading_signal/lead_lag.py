@@ -7,7 +7,7 @@ known in the order and at the time at which it was received.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.definitions.expressions import Expression
-    from headrace.definitions.sequences import SequenceDefinition
-    from headrace.models.specifications import ModelSpecification
+    #: What can be fitted to directions.
+    Model = hr.XGBoost | hr.Lstm | hr.LogisticRegression
+
 
 #: Fields of a look that name a book, in the order in which venues are given.
 VENUES = ("spot", "perpetual", "coin")
@@ -53,7 +53,7 @@ tops = hr.stream(market.LevelChange, name="tops", lateness="1s", dedupe="1m")
 top_book = tops.book(snapshot="is_snapshot", ends="is_last", place="place", levels=2)
 
 
-def _of_venue(venue: str) -> dict[str, Expression]:
+def _of_venue(venue: str) -> dict[str, Any]:
     """What is known of one venue at a look."""
     top = top_book.at(looks, asked_by=venue)
     deep = market.book.at(looks, asked_by=venue)
@@ -93,6 +93,7 @@ features = hr.features(
 READ = tuple(name for name in features if name != "mid")
 
 
+SEQUENCE = hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
 POLICY = hr.Policy(
     hr.outcome("buy")("up", hr.score_of("up") >= 0.6),
     hr.outcome("sell")("down", hr.score_of("down") >= 0.6),
@@ -100,7 +101,7 @@ POLICY = hr.Policy(
 )
 
 
-def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.UseCase:
+def use_case(model: Model | None, *, after: str = "200ms") -> hr.UseCase:
     """The use case, with a label of where the spot price is after a time.
 
     Args:
@@ -108,20 +109,16 @@ def use_case(model: ModelSpecification | None, *, after: str = "200ms") -> hr.Us
         after: The horizon of the label, in event time.
     """
     if model is None:
-        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=_sequence())
+        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=SEQUENCE)
     return hr.UseCase(
         name="lead-lag",
         on=looks,
         features=features,
-        sequence=_sequence(),
+        sequence=SEQUENCE,
         label=hr.direction(features.mid, key="asset", after=after),
         model=model,
         policy=POLICY,
     )
-
-
-def _sequence() -> SequenceDefinition:
-    return hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
 
 
 lead_lag = use_case(

@@ -53,6 +53,8 @@ HORIZONS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STALENESS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 #: The scores from which on a direction is acted on; of the policy it is the last.
 STRENGTHS = (0.4, 0.45, case.SIGNAL)
+#: Seconds over which the use case tells a direction.
+HORIZON = float(case.HORIZON.removesuffix("s"))
 #: Equity curves have about so many intervals, none shorter than a second.
 _INTERVALS = 2_000
 _SECOND = 1_000_000_000
@@ -176,7 +178,7 @@ def sections_of(
     limits: Limits | None = None,
     terms: OrderTerms | None = None,
     book: Any = market.book,
-    horizon: float = 5.0,
+    horizon: float = HORIZON,
 ) -> Sequence[Section]:
     """Sections on decisions over a market.
 
