@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Floats, Int64s
-    from headrace.models.specifications import ModelSpecification
 
 MILLISECOND = 1_000_000
 #: Captures in the order of `lead_lag.VENUES`, and what their books are called.
@@ -151,7 +150,7 @@ def given_case() -> hr.UseCase:
     )
 
 
-def alone_case(model: ModelSpecification) -> hr.UseCase:
+def alone_case(model: hr.XGBoost | hr.Lstm) -> hr.UseCase:
     """One market by itself: its book after each of its messages, and its trades."""
     view, symbol = market.book.at(market.depth), market.depth.by("symbol")
     traded, size = market.trades.by("symbol"), market.trades.size

@@ -44,11 +44,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Int64s
-    from headrace.models.specifications import ModelSpecification
 
 TIMES, SECONDS = 10.0, 150.0
 #: The models, and the most that p99 may be, in ms.
-MODELS: dict[str, tuple[ModelSpecification, float]] = {
+MODELS: dict[str, tuple[hr.XGBoost | hr.Lstm, float]] = {
     "boosting": (BOOSTING, 1.0),
     "LSTM": (LSTM, 5.0),
 }
@@ -197,7 +196,7 @@ def replayed(
     return {title: (first_seconds(frames, seconds), case) for title, (frames, case) in made.items()}
 
 
-def _led(model: ModelSpecification) -> hr.UseCase:
+def _led(model: hr.XGBoost | hr.Lstm) -> hr.UseCase:
     return lead_lag.use_case(model, after=AFTER)
 
 

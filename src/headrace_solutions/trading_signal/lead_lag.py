@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    #: What can be fitted to directions.
+    Model = hr.XGBoost | hr.Lstm | hr.LogisticRegression
+
 
 #: Fields of a look that name a book, in the order in which venues are given.
 VENUES = ("spot", "perpetual", "coin")
@@ -89,9 +92,8 @@ features = hr.features(
 #: What models read: the price itself says nothing of where it goes.
 READ = tuple(name for name in features if name != "mid")
 
-_sequence = hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
 
-
+SEQUENCE = hr.sequence(features, key="asset", length=LENGTH, within="1m", only=READ)
 POLICY = hr.Policy(
     hr.outcome("buy")("up", hr.score_of("up") >= 0.6),
     hr.outcome("sell")("down", hr.score_of("down") >= 0.6),
@@ -99,9 +101,7 @@ POLICY = hr.Policy(
 )
 
 
-def use_case(
-    model: hr.Lstm | hr.XGBoost | hr.LogisticRegression | None, *, after: str = "200ms"
-) -> hr.UseCase:
+def use_case(model: Model | None, *, after: str = "200ms") -> hr.UseCase:
     """The use case, with a label of where the spot price is after a time.
 
     Args:
@@ -109,12 +109,12 @@ def use_case(
         after: The horizon of the label, in event time.
     """
     if model is None:
-        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=_sequence)
+        return hr.UseCase(name="lead-lag", on=looks, features=features, sequence=SEQUENCE)
     return hr.UseCase(
         name="lead-lag",
         on=looks,
         features=features,
-        sequence=_sequence,
+        sequence=SEQUENCE,
         label=hr.direction(features.mid, key="asset", after=after),
         model=model,
         policy=POLICY,
