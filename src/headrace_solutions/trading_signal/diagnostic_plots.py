@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MINUTE = 60
 _LAGS = 30
+#: Mids are sampled so often at most: tests of stationarity take long over more.
+_SAMPLES = 5_000
 #: A season is looked for at the longest of these, in seconds, that the series holds three of.
 _SEASONS = (86_400, 3_600, 600, 60, 30)
 #: Intervals of a season.
@@ -119,8 +121,10 @@ def series_parts(
     tables: list[Table] = []
     makers: list[Maker] = []
     left_out = []
+    lasting = int(received[-1] - received[0]) if len(received) else 0
+    seconds = max(1, -(-lasting // (_SAMPLES * _SECOND)))
     try:
-        _, levels = diagnostics.sampled(received, mid, _SECOND)
+        _, levels = diagnostics.sampled(received, mid, seconds * _SECOND)
         returns = np.diff(np.log(levels))
         found = diagnostics.autocorrelation(returns, _LAGS)
         makers += [lambda: _correlated(found.returns, found, "returns"),
@@ -139,7 +143,8 @@ def series_parts(
         makers.append(lambda: _trend(season[1], step))
     except (hr.DataError, hr.NotFound) as error:
         left_out.append(str(error))
-    said = "Mids are sampled every second. " + "".join(f"Left out: {each}. " for each in left_out)
+    often = "second" if seconds == 1 else f"{seconds} s"
+    said = f"Mids are sampled every {often}. " + "".join(f"Left out: {each}. " for each in left_out)
     return said.strip(), tables, makers
 
 
@@ -151,7 +156,7 @@ def _correlated(values: NDArray[np.float64], of: diagnostics.Autocorrelation, na
         " series without any would be.",
         [str(lag) for lag in of.lags],
         values,
-        labels=("lag, seconds", "correlation"),
+        labels=("lag, samples", "correlation"),
         band=of.band,
     )
 
