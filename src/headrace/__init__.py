@@ -57,11 +57,11 @@ if TYPE_CHECKING:
     from headrace.lifecycle.directions import classes_of as classes_of
     from headrace.lifecycle.directions import moves as moves
     from headrace.lifecycle.directions import threshold_of as threshold_of
-    from headrace.lifecycle.plots import Plot as Plot
-    from headrace.lifecycle.plots import bar_plot as bar_plot
-    from headrace.lifecycle.plots import line_plot as line_plot
-    from headrace.lifecycle.plots import matrix_plot as matrix_plot
-    from headrace.lifecycle.plots import ordered_plot as ordered_plot
+    from headrace.lifecycle.drawing import Plot as Plot
+    from headrace.lifecycle.figures import bar_plot as bar_plot
+    from headrace.lifecycle.figures import line_plot as line_plot
+    from headrace.lifecycle.figures import matrix_plot as matrix_plot
+    from headrace.lifecycle.figures import ordered_plot as ordered_plot
     from headrace.lifecycle.report import KeyFigure as KeyFigure
     from headrace.lifecycle.report import Report as Report
     from headrace.lifecycle.sharpe import Sharpe as Sharpe
@@ -153,9 +153,8 @@ _PLACES = {
         ["block_error", "class_metrics", "macro_f1", "paired_test"], "lifecycle.classification"
     ),
     **dict.fromkeys(["classes_of", "moves", "threshold_of"], "lifecycle.directions"),
-    **dict.fromkeys(
-        ["Plot", "bar_plot", "line_plot", "matrix_plot", "ordered_plot"], "lifecycle.plots"
-    ),
+    "Plot": "lifecycle.drawing",
+    **dict.fromkeys(["bar_plot", "line_plot", "matrix_plot", "ordered_plot"], "lifecycle.figures"),
     **dict.fromkeys(["KeyFigure", "Report"], "lifecycle.report"),
     **dict.fromkeys(
         ["Sharpe", "annualised_sharpe", "deflated_sharpe", "sharpe"], "lifecycle.sharpe"

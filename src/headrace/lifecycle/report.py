@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.lifecycle.plots import Plot
+from headrace.lifecycle.drawing import Plot
 
 if TYPE_CHECKING:
     from pathlib import Path

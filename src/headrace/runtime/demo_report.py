@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.lifecycle import metrics, plots
+from headrace.lifecycle.drawing import if_drawable
 from headrace.lifecycle.notice import notice_parts
 from headrace.lifecycle.report import (
     Commands,
@@ -26,7 +27,7 @@ from headrace.runtime.direction_report import add_directions, direction_figures
 
 if TYPE_CHECKING:
     from headrace.core.columns import Floats
-    from headrace.lifecycle.plots import Plot
+    from headrace.lifecycle.drawing import Plot
     from headrace.models.artefact import Manifest
     from headrace.policy.policy import Policy
     from headrace.runtime.demo import DemoFolder, DemoSettings, Evidence, Judged
@@ -136,7 +137,7 @@ def _quality(page: Report, result: DemoResult) -> bool:
         judged.worth * costs.lost,
         cost_per_alarm=costs.cost_per_alarm + np.where(positive, 0.0, judged.worth * costs.earned),
     )
-    drawn = plots.drawn(
+    drawn = if_drawable(
         lambda: plots.roc(rank),
         lambda: plots.precision_recall(trade, float(positive.mean())),
         lambda: plots.calibration(metrics.calibration(positive, score)),
@@ -217,7 +218,7 @@ def _decided(page: Report, result: DemoResult) -> None:
     names = [rule.name for rule in policy.rules] if policy else []
     reasons = result.judged.reasons
     drawn = (
-        plots.drawn(
+        if_drawable(
             lambda: plots.reason_bars(
                 list(reasons), list(reasons.values()), unit="decisions it is the first reason of"
             )
@@ -259,7 +260,7 @@ def _speed(page: Report, result: DemoResult) -> None:
     drawn: tuple[Plot, ...] = ()
     if len(meters.samples) > 2:
         over = over_time(meters.samples)
-        drawn = plots.drawn(
+        drawn = if_drawable(
             lambda: plots.throughput(over.seconds, over.per_second),
             lambda: plots.latency(over.seconds, {"median": over.median_ms, "most": over.most_ms}),
         )

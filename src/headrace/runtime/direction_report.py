@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from headrace.definitions.directions import DIRECTIONS
 from headrace.lifecycle import plots
+from headrace.lifecycle.drawing import if_drawable
+from headrace.lifecycle.figures import matrix_plot
 from headrace.lifecycle.report import KeyFigure, Report, Table
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headrace.lifecycle.drawing import Plot
     from headrace.runtime.demo_report import DemoResult
     from headrace.runtime.direction_demo import JudgedDirections
 
@@ -49,8 +52,8 @@ def add_directions(page: Report, result: DemoResult, told: JudgedDirections) -> 
 def _add_quality(page: Report, result: DemoResult, told: JudgedDirections) -> bool:
     metrics, manifest = told.metrics, result.manifest
     known = told.truth >= 0
-    drawn = plots.drawn(
-        lambda: plots.matrix_plot(
+    drawn = if_drawable(
+        lambda: matrix_plot(
             "Directions told and true",
             "Each row is where prices went, each column what had the highest score.",
             DIRECTIONS,
@@ -124,10 +127,10 @@ def _add_decided(page: Report, result: DemoResult, told: JudgedDirections) -> No
     )
 
 
-def _reason_plots(reasons: Mapping[str, int]) -> tuple[plots.Plot, ...]:
+def _reason_plots(reasons: Mapping[str, int]) -> tuple[Plot, ...]:
     if not reasons:
         return ()
-    return plots.drawn(
+    return if_drawable(
         lambda: plots.reason_bars(
             list(reasons), list(reasons.values()), unit="decisions it is the first reason of"
         )

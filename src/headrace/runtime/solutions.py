@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.core.errors import NotFound
-from headrace.lifecycle.plots import Plot
+from headrace.lifecycle.drawing import Plot
 from headrace.lifecycle.report import PlainTable
 from headrace.runtime.loading import load_case, solutions
 

@@ -115,7 +115,7 @@ def expected_loss(
 
     >>> expected_loss(
     ...     np.array([0.1]), np.array([0.5, 0.5]), np.array([0.4]), np.array([[100.0, 50.0]])
-    ... ).tolist()
+    ... ).round(9).tolist()
     [3.0]
     """
     owed: Floats = exposure @ profile
