@@ -40,6 +40,7 @@ BENCHMARKS = (
     "handbook",
     "credit",
     "trading",
+    "credit_book",
 )
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
@@ -146,3 +147,32 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
         assert not went or abs(sum(went) - 100) < 0.5
     lent = [float(by_outcome[name][-1].rstrip("%")) for name in ("approve_standard", "block")]
     assert lent[0] < lent[1]
+
+
+@pytest.mark.slow
+def test_trading_signal_shows_its_directions_and_paper_orders(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    build()(("demo", "trading-signal", "--out", str(out), "--events", "15000"))
+    page = (out / "report.html").read_text()
+    for title in SECTIONS:
+        assert f"<h2>{title}</h2>" in page
+    for words in (
+        "Hit rate",
+        "Directions told and true",
+        "kill_switch",
+        "This is no claim of profit",
+    ):
+        assert words in page
+    assert "fraud" not in page.lower()
+    decisions = pyarrow.parquet.read_table(out / "decisions.parquet")
+    assert {"buy", "sell", "hold", "halt"} == set(decisions["outcome"].unique().to_pylist())
+    # nothing is acted on while a book cannot be read
+    unsound = decisions.filter(pyarrow.compute.not_equal(decisions["book_status"], 0))
+    assert len(unsound) > 0
+    assert set(unsound["outcome"].unique().to_pylist()) <= {"hold", "halt"}
+    report = verify(
+        out / "home" / "journal" / "trading-signal" / "0",
+        PublicKey.read(out / "public-key.pem"),
+        newest(out / "witness.jsonl", "trading-signal/0"),
+    )
+    assert report.good

@@ -36,7 +36,8 @@ class TermStructure:
     @property
     def hazard(self) -> Floats:
         """The chance to default in a month, of those still there; NaN where nobody was."""
-        rate: Floats = self.defaults / np.maximum(self.at_risk, 1).astype(np.float64)
+        there = np.maximum(self.at_risk, 1).astype(np.float64)
+        rate: Floats = self.defaults.astype(np.float64) / there
         rate[self.at_risk == 0] = np.nan
         return rate
 

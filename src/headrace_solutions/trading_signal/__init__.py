@@ -9,7 +9,7 @@ WORTH = ("mid", "USD")
 #: What the label says of an event, and of several.
 POSITIVE = ("move", "moves")
 #: How large a demo is: messages, sessions, and sessions of history.
-DEMO = (90_000, 5, 3)
+DEMO = (60_000, 4, 3)
 
 __all__ = [
     "DEMO",
