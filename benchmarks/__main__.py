@@ -37,6 +37,7 @@ BENCHMARKS = (
     "throughput",
     "handbook",
     "credit",
+    "credit_book",
 )
 
 

@@ -156,11 +156,14 @@ class Alternatives:
 
     @property
     def front(self) -> tuple[Alternative, ...]:
-        """Those that no other beats in both area and ratio, the most accurate first."""
+        """Those that no other beats in both area and ratio, the most accurate first.
+
+        A model that ranks no better than guessing approves evenly, and is no alternative.
+        """
         ranked = sorted(self.tried, key=lambda one: (-one.area, -one.ratio, one.number))
         kept: list[Alternative] = []
         for one in ranked:
-            if not kept or one.ratio > kept[-1].ratio:
+            if one.area > 0.5 and (not kept or one.ratio > kept[-1].ratio):
                 kept.append(one)
         return tuple(kept)
 

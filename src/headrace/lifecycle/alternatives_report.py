@@ -27,7 +27,7 @@ _PROTOCOL = (
 def alternatives_report(found: Alternatives) -> Report:
     """The page."""
     front = found.front
-    best = max(front, key=lambda one: one.ratio)
+    best = max(front, key=lambda one: one.ratio, default=found.declared)
     page = Report(
         f"Alternatives to the model of {found.case}",
         "Models as accurate as the declared one that may weigh less on a protected group.",
@@ -60,7 +60,8 @@ def _plots(found: Alternatives) -> tuple[Plot, ...]:
     try:
         return (
             plots.front(
-                [one.area for one in found.tried],
+                # what ranks no better than guessing would squeeze all others together
+                [one.area if one.area > 0.5 else float("nan") for one in found.tried],
                 [one.ratio for one in found.tried],
                 [one.number for one in found.front],
                 limit=FOUR_FIFTHS,

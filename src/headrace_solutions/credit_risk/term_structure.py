@@ -36,14 +36,15 @@ class TermStructure:
     @property
     def hazard(self) -> Floats:
         """The chance to default in a month, of those still there; NaN where nobody was."""
-        rate: Floats = self.defaults / np.maximum(self.at_risk, 1).astype(np.float64)
+        there = np.maximum(self.at_risk, 1).astype(np.float64)
+        rate: Floats = self.defaults.astype(np.float64) / there
         rate[self.at_risk == 0] = np.nan
         return rate
 
     @property
     def survival(self) -> Floats:
         """The share that has not defaulted by the end of a month."""
-        left: Floats = np.cumprod(1.0 - self.hazard)
+        left: Floats = np.cumprod(1.0 - self.hazard, dtype=np.float64)
         return left
 
     @property
@@ -115,7 +116,7 @@ def expected_loss(
 
     >>> expected_loss(
     ...     np.array([0.1]), np.array([0.5, 0.5]), np.array([0.4]), np.array([[100.0, 50.0]])
-    ... ).tolist()
+    ... ).round(9).tolist()
     [3.0]
     """
     owed: Floats = exposure @ profile

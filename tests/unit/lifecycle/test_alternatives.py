@@ -307,3 +307,38 @@ def test_by_the_commands(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
         command((*train, "--choose", "1"))
     with pytest.raises(DefinitionError, match="age=young"):
         command((*search, "--by", "age=young"))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        hr.LightGBM(trees=10, without=("income",), monotone={"income": -1, "debt": 1}),
+        hr.Scorecard(without=("income",), monotone={"income": -1}),
+    ],
+    ids=["LightGBM", "Scorecard"],
+)
+def test_every_kind_of_model_leaves_features_out(case: hr.UseCase, model: Any) -> None:
+    assert case.label is not None
+    leaner = hr.UseCase(
+        name="loans", on=case.on, features=case.features, label=case.label, model=model
+    )
+    artefact = hr.train(leaner, frames()).artefact
+    assert artefact.manifest.features == ("debt", "quarter")
+    assert artefact.manifest.specification["without"] == ("income",)
+    given = frames()
+    moved = given["applications"].set_column(2, "income", pa.array(np.full(ROWS, 9.0)))
+    one = hr.decide(leaner, {"applications": given["applications"]}, model=artefact)
+    other = hr.decide(leaner, {"applications": moved}, model=artefact)
+    assert one["score"].equals(other["score"])
+
+
+def test_a_model_of_directions_leaves_none_out(case: hr.UseCase) -> None:
+    features = hr.features(debt=case.features.debt, income=case.features.income)
+    towards = hr.UseCase(
+        on=case.on,
+        features=features,
+        label=hr.direction(features.debt, key="quarter", events=1),
+        model=hr.XGBoost(without=("income",)),
+    )
+    with pytest.raises(DefinitionError, match="reads every feature"):
+        hr.train(towards, frames()["applications"])
