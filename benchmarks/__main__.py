@@ -35,9 +35,12 @@ BENCHMARKS = (
     "online",
     "kafka",
     "throughput",
+    "use_cases",
+    "tick_to_signal",
     "handbook",
     "credit",
     "credit_book",
+    "trading",
 )
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from benchmarks.ports import free_port
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -29,23 +29,6 @@ NO_KAFKA = (
 )
 _READY_SECONDS = 240.0
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
-
-
-def free_port() -> int:
-    """A port that is free, as is the one after it.
-
-    It is none of those that the system gives to clients: one of theirs, or one that asks in vain
-    whether the broker is there, would have it while the broker is down.
-    """
-    while True:
-        port = secrets.choice(range(12_000, 30_000, 2))
-        with socket.socket() as first, socket.socket() as second:
-            try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 @dataclass
@@ -138,6 +121,6 @@ def make_topic(
     maker = admin(servers, client)
     new = NewTopic(name, partitions, 1, config=dict(config))
     maker.create_topics([new])[name].result()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while name not in maker.list_topics(timeout=5).topics and time.monotonic() < end:
         time.sleep(0.05)

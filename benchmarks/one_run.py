@@ -1,9 +1,10 @@
 """One run of the real command path in a process of its own, which tells what it measured.
 
-    python -m benchmarks.one_run HOME SOURCE REPORT [--profile]
+    python -m benchmarks.one_run HOME SOURCE REPORT
+        [--case CASE] [--more STREAM=FILE ...] [--profile]
 
-The source is a file, or `-` for stdin. The report is a JSON file; beside it a file `.ready` says
-that the run begins.
+The source is a file, or `-` for stdin; other streams have files of their own. The report is a JSON
+file; beside it a file `.ready` says that the run begins.
 """
 
 # ruff: noqa: PLC0415 - loading the product is part of what is measured
@@ -26,6 +27,8 @@ def main() -> None:
     options.add_argument("home", type=Path)
     options.add_argument("source")
     options.add_argument("report", type=Path)
+    options.add_argument("--case", default=str(Path(__file__).with_name("payments.py")))
+    options.add_argument("--more", nargs="*", default=[], metavar="STREAM=FILE")
     options.add_argument("--profile", action="store_true")
     given = options.parse_args()
     watched: dict[str, Any] = {"wall": {}, "processor": {}}
@@ -36,18 +39,20 @@ def main() -> None:
         watch.watch_all()
         watched = {"wall": watch.wall, "processor": watch.processor}
     ready = given.report.with_suffix(".ready")
-    given.report.write_text(json.dumps(measured(given.home, given.source, ready) | watched))
+    sources = [given.source, *given.more]
+    told = measured(given.case, given.home, sources, ready)
+    given.report.write_text(json.dumps(told | watched))
 
 
-def measured(home: Path, source: str, ready: Path) -> dict[str, Any]:
+def measured(name: str, home: Path, sources: list[str], ready: Path) -> dict[str, Any]:
     """Open, run and close; what the run says of itself, and what the process took."""
     from headrace.runtime.home import Home
     from headrace.runtime.loading import load_case
     from headrace.runtime.local import LocalRun
 
-    case = load_case(str(Path(__file__).with_name("payments.py")))
+    case = load_case(name)
     imported = time.perf_counter()
-    run = LocalRun(case, Home(home), [source])
+    run = LocalRun(case, Home(home), sources)
     opened = time.perf_counter()
     processor = time.process_time()
     ready.touch()

@@ -1,11 +1,12 @@
 """Requests a second and their latency, beside the server's ceiling and a peer, in one run.
 
-    python -m benchmarks.online [--folder FOLDER] [--seconds 10] [--only PART ...]
+    python -m benchmarks.online [--folder FOLDER] [--seconds 4] [--runs 5] [--only PART ...]
 
 The workload is `benchmarks.workload`, the use case `benchmarks.payments`: each request is a payment
 that was not sent before. The load comes from `wrk` (Debian's package of that name), which shares
-the cores with the server. The ceiling is Granian, which answers the same bytes without looking; the
-peer is FastAPI with two workers, that scores ready-made features with XGBoost and keeps nothing.
+the cores with the server. Each figure is the median of several runs, which numbers of connections
+have in turns. The ceiling is Granian, which answers the same bytes without looking; the peer is
+FastAPI with two workers, that scores ready-made features with XGBoost and keeps nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,13 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from benchmarks.ports import free_port
 from benchmarks.report import surroundings, table
-from benchmarks.service import free_port, running, served
+from benchmarks.service import running, served
 from benchmarks.throughput import Bench
 from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 CONNECTIONS = (64, 500)
 #: Goals: at least so many requests a second at so many connections.
@@ -78,6 +81,17 @@ def load(url: str, bodies: Path, connections: int, seconds: int, skip: int = 0) 
     )
 
 
+def _cells(loads: Sequence[Load], each: int = 1) -> tuple[str, str, str]:
+    """The median of what comes a second, with the least and the most; and of the latencies."""
+    rates = sorted(one.rate * each for one in loads)
+    middle = statistics.median(rates)
+    return (
+        f"{middle:,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f})",
+        f"{statistics.median(one.p50_ms for one in loads):.2f}",
+        f"{statistics.median(one.p99_ms for one in loads):.2f}",
+    )
+
+
 def _milliseconds(said: str, name: str) -> float:
     found = re.search(rf"{name}\s+([\d.]+)(us|ms|s)\b", said)
     assert found is not None, said
@@ -91,10 +105,25 @@ class Online:
     Attributes:
         bench: Workload and folder.
         seconds: Of each load.
+        runs: Of each number of connections.
     """
 
     bench: Bench
     seconds: int
+    runs: int = 1
+
+    def turns(
+        self, url: str, bodies: Path, counts: Sequence[int], seconds: int
+    ) -> dict[int, list[Load]]:
+        """Loads over each number of connections in turns, none of which sends a body again."""
+        made: dict[int, list[Load]] = {connections: [] for connections in counts}
+        skip = 0
+        for _ in range(self.runs):
+            for connections in counts:
+                one = load(url, bodies, connections, seconds, skip)
+                skip += int(one.rate * seconds) + connections
+                made[connections].append(one)
+        return made
 
     @contextmanager
     def headrace(self, *options: str) -> Iterator[str]:
@@ -125,14 +154,11 @@ def single(online: Online) -> None:
     rows = [("durability", "connections", "requests/s", "p50 ms", "p99 ms", "no 2xx", "goal")]
     for durability in ("fsync", "os"):
         with online.headrace("--durability", durability) as url:
-            skip = 0
-            for connections in (1, *CONNECTIONS):
-                made = load(url, online.bench.work.json, connections, online.seconds, skip)
-                skip += int(made.rate * online.seconds) + connections
-                rows.append(
-                    (durability, str(connections), f"{made.rate:,.0f}", f"{made.p50_ms:.2f}",
-                     f"{made.p99_ms:.2f}", f"{made.refused:,}", _goal(durability, connections, p99))
-                )  # fmt: skip
+            turns = online.turns(url, online.bench.work.json, (1, *CONNECTIONS), online.seconds)
+        for connections, loads in turns.items():
+            refused = sum(one.refused for one in loads)
+            goal = _goal(durability, connections, p99)
+            rows.append((durability, str(connections), *_cells(loads), f"{refused:,}", goal))
     table(f"Requests of one event; fsync alone p50 {p50:.2f} ms, p99 {p99:.2f} ms", rows)
 
 
@@ -149,14 +175,10 @@ def batched(online: Online) -> None:
     """Requests of a hundred events."""
     rows = [("connections", "decisions/s", "p50 ms", "p99 ms", "goal")]
     with online.headrace() as url:
-        skip = 0
-        for connections in (4, 16):
-            made = load(url, online.batches(), connections, online.seconds, skip)
-            skip += int(made.rate * online.seconds) + connections
-            rows.append(
-                (str(connections), f"{made.rate * _BATCH:,.0f}", f"{made.p50_ms:.2f}",
-                 f"{made.p99_ms:.2f}", "80,000/s")
-            )  # fmt: skip
+        # a second each: there are ten thousand bodies
+        turns = online.turns(url, online.batches(), (4, 16, 40), min(1, online.seconds))
+    for connections, loads in turns.items():
+        rows.append((str(connections), *_cells(loads, _BATCH), "80,000/s"))
     table(f"Requests of {_BATCH} events, fsync", rows)
 
 
@@ -174,14 +196,11 @@ def peers(online: Online) -> None:
         ("FastAPI, 2 workers, XGBoost on ready-made features", fastapi, other),
     ):
         with running(command, at, {"HEADRACE_BENCHMARK_MODEL": str(model)}) as peer:
-            for connections in CONNECTIONS:
-                made = load(
-                    f"{peer.url}/decide", online.bench.work.json, connections, online.seconds
-                )
-                rows.append(
-                    (name, str(connections), f"{made.rate:,.0f}", f"{made.p50_ms:.2f}",
-                     f"{made.p99_ms:.2f}")
-                )  # fmt: skip
+            turns = online.turns(
+                f"{peer.url}/decide", online.bench.work.json, CONNECTIONS, online.seconds
+            )
+        for connections, loads in turns.items():
+            rows.append((name, str(connections), *_cells(loads)))
     table("The ceiling and a peer, the same run", rows)
 
 
@@ -192,7 +211,8 @@ def main() -> None:
     """Measure, and print tables."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=FOLDER)
-    options.add_argument("--seconds", type=int, default=10)
+    options.add_argument("--seconds", type=int, default=4, help="of each run")
+    options.add_argument("--runs", type=int, default=5)
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     given = options.parse_args()
@@ -200,7 +220,7 @@ def main() -> None:
         sys.exit("the load comes from wrk: apt-get install wrk")
     surroundings()
     work = prepared(given.folder / "times-1", events=given.events)
-    online = Online(Bench(work, given.folder), given.seconds)
+    online = Online(Bench(work, given.folder), given.seconds, given.runs)
     for name in given.only:
         PARTS[name](online)
 

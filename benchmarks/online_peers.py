@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headrace.adapters.granian_server import Address, serve
+from headrace.runtime.http.one_core import keep_together, patient
 
 _ANSWER = b'{"decision_id":"benchmark/0/123456","outcome":"approve","score":0.0123}' + b" " * 300
 _JSON = [("content-type", "application/json")]
@@ -54,4 +55,5 @@ def fastapi() -> Any:
 
 
 if __name__ == "__main__":
-    serve(Ceiling(), Address(port=int(sys.argv[2])), lambda: None)
+    patient()
+    serve(Ceiling(), Address(port=int(sys.argv[2])), lambda: None, keep_together)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -66,18 +66,7 @@ def second_by_second(
     if folder is None:
         return
     seconds = np.arange(1, len(np.asarray(rates)) + 1)
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.size": 10.0,
-        "font.family": "sans-serif",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#d8d8d8",
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(_style(name)):
         figure = Figure(figsize=(7.2, 4.6), layout="constrained", facecolor="white")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         above.bar(seconds, np.asarray(rates) / 1e3, width=0.8, color="#4c78a8")
@@ -93,3 +82,62 @@ def second_by_second(
         figure.savefig(Path(folder) / f"{name}.svg", metadata={"Date": None, "Creator": None})
     print(f"\n![{title}]({name}.svg)")
     sys.stdout.flush()
+
+
+def curves(
+    title: str,
+    name: str,
+    lines: Mapping[str, Sequence[tuple[float, float, float]]],
+    axes: tuple[str, str],
+    *,
+    goal: float,
+) -> None:
+    """Draw values over a logarithmic axis, with two standard errors, and print the picture's place.
+
+    Args:
+        title: What the picture shows, for those who cannot see it.
+        name: Of its file, without an ending.
+        lines: Of each line: place, value, standard error.
+        axes: What stands below and beside.
+        goal: A value that a dashed line marks.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, and of no use to the work
+    from matplotlib.figure import Figure  # noqa: PLC0415 - the same
+
+    folder = os.environ.get(FIGURES)
+    if folder is None:
+        return
+    with mpl.rc_context(_style(name)):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained", facecolor="white")
+        plot = figure.subplots()
+        for (label, points), colour in zip(
+            lines.items(), ("#4c78a8", "#e45756", "#54a24b", "#b279a2"), strict=False
+        ):
+            at, value, error = np.array(points).T
+            plot.errorbar(
+                at, value, yerr=2 * error, label=label, color=colour, marker="o", capsize=3
+            )
+        plot.axhline(goal, color="#888888", linestyle="--", linewidth=1)
+        plot.axhline(1 / 3, color="#cccccc", linestyle=":", linewidth=1)
+        plot.set_xscale("log")
+        plot.set_xlabel(axes[0])
+        plot.set_ylabel(axes[1])
+        plot.legend(frameon=False)
+        figure.savefig(Path(folder) / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    print(f"\n![{title}]({name}.svg)")
+    sys.stdout.flush()
+
+
+def _style(name: str) -> dict[Any, Any]:
+    """How pictures look; the name keeps ids apart among those of a page."""
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": 10.0,
+        "font.family": "sans-serif",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#d8d8d8",
+    }

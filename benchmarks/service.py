@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.ports import free_port
 from benchmarks.processes import Processes
 
 if TYPE_CHECKING:
@@ -56,13 +56,6 @@ class Piped:
     write: int
     read: int
     processes: Processes
-
-
-def free_port() -> int:
-    """A port that nothing listened at a moment ago."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 @contextmanager

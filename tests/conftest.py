@@ -1,15 +1,25 @@
-"""How the tests are dealt out to processes (`pytest -n 4 --dist loadscope`)."""
+"""How tests draw examples, and are dealt out to processes (`pytest -n 4 --dist loadscope`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
+
+# The same examples each time, however busy the machine is: a change breaks a test, or does not.
+# `--hypothesis-profile=explore` draws others, and many more of them where a test does not say.
+_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=_SLOW)
+settings.register_profile(
+    "explore", settings.get_profile("same"), derandomize=False, max_examples=500
+)
+settings.load_profile("same")
 
 #: Files whose tests share what takes long to make: a process takes all of such a file.
 TOGETHER = {

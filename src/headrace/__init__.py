@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import HeadraceError as HeadraceError
     from headrace.core.errors import NotFound as NotFound
     from headrace.definitions.directions import direction as direction
+    from headrace.definitions.expressions import Expression as Expression
     from headrace.definitions.expressions import coalesce as coalesce
     from headrace.definitions.expressions import great_circle as great_circle
     from headrace.definitions.expressions import maximum as maximum
@@ -49,6 +50,24 @@ if TYPE_CHECKING:
     from headrace.events.fields import Text as Text
     from headrace.events.fields import Time as Time
     from headrace.events.fields import field as field
+    from headrace.lifecycle.classification import block_error as block_error
+    from headrace.lifecycle.classification import class_metrics as class_metrics
+    from headrace.lifecycle.classification import macro_f1 as macro_f1
+    from headrace.lifecycle.classification import paired_test as paired_test
+    from headrace.lifecycle.directions import classes_of as classes_of
+    from headrace.lifecycle.directions import moves as moves
+    from headrace.lifecycle.directions import threshold_of as threshold_of
+    from headrace.lifecycle.drawing import Plot as Plot
+    from headrace.lifecycle.figures import bar_plot as bar_plot
+    from headrace.lifecycle.figures import line_plot as line_plot
+    from headrace.lifecycle.figures import matrix_plot as matrix_plot
+    from headrace.lifecycle.figures import ordered_plot as ordered_plot
+    from headrace.lifecycle.report import KeyFigure as KeyFigure
+    from headrace.lifecycle.report import Report as Report
+    from headrace.lifecycle.sharpe import Sharpe as Sharpe
+    from headrace.lifecycle.sharpe import annualised_sharpe as annualised_sharpe
+    from headrace.lifecycle.sharpe import deflated_sharpe as deflated_sharpe
+    from headrace.lifecycle.sharpe import sharpe as sharpe
     from headrace.models.artefact import Artefact as Artefact
     from headrace.models.net_specification import LogisticRegression as LogisticRegression
     from headrace.models.net_specification import Lstm as Lstm
@@ -68,10 +87,12 @@ if TYPE_CHECKING:
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
     from headrace.policy.translate import score_of as score_of
+    from headrace.runtime.frames import OpenLane as OpenLane
     from headrace.runtime.frames import alternatives as alternatives
     from headrace.runtime.frames import backtest as backtest
     from headrace.runtime.frames import compute as compute
     from headrace.runtime.frames import decide as decide
+    from headrace.runtime.frames import open_lane as open_lane
     from headrace.runtime.frames import train as train
     from headrace.runtime.models import import_model as import_model
 
@@ -108,6 +129,7 @@ _PLACES = {
     "sequence": "definitions.sequences",
     **dict.fromkeys(
         [
+            "Expression",
             "coalesce",
             "great_circle",
             "maximum",
@@ -127,7 +149,20 @@ _PLACES = {
     **dict.fromkeys(["Policy", "approve", "block", "outcome", "review"], "policy.policy"),
     **dict.fromkeys(["score", "score_of"], "policy.translate"),
     "UseCase": "pipeline.use_case",
-    **dict.fromkeys(["alternatives", "backtest", "compute", "decide", "train"], "runtime.frames"),
+    **dict.fromkeys(
+        ["block_error", "class_metrics", "macro_f1", "paired_test"], "lifecycle.classification"
+    ),
+    **dict.fromkeys(["classes_of", "moves", "threshold_of"], "lifecycle.directions"),
+    "Plot": "lifecycle.drawing",
+    **dict.fromkeys(["bar_plot", "line_plot", "matrix_plot", "ordered_plot"], "lifecycle.figures"),
+    **dict.fromkeys(["KeyFigure", "Report"], "lifecycle.report"),
+    **dict.fromkeys(
+        ["Sharpe", "annualised_sharpe", "deflated_sharpe", "sharpe"], "lifecycle.sharpe"
+    ),
+    **dict.fromkeys(
+        ["OpenLane", "alternatives", "backtest", "compute", "decide", "open_lane", "train"],
+        "runtime.frames",
+    ),
     "import_model": "runtime.models",
     **dict.fromkeys(["DataError", "DefinitionError", "HeadraceError", "NotFound"], "core.errors"),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import random
 import signal
@@ -11,19 +9,32 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.warm import headrace
 
-from headrace.journal.reader import stored_batches
 from headrace.journal.verification import verify
+from headrace.lifecycle.registry import Registry
 from headrace.runtime.home import Home
-from headrace.runtime.kernels import is_compiled
 from headrace.runtime.local_lane import signing_key
+from headrace_solutions.card_fraud.lines import write
+from headrace_solutions.card_fraud.simulator import SimulationSettings, simulate
+from headrace_solutions.credit_risk import credit_risk
+from headrace_solutions.trading_signal.case import trading_signal
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
+import cases
+from killed_run import COMMAND, Work  # type: ignore[import-not-found]  # on the path above
+
+if TYPE_CHECKING:
+    import headrace as hr
 
 pytestmark = pytest.mark.slow
 
-SECONDS = float(os.environ.get("HEADRACE_CHAOS_SECONDS", "20"))
+#: How often a run is killed.
+KILLS = int(os.environ.get("HEADRACE_CHAOS_KILLS", "5"))
 
 CASE = """
 import headrace as hr
@@ -89,129 +100,86 @@ killed = hr.UseCase(
 """,
 )
 
-COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
-
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from headrace_solutions.card_fraud.lines import write  # noqa: PLC0415 - made once
-    from headrace_solutions.card_fraud.simulator import (  # noqa: PLC0415 - the same
-        SimulationSettings,
-        simulate,
-    )
-
     folder = tmp_path_factory.mktemp("killed")
     (folder / "case.py").write_text(CASE)
     (folder / "scored.py").write_text(SCORED)
     settings = SimulationSettings(
-        events=60_000, cards=2_000, merchants=100, days=20, seed=3, invalid=0.002, late=0.02
+        events=40_000, cards=2_000, merchants=100, days=20, seed=3, invalid=0.002, late=0.02
     )
     write(simulate(settings), folder / "payments.jsonl")
-    # how long a run takes says when to kill it: no run should compile
-    if not is_compiled():
-        subprocess.run([*COMMAND, "compile"], check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
-def started(
-    folder: Path, home: Path, source: str, sink: Path, case: str = "case.py"
-) -> subprocess.Popen[bytes]:
-    options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
-    with (folder / "payments.jsonl").open("rb") as lines:
-        return subprocess.Popen(
-            [*COMMAND, "run", case, *options],
-            cwd=folder,
-            stdin=lines if source == "-" else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+@pytest.fixture
+def payments(workplace: Path) -> Work:
+    return Work(workplace, "case.py", "killed", ("payments.jsonl",))
 
 
-def finished(folder: Path, home: Path, source: str, sink: Path, case: str = "case.py") -> None:
-    feed = (folder / "payments.jsonl").read_bytes() if source == "-" else b""
-    options = [f"--source={source}", f"--home={home}", f"--sink={sink}"]
-    done = headrace(["run", case, *options], folder, feed=feed)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def piped(workplace: Path) -> Work:
+    return Work(workplace, "case.py", "killed", ("-",), feed=workplace / "payments.jsonl")
 
 
-def decided(home: Path) -> list[tuple[object, ...]]:
-    """What became of every input, in order; surrogates differ from home to home."""
-    rows: list[tuple[object, ...]] = []
-    for stored in stored_batches(Home(home).journal("killed")):
-        batch = stored.batch()
-        inputs, made = batch.inputs, batch.decisions
-        place = {int(seq): at for at, seq in enumerate(made.seq)}
-        for index in range(len(batch)):
-            at = place.get(batch.first_seq + index)
-            rows.append(
-                (
-                    batch.first_seq + index,
-                    int(inputs.kind[index]),
-                    int(inputs.reason[index]),
-                    int(inputs.position[index]),
-                    int(inputs.original_seq[index]),
-                    None if at is None else made.features[:, at].tobytes(),
-                    None if at is None else (int(made.outcome[at]), int(made.rules[at])),
-                )
-            )
-    return rows
+@pytest.fixture
+def scored(workplace: Path) -> Work:
+    pytest.importorskip("onnxruntime")
+    return Work(workplace, "scored.py", "killed", ("payments.jsonl",))
 
 
-def without_surrogates(sink: Path) -> list[dict[str, object]]:
-    """The lines of a sink, without what differs from home to home."""
-    with sink.open() as file:
-        lines = csv.DictReader(file) if sink.suffix == ".csv" else map(json.loads, file)
-        return [{k: v for k, v in line.items() if k != "card"} for line in lines]
+def ready_made(case: hr.UseCase, folder: Path, personal: tuple[str, ...] = ()) -> Work:
+    """A ready-made use case, with a model that was trained on what it is run over."""
+    history = cases.history(case, folder, share=2.0)
+    registry = Registry(Home(folder / "trained").models)
+    registry.use(case.name, registry.add(cases.trained(case, history)))
+    return Work(
+        folder,
+        cases.FILES[case],
+        case.name,
+        tuple(history.sources),
+        trained=folder / "trained",
+        personal=personal,
+    )
 
 
-@pytest.mark.parametrize(
-    ("case", "source"),
-    [("case.py", "payments.jsonl"), ("case.py", "-"), ("scored.py", "payments.jsonl")],
-)
-def test_killed_at_random_moments(case: str, source: str, workplace: Path, tmp_path: Path) -> None:
-    if case == "scored.py":
-        pytest.importorskip("onnxruntime")
-    calm = tmp_path / "calm"
-    begun = time.monotonic()
-    process = started(workplace, calm, source, tmp_path / "calm.jsonl", case)
-    _, errors = process.communicate(timeout=400)
-    assert process.returncode == 0, errors.decode()
-    alone = time.monotonic() - begun
-    dice = random.Random(7)
-    home, sink = tmp_path / "killed", tmp_path / "killed.jsonl"
-    kills = 0
-    end = time.monotonic() + SECONDS / 2
-    while time.monotonic() < end:
-        process = started(workplace, home, source, sink, case)
-        try:
-            process.wait(timeout=dice.uniform(0.3, 1.1) * alone)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-        else:
-            assert process.returncode == 0
-            break
-        finally:
-            if process.stderr:
-                process.stderr.close()
-    finished(workplace, home, source, sink, case)
-    assert decided(home) == decided(calm)
-    assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
-    verify(Home(home).journal("killed"), signing_key(Home(home)).public).require()
-    assert kills > 0 or alone > SECONDS
+@pytest.fixture
+def credit(tmp_path: Path) -> Work:
+    return ready_made(credit_risk, tmp_path, ("applicant",))
+
+
+@pytest.fixture
+def trading(tmp_path: Path) -> Work:
+    return ready_made(trading_signal, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["payments", "piped", "scored", "credit", "trading"])
+def test_killed_at_random_moments(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    work: Work = request.getfixturevalue(name)
+    calm, calm_sink = work.home(tmp_path / "calm"), tmp_path / "calm.jsonl"
+    work.finished(calm, calm_sink)
+    home, sink = work.home(tmp_path / "killed"), tmp_path / "killed.jsonl"
+    kills = work.killed(home, sink, work.written(calm), KILLS, random.Random(7))
+    assert kills > 1
+    work.finished(home, sink)
+    assert work.decided(home) == work.decided(calm)
+    assert work.without_surrogates(sink) == work.without_surrogates(calm_sink)
+    verify(Home(home).journal(work.name), signing_key(Home(home)).public).require()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_in_good_order(
-    sent: signal.Signals, workplace: Path, tmp_path: Path
+    sent: signal.Signals, piped: Work, tmp_path: Path
 ) -> None:
     """Standard input stays open, so that nothing but the signal ends the run."""
     home, sink = tmp_path / "home", tmp_path / "sink.jsonl"
-    lines = (workplace / "payments.jsonl").read_bytes().splitlines(keepends=True)
+    lines = piped.feed.read_bytes().splitlines(keepends=True)
     process = subprocess.Popen(
-        [*COMMAND, "run", "case.py", "--source=-", f"--home={home}", f"--sink={sink}"],
-        cwd=workplace,
+        [*COMMAND, *piped.arguments(home, sink)],
+        cwd=piped.folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -222,7 +190,7 @@ def test_a_signal_ends_a_run_in_good_order(
     while not (sink.exists() and sink.stat().st_size) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(sent)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=300) == 0
     said, errors = process.communicate()
     assert b"Traceback" not in errors
     assert b"decisions" in said
@@ -230,22 +198,22 @@ def test_a_signal_ends_a_run_in_good_order(
     vouched.require()
     assert vouched.next_seq > 0
     assert not vouched.tails
-    finished(workplace, home, "-", sink)
-    finished(workplace, tmp_path / "calm", "-", tmp_path / "calm.jsonl")
-    assert decided(home) == decided(tmp_path / "calm")
-    assert without_surrogates(sink) == without_surrogates(tmp_path / "calm.jsonl")
+    piped.finished(home, sink)
+    piped.finished(tmp_path / "calm", tmp_path / "calm.jsonl")
+    assert piped.decided(home) == piped.decided(tmp_path / "calm")
+    assert piped.without_surrogates(sink) == piped.without_surrogates(tmp_path / "calm.jsonl")
 
 
 @pytest.mark.parametrize(
     ("damage", "ending"), [("garbage", "jsonl"), ("cut short", "jsonl"), ("changed", "csv")]
 )
 def test_an_unvouched_tail_is_named_and_kept(
-    damage: str, ending: str, workplace: Path, tmp_path: Path
+    damage: str, ending: str, payments: Work, tmp_path: Path
 ) -> None:
     home, calm = tmp_path / "home", tmp_path / "calm"
     sink, calm_sink = tmp_path / f"sink.{ending}", tmp_path / f"calm.{ending}"
-    finished(workplace, calm, "payments.jsonl", calm_sink)
-    finished(workplace, home, "payments.jsonl", sink)
+    payments.finished(calm, calm_sink)
+    payments.finished(home, sink)
     before = sink.read_bytes()
     folder = Home(home).journal("killed")
     last = max(folder.glob("*.segment"))
@@ -256,8 +224,7 @@ def test_an_unvouched_tail_is_named_and_kept(
         "changed": whole[:-300] + bytes([whole[-300] ^ 1]) + whole[-299:],
     }[damage]
     last.write_bytes(damaged)
-    again = ["run", "case.py", "--source=payments.jsonl", f"--home={home}", f"--sink={sink}"]
-    done = headrace(again, workplace)
+    done = headrace(payments.arguments(home, sink), payments.folder)
     said = " ".join(done.stderr.split())
     assert done.returncode == 0, said
     assert "bytes past the last good head" in said
@@ -267,9 +234,9 @@ def test_an_unvouched_tail_is_named_and_kept(
     begin = int(kept.name.split("-")[2])
     assert kept.read_bytes() == damaged[begin:]
     assert last.read_bytes()[:begin] == damaged[:begin]
-    assert decided(home) == decided(calm)
+    assert payments.decided(home) == payments.decided(calm)
     # the sink had what the journal lost: that is kept beside it, and nothing is in it twice
-    assert without_surrogates(sink) == without_surrogates(calm_sink)
+    assert payments.without_surrogates(sink) == payments.without_surrogates(calm_sink)
     aside = tmp_path / f"sink.{ending}.unvouched"
     assert aside.exists() == (damage != "garbage")
     assert damage == "garbage" or before.endswith(aside.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,7 +214,9 @@ def test_killed_while_a_snapshot_is_written(workplace: Path, tmp_path: Path) -> 
             time.sleep(0.0005)
         process.wait()
         if process.returncode == 0:
-            break
+            if drafts:
+                break
+            shutil.rmtree(home)  # it was done before anybody saw it write one
     last = subprocess.run(command, cwd=workplace, check=True, capture_output=True, text=True)
     told = " ".join(last.stderr.split())
     assert "recovered in " in told

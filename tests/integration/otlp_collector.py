@@ -83,7 +83,7 @@ class Collector:
                     Received(span, resource, _plain(span.attributes)) for span in scope.spans
                 ]
 
-    def wait(self, enough: Callable[[list[Received]], bool], seconds: float = 60) -> None:
+    def wait(self, enough: Callable[[list[Received]], bool], seconds: float = 180) -> None:
         """Until what came is enough."""
         end = time.monotonic() + seconds
         while not enough(list(self.spans)):

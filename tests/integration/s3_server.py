@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from benchmarks.broker import free_port
+from benchmarks.ports import free_port
 from pyarrow import fs
 
 #: What clients say who they are.
 IDENTITY = {"AWS_ACCESS_KEY_ID": "headrace", "AWS_SECRET_ACCESS_KEY": "secret"}
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 
 
 @dataclass
@@ -56,7 +56,7 @@ class S3Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def bucket(self, name: str) -> str:

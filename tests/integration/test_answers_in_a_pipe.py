@@ -67,7 +67,7 @@ def started(command: list[str], source: str = "-") -> subprocess.Popen[bytes]:
 
 def answers(command: list[str], lines: list[bytes], source: str = "-") -> list[dict[str, Any]]:
     run = started(command, source)
-    out, said = run.communicate(b"".join(lines), timeout=120)
+    out, said = run.communicate(b"".join(lines), timeout=300)
     assert run.returncode == 0, said
     return [json.loads(line) for line in out.splitlines()]
 
@@ -85,7 +85,7 @@ def test_a_line_is_answered_before_the_next_is_written(command: list[str]) -> No
         run.stdin.write(line)
         run.stdin.flush()
         outcomes.append(json.loads(run.stdout.readline())["outcome"])
-    rest, said = run.communicate(timeout=120)
+    rest, said = run.communicate(timeout=300)
     assert (outcomes, rest) == (["approve", "approve", "block", "block"], b"")
     assert b"4 decisions" in said
 
@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_ends_the_run_and_loses_nothing(command: list[str])
     run.stdin.write(lines[1])
     run.stdin.close()
     run.stdin = None
-    assert run.wait(timeout=120) == 141
+    assert run.wait(timeout=300) == 141
     # both were decided: what goes on begins after them
     (answer,) = answers(command, lines + encoded(payment(2)))
     assert answer["decision_id"] == "piped/0/2"
@@ -156,6 +156,6 @@ def test_a_reader_that_leaves_ends_the_run_and_loses_nothing(command: list[str])
 
 def test_stdout_is_named_once(command: list[str]) -> None:
     run = started([*command, "--sink", "-"])
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=300)
     assert run.returncode == 1
     assert b"--sink - is named twice" in said

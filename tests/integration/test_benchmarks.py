@@ -5,6 +5,7 @@ No figure is looked at; what must be there is the sections that the pages ask fo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ SHORT = {
     "streams": ("--seconds", "1"),
     "attack": (*SMALL, "--seconds", "0.5", "--rounds", "1"),
     "inflight": (*SMALL, "--seconds", "1", "--stress", "2", "--warm", "0.2", "--in-flight", "500"),
-    "online": (*SMALL, "--seconds", "1"),
+    "online": (*SMALL, "--seconds", "1", "--runs", "1"),
     "kafka": (*SMALL, "--runs", "1"),
     "throughput": (*SMALL, "--runs", "1", "--only", "throughput", "shares", "peers", "cold"),
     "json_lines": ("--events", "2000", "--repeat", "1"),
@@ -36,8 +37,24 @@ SHORT = {
     "memory": ("5000",),
     "state": ("1000", "20000"),
     "journal": ("--rows", "256", "--batches", "3"),
+    "use_cases": (*SMALL, "--runs", "1", "--applications", "3000", "--seconds", "90"),
+    "tick_to_signal": ("--seconds", "90", "--times", "50"),
+    "trading": ("--quick",),
 }
-NEEDS = {"online": shutil.which("wrk"), "kafka": os.environ.get("HEADRACE_KAFKA_BROKER")}
+DATA = Path(os.environ.get("HEADRACE_DATA", "data")) / "lob_binance_ws"
+CAPTURE = DATA.exists() and importlib.util.find_spec("torch") is not None
+NEEDS = {
+    "online": shutil.which("wrk"),
+    "kafka": os.environ.get("HEADRACE_KAFKA_BROKER"),
+    **dict.fromkeys(("use_cases", "tick_to_signal", "trading"), CAPTURE),
+}
+PICTURES = {
+    "inflight": {"stress.svg"},
+    "trading": {
+        f"next-move-{name}.svg"
+        for name in ("spot-by-trades", "perpetual-by-trades", "spot-by-quotes", "amazon")
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +83,7 @@ def test_it_prints_what_its_pages_ask_for(name: str, folder: Path, tmp_path: Pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    shown = list(tmp_path.glob("*.svg"))
-    assert [path.name for path in shown] == (["stress.svg"] if name == "inflight" else [])
+    assert {path.name for path in tmp_path.glob("*.svg")} == PICTURES.get(name, set())
     asking = [page for page in pages.PAGES.glob("*.md") if pages.asked(page.read_text(), name)]
     assert asking, f"no page shows {name}"
     for page in asking:

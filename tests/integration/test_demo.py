@@ -127,7 +127,9 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
     # by month on the book, ever more loans have defaulted, and in the end about one in ten
     since = dt.datetime(2026, 1, 5, tzinfo=dt.UTC) + dt.timedelta(days=540)
     sections = report_sections(out / "data", out / "decisions.parquet", since)
-    parts: dict[str, Any] = {part[0]: part for _, _, shown in sections for part in shown}
+    parts: dict[str, Any] = {
+        part[0]: part for _, _, shown in sections for part in shown if isinstance(part, tuple)
+    }
     _, columns, rows = parts["Vintages of a quarter: defaulted by months on the book"]
     assert columns[-1] == "by 6 months"
     shares = np.array([[float(text.rstrip("%")) for text in row[3:]] for row in rows])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,18 +11,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from benchmarks.ports import free_port
 
 from headrace.adapters.metrics_reading import Reading
 
 CASE = Path(__file__).parent / "http" / "served_case.py"
 HEADRACE = [sys.executable, "-c", "from headrace.cli import main; main()"]
 SECONDS = 180
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 def line(number: int, **fields: object) -> bytes:

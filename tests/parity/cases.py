@@ -1,17 +1,36 @@
-"""A use case of payments, rich enough to touch every part, and histories of it with every fault."""
+"""Use cases that every way to run is shown on, and histories of them with every fault.
+
+Those of payments are rich enough to touch every part; the others are the ready-made ones.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime as dt
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.disturbances import Faults, disturbed, lines
+from tests.market_feed import market_feed
+
 import headrace as hr
+import headrace_solutions
+from headrace.lifecycle.folds import FoldSettings
+from headrace.lifecycle.training import TrainingSettings
 from headrace_solutions.card_fraud.lines import write, write_table
-from headrace_solutions.card_fraud.simulator import SimulationSettings, simulate
+from headrace_solutions.card_fraud.simulator import SimulationSettings as PaymentSettings
+from headrace_solutions.card_fraud.simulator import simulate as payments_simulated
+from headrace_solutions.credit_risk import credit_risk
+from headrace_solutions.credit_risk.simulator import SimulationSettings as LoanSettings
+from headrace_solutions.credit_risk.simulator import simulate as loans_simulated
+from headrace_solutions.trading_signal.case import trading_signal, trading_signal_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pyarrow as pa
+
+    from headrace.models.artefact import Artefact
 
 MODELS = Path(__file__).parent.parent / "golden" / "models"
 
@@ -128,35 +147,48 @@ card_sequence = hr.UseCase(
     ),
 )
 
-CASES = (card_fraud, card_sequence)
-
 
 @dataclass(frozen=True)
 class History:
-    """Files of one simulation, and its tables."""
+    """Files of one simulation by the names of their streams, the decided one first; its tables."""
 
-    payments: Path
-    chargebacks: Path
-    rates: Path
-    frames: dict[str, pa.Table]
+    files: Mapping[str, Path]
+    frames: Mapping[str, pa.Table]
 
     @property
     def sources(self) -> list[str]:
-        return [
-            str(self.payments),
-            f"chargebacks={self.chargebacks}",
-            f"rates={self.rates}",
-        ]
+        """As the command takes them."""
+        return [f"{name}={path}" for name, path in self.files.items()]
+
+    @property
+    def decided(self) -> Path:
+        """The file whose events are decided."""
+        return next(iter(self.files.values()))
 
 
-def history(folder: Path, *, events: int = 6_000, seed: int = 5, invalid: float = 0.01) -> History:
-    """A history with late, repeated and unreadable payments, in several currencies.
+def history(
+    case: hr.UseCase, folder: Path, *, share: float = 1.0, seed: int = 5, broken: bool = True
+) -> History:
+    """A history of a use case with late, repeated and unreadable events.
 
-    Unreadable lines stand in the file of payments alone: frames hold what they would have been.
+    Unreadable lines stand in the file of what is decided alone: frames hold what they would have
+    been.
+
+    Args:
+        case: One of `CASES`.
+        folder: For the files.
+        share: Of its usual size.
+        seed: Of what is drawn.
+        broken: Whether there are unreadable lines.
     """
-    simulation = simulate(
-        SimulationSettings(
-            events=events,
+    return CASES[case](folder, share, seed, broken)
+
+
+def _payments(folder: Path, share: float, seed: int, broken: bool) -> History:  # noqa: FBT001 - see `history`
+    """In several currencies."""
+    simulation = payments_simulated(
+        PaymentSettings(
+            events=round(6_000 * share),
             cards=300,
             merchants=60,
             days=90,
@@ -164,16 +196,76 @@ def history(folder: Path, *, events: int = 6_000, seed: int = 5, invalid: float 
             fraud=0.03,
             late=0.03,
             duplicates=0.01,
-            invalid=invalid,
+            invalid=0.01 if broken else 0.0,
         )
     )
-    files = [folder / name for name in ("payments.jsonl", "chargebacks.parquet", "rates.csv")]
-    write(simulation, files[0])
-    write_table(simulation.chargebacks, files[1])
-    write_table(simulation.rates, files[2])
-    frames = {
-        "payments": simulation.payments,
-        "chargebacks": simulation.chargebacks,
-        "rates": simulation.rates,
+    names = ("payments.jsonl", "chargebacks.parquet", "rates.csv")
+    files = {name.partition(".")[0]: folder / name for name in names}
+    write(simulation, files["payments"])
+    write_table(simulation.chargebacks, files["chargebacks"])
+    write_table(simulation.rates, files["rates"])
+    return History(files, {name: getattr(simulation, name) for name in files})
+
+
+def _loans(folder: Path, share: float, seed: int, broken: bool) -> History:  # noqa: FBT001 - see `history`
+    """Applications, and what is known of the applicants."""
+    book = loans_simulated(LoanSettings(events=round(1_000 * share), days=540, seed=seed))
+    faults = Faults(seed=seed)
+    frames = {"applications": disturbed(book.applications, faults)}
+    frames |= {
+        name: disturbed(getattr(book, name), replace(faults, seed=seed + number))
+        for number, name in enumerate(("bureau", "balances", "repayments"), start=1)
     }
-    return History(files[0], files[1], files[2], frames)
+    frames["defaults"] = book.defaults
+    forms = dict.fromkeys(frames, "parquet") | {"applications": "jsonl", "bureau": "csv"}
+    files = {name: folder / f"{name}.{form}" for name, form in forms.items()}
+    with files["applications"].open("wb") as file:
+        file.writelines(lines(frames["applications"], faults if broken else None))
+    for name in list(frames)[1:]:
+        write_table(frames[name], files[name])
+    return History(files, frames)
+
+
+def _market(folder: Path, share: float, seed: int, broken: bool) -> History:  # noqa: FBT001 - see `history`
+    """Books with gaps: events that are late or changed leave some of their messages incomplete."""
+    faults = Faults(
+        0.005, dt.timedelta(seconds=30), 0.01, dt.timedelta(seconds=1), 0.002, seed=seed
+    )
+    frames = {
+        name: disturbed(table, replace(faults, seed=seed + number))
+        for number, (name, table) in enumerate(market_feed(round(1_400 * share), seed).items())
+    }
+    files = {name: folder / f"{name}.parquet" for name in frames}
+    files["depth"] = folder / "depth.jsonl"
+    with files["depth"].open("wb") as file:
+        file.writelines(lines(frames["depth"], faults if broken else None))
+    for name in list(frames)[1:]:
+        write_table(frames[name], files[name])
+    return History(files, frames)
+
+
+#: What every way to run is shown on, and how histories of it are made.
+CASES: dict[hr.UseCase, Callable[[Path, float, int, bool], History]] = {
+    card_fraud: _payments,
+    card_sequence: _payments,
+    credit_risk: _loans,
+    trading_signal: _market,
+}
+
+#: Fitted for long, as a short history is judged by too few events to stop early.
+_FITTED = trading_signal_by(hr.XGBoost(trees=60, max_depth=3, early_stopping=None, seed=7))
+
+
+def trained(case: hr.UseCase, made: History) -> Artefact:
+    """A model of a use case; one fold is enough, as what it is worth is no matter here."""
+    fitted = _FITTED if case is trading_signal else case
+    settings = TrainingSettings(folds=FoldSettings(folds=1))
+    return hr.train(fitted, made.frames, settings=settings).artefact
+
+
+#: What a command takes for them; the others stand in this file.
+SOLUTIONS = Path(headrace_solutions.__file__).parent
+FILES = {
+    credit_risk: f"{SOLUTIONS / 'credit_risk' / 'case.py'}:credit_risk",
+    trading_signal: f"{SOLUTIONS / 'trading_signal' / 'case.py'}:trading_signal",
+}

@@ -10,13 +10,12 @@ import importlib
 import pkgutil
 import random
 import shutil
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "unit" / "engine")]
-sys.path.append(str(Path(__file__).parents[1] / "unit" / "models"))
+sys.path += [str(Path(__file__).parents[1] / "unit" / "models"), str(Path(__file__).parents[2])]
 
 WITHOUT = "--without-code"
 
@@ -78,7 +77,7 @@ def whole(folder: Path) -> None:
     from headrace.runtime.replaying import recorded_definitions, replay  # noqa: PLC0415 - as above
 
     case, home = cases.card_fraud, Home(folder / "home")
-    history = cases.history(folder)
+    history = cases.history(case, folder)
     model = hr.train(case, history.frames).artefact
     hr.compute(case, history.frames)
     hr.decide(case, history.frames, model=model)
@@ -103,15 +102,17 @@ def whole(folder: Path) -> None:
 
 
 def commands(folder: Path) -> None:
-    """The ready-made use case through the commands, live and from files, CSV and Parquet."""
-    headrace = [str(Path(sys.executable).with_name("headrace"))]
+    """The ready-made use case through the commands, live and from files, CSV and Parquet.
+
+    Their process is forked from one that has loaded the machine code, and has compiled none.
+    """
+    from tests.warm import headrace  # noqa: PLC0415 - as above
+
     home = ["--home", str(folder / "home")]
 
     def call(*arguments: str, given: bytes | None = None) -> None:
-        done = subprocess.run(
-            [*headrace, *arguments], input=given, capture_output=True, check=False
-        )
-        assert done.returncode == 0, done.stderr.decode()
+        done = headrace(arguments, folder, feed=given or b"")
+        assert done.returncode == 0, done.stderr
 
     data = folder / "data"
     call("simulate", "card-fraud", "--out", str(data), "--events", "8000", "--days", "120")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from book_contract import IN_MESSAGE, IN_SYNC, PlainBook
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ways import Prepared
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 QUIET = settings(
-    deadline=None,
     max_examples=15,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 #: Each goes through `step` half a dozen times.
 FEW = settings(QUIET, max_examples=8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from contract import Contract
 from drawn import histories, use_cases
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import told
 from ways import Prepared
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUIET = settings(
-    deadline=None,
     max_examples=40,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 MANY = settings(QUIET, max_examples=150)
 NEVER = np.iinfo(np.int64).max

@@ -22,7 +22,7 @@ from drawn import (
     mentioned,
     use_cases,
 )
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from staged import ADMISSION, MAIN, Partitioned, Staged
 from vectors import told
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from contract_values import Data, Value
 
 QUIET = settings(
-    deadline=None,
     max_examples=40,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 KEYS = [None, "card", "card", "merchant", "country", "payment_id"]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import cases
 import numpy as np
 import pytest
+from journaled import column_of, copied, decided, decided_stream, run
 
 import headrace as hr
 from headrace.core.columns import CATEGORICAL
 from headrace.core.errors import DataError
+from headrace.events.schema import Role
 from headrace.journal.canonical import records
 from headrace.journal.reader import stored_batches
 from headrace.journal.tables import tables
-from headrace.lifecycle.registry import Registry
 from headrace.models.onnx_model import OnnxModel
 from headrace.models.scores import Scores
 from headrace.pipeline.inputs import Inputs, Refused
@@ -25,11 +25,9 @@ from headrace.pipeline.replay import first_difference, inputs_of
 from headrace.pipeline.step import accept, step
 from headrace.runtime.audit import explain
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.home import Home
 from headrace.runtime.journals import Place
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
-from headrace.runtime.models import import_declared
 from headrace.runtime.replaying import recorded_definitions, replay
 
 if TYPE_CHECKING:
@@ -37,81 +35,14 @@ if TYPE_CHECKING:
 
     from headrace.journal.batch import JournalBatch
     from headrace.models.artefact import Artefact
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> cases.History:
-    return cases.history(tmp_path_factory.mktemp("history"))
-
-
-@pytest.fixture(scope="module", params=cases.CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> hr.UseCase:
-    found: hr.UseCase = request.param
-    if isinstance(found.model, hr.Onnx):
-        pytest.importorskip("onnxruntime")
-    return found
-
-
-@pytest.fixture(scope="module")
-def model(case: hr.UseCase, history: cases.History) -> Artefact:
-    if isinstance(case.model, hr.Onnx):
-        return import_declared(case, case.model)
-    return hr.train(case, history.frames).artefact
-
-
-@pytest.fixture(scope="module")
-def seed_home(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase, model: Artefact) -> Home:
-    """A home with a model in it and nothing else; copies of it are run."""
-    home = Home(tmp_path_factory.mktemp("home"))
-    registry = Registry(home.models)
-    registry.use(case.name, registry.add(model))
-    return home
-
-
-def run(
-    case: hr.UseCase, home: Home, history: cases.History, *, rows: int, threads: int
-) -> list[JournalBatch]:
-    settings = RunSettings(
-        lane=LaneSettings(durability="os", limits=LaneLimits(threads=threads)), batch_rows=rows
-    )
-    LocalRun(case, home, history.sources, settings=settings).go()
-    return [stored.batch() for stored in stored_batches(home.journal(case.name))]
-
-
-def decided(batches: list[JournalBatch]) -> dict[str, bytes]:
-    """All that was decided, and on what grounds; surrogates are drawn anew in every home."""
-    parts: dict[str, list[bytes]] = {}
-    for batch in batches:
-        for name in ("seq", "margin", "score", "rule", "rules", "outcome", "marks"):
-            parts.setdefault(name, []).append(getattr(batch.decisions, name).tobytes())
-        for name in ("features", "reason_feature", "reason_contribution"):
-            column = np.ascontiguousarray(getattr(batch.decisions, name).T)
-            parts.setdefault(name, []).append(column.tobytes())
-        for name in ("stream", "kind", "position", "received_ns", "reason", "original_seq"):
-            parts.setdefault(name, []).append(getattr(batch.inputs, name).tobytes())
-    return {name: b"".join(chunks) for name, chunks in parts.items()}
-
-
-def copied(home: Home, folder: Path) -> Home:
-    return Home(shutil.copytree(home.folder, folder / "home"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory,
-    case: hr.UseCase,
-    seed_home: Home,
-    history: cases.History,
-) -> tuple[Home, list[JournalBatch]]:
-    home = copied(seed_home, tmp_path_factory.mktemp("undisturbed"))
-    return home, run(case, home, history, rows=4_096, threads=1)
+    from headrace.runtime.home import Home
 
 
 def test_the_history_has_every_fault(undisturbed: tuple[Home, list[JournalBatch]]) -> None:
     kinds = np.bincount(np.concatenate([b.inputs.kind for b in undisturbed[1]]), minlength=3)
     assert (kinds[:3] > 0).all()
     outcomes = np.bincount(np.concatenate([b.decisions.outcome for b in undisturbed[1]]))
-    assert (outcomes > 0).all()
+    assert np.count_nonzero(outcomes) > 1
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(7, 1), (100_000, 2), (1_000, 2)])
@@ -139,15 +70,15 @@ def test_one_input_at_a_time_changes_nothing(
         expected = records(batch, header)
         whole = inputs_of(batch)
         for index in range(len(whole)):
-            (record,) = records(step(lane, one_of(whole, index)), header)
+            (record,) = records(step(lane, one_of(case, whole, index)), header)
             assert record == expected[index], f"input {batch.first_seq + index}"
 
 
-def one_of(whole: Inputs, index: int) -> Inputs:
+def one_of(case: hr.UseCase, whole: Inputs, index: int) -> Inputs:
     """One input of a batch, as a batch of its own."""
     at = np.array([index])
-    names = [s.name for s in cases.card_fraud.plan.streams]
-    names += [table.name for table in cases.card_fraud.plan.tables]
+    names = [s.name for s in case.plan.streams]
+    names += [table.name for table in case.plan.tables]
     row = int(whole.row[index])
     name = names[int(whole.stream[index])]
     refused = np.flatnonzero(whole.refused.index == index)
@@ -224,11 +155,19 @@ def test_a_decision_is_explained_in_the_words_of_its_categories(
 ) -> None:
     home, _ = undisturbed
     folder = home.journal(case.name)
-    read = tables(folder)["decisions"].select(["seq", "previous_mcc", "feature_country"])
+    columns = {
+        feature.name: column_of(case, feature.name)
+        for feature in case.plan.features
+        if feature.kind in CATEGORICAL
+    }
+    if not columns:
+        pytest.skip("it has no category")
+    read = tables(folder)["decisions"].select(["seq", *columns.values()])
     row = next(row for row in read.to_pylist() if None not in row.values())
-    place = Place(folder, case.name, 0, row.pop("seq"))
+    place = Place(folder, case.name, 0, row["seq"])
     told = explain(place, Definitions(home.definitions)).features
-    assert {"previous_mcc": told["previous_mcc"], "feature_country": told["country"]} == row
+    for feature, column in columns.items():
+        assert told[feature] == row[column]
 
 
 def test_an_explanation_gives_the_sequence_that_was_scored(
@@ -266,6 +205,8 @@ def test_another_text_for_a_code_is_a_difference(
     home, batches = undisturbed
     header = next(stored_batches(home.journal(case.name))).header
     changed = dict(batches[0].categories)
+    if not changed:
+        pytest.skip("it has no category")
     code = min(changed)
     changed[code] += "x"
     other = dataclasses.replace(batches[0], categories=changed)
@@ -277,30 +218,49 @@ def test_frames_give_what_is_served(
     tmp_path: Path, case: hr.UseCase, seed_home: Home, model: Artefact
 ) -> None:
     """What is trained on and tried in a notebook is what the lane serves, to the last bit."""
-    clean = cases.history(tmp_path, events=3_000, seed=6, invalid=0.0)
+    clean = cases.history(case, tmp_path, share=0.5, seed=6, broken=False)
+    on = decided_stream(case)
+    identity = on.schema.having(Role.ID)
+    assert identity is not None
     batches = run(case, copied(seed_home, tmp_path), clean, rows=4_096, threads=2)
     table = hr.decide(case, clean.frames, model=model)
     frame = table.filter(table["score"].is_valid()).sort_by("id")
     names: list[str | None] = []
     for batch in batches:
         rows = batch.inputs.row[batch.decisions.seq - batch.first_seq]
-        names += batch.events["payments"].text("payment_id").take(rows).strings()
+        names += batch.events[on.name].text(identity.name).take(rows).strings()
     order = np.argsort(np.array(names))
     scores = np.concatenate([batch.decisions.score for batch in batches])[order]
     assert frame["id"].to_pylist() == sorted(str(name) for name in names)
     assert frame["score"].to_numpy().tobytes() == scores.tobytes()
     served = np.concatenate([batch.decisions.features for batch in batches], axis=1)[:, order]
     read = tables(tmp_path / "home" / "journal" / case.name / "0")["decisions"]
-    read = read.sort_by("payment_id")
+    read = read.sort_by(identity.name)
     for number, feature in enumerate(case.plan.features):
         if feature.kind in CATEGORICAL:
-            own = feature.name in cases.Payment.__annotations__
-            texts = read[f"feature_{feature.name}" if own else feature.name].to_pylist()
+            texts = read[column_of(case, feature.name)].to_pylist()
             assert texts == frame[feature.name].to_pylist(), feature.name
             assert any(texts), feature.name
             continue
         mine = frame[feature.name].to_numpy(zero_copy_only=False).astype(np.float64)
         np.testing.assert_array_equal(mine, served[number], err_msg=feature.name)
+
+
+def test_a_state_goes_to_another_lane_byte_for_byte(
+    tmp_path: Path, case: hr.UseCase, seed_home: Home, history: cases.History
+) -> None:
+    """Windows, ids, books in the midst of a message: each lane begins with what one left."""
+    home = copied(seed_home, tmp_path)
+    batches = run(case, home, history, rows=701, threads=1)
+    header = next(stored_batches(home.journal(case.name))).header
+    definition, state = recorded_definitions(home, case.name)(header), None
+    for number, batch in enumerate(batches):
+        lane = Lane(definition, (1, 2), LaneLimits(threads=1 + number % 2))
+        if state is not None:
+            lane.restore(state)
+            assert lane.snapshot() == state
+        assert records(step(lane, inputs_of(batch)), header) == records(batch, header)
+        state = lane.snapshot()
 
 
 def test_stopping_and_going_on_changes_nothing(
@@ -331,12 +291,10 @@ def test_other_files_under_the_same_name_are_refused(
     history: cases.History,
 ) -> None:
     home = copied(undisturbed[0], tmp_path)
-    short = tmp_path / "payments.jsonl"
-    short.write_bytes(b"".join(history.payments.read_bytes().splitlines(keepends=True)[:10]))
-    original = history.payments.read_bytes()
+    original = history.decided.read_bytes()
     try:
-        history.payments.write_bytes(short.read_bytes())
+        history.decided.write_bytes(b"".join(original.splitlines(keepends=True)[:10]))
         with pytest.raises(DataError, match="is not what it was when"):
             LocalRun(case, home, history.sources).go()
     finally:
-        history.payments.write_bytes(original)
+        history.decided.write_bytes(original)

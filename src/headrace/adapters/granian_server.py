@@ -17,7 +17,7 @@ from granian.server.embed import Server
 from headrace.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 #: How long a client may take to send its headers.
@@ -46,13 +46,19 @@ class Address:
         return f"{'https' if self.certificate else 'http'}://{self.host}:{self.port}"
 
 
-def serve(app: Any, address: Address, stopping: Callable[[], None]) -> None:
+def serve(
+    app: Any,
+    address: Address,
+    stopping: Callable[[], None],
+    beside: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
     """Host an application until SIGTERM or Ctrl-C; requests under way are answered.
 
     Args:
         app: Of RSGI.
         address: Where.
         stopping: Called when it is asked to end, before it takes no more connections.
+        beside: What runs in the same loop meanwhile; it is cancelled at the end.
 
     Raises:
         DataError: The address cannot be had.
@@ -82,8 +88,10 @@ def serve(app: Any, address: Address, stopping: Callable[[], None]) -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 # the loop's own handlers are lost when many requests keep its wake-up pipe full
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+        companion = loop.create_task(beside())
         with suppress(asyncio.CancelledError):
             await server.serve()
+        companion.cancel()
 
     try:
         # asyncio's own loop takes twice the time of a request, most of it to wake up

@@ -10,6 +10,7 @@ printed. `AWS_ENDPOINT_URL` and `AWS_REGION` stand for what an address leaves ou
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
@@ -86,13 +87,16 @@ class S3Store:
     def put(self, name: str, content: Path | bytes, size: int | None = None) -> None:
         """Keep a file, or its beginning; an object is there once all of it is.
 
-        All of the content goes out in one call: were it interrupted between two, the client would
-        close the object, and what it had by then would be there.
+        Ctrl-C reaches the main thread alone, so another one sends, and is waited for: were sending
+        interrupted, the client would close the object, and what it had by then would be there.
         """
-        key = self._key(name)
+        with ThreadPoolExecutor(1, "headrace-put") as thread:
+            thread.submit(self._send, name, content, size).result()
+
+    def _send(self, name: str, content: Path | bytes, size: int | None) -> None:
         with self._told(f"putting {name}"):
             source = pa.py_buffer(content) if isinstance(content, bytes) else _mapped(content)
-            with self._client.open_output_stream(key) as stream:
+            with self._client.open_output_stream(self._key(name)) as stream:
                 stream.write(source if size is None else source.slice(0, size))
 
     def files(self, under: str = "") -> list[StoredFile]:

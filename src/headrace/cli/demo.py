@@ -16,11 +16,12 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import console, stages
-from headrace.core.errors import DefinitionError
+from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import Trained, TrainingSettings
 from headrace.runtime.demo import DemoFolder, DemoSettings, gather_evidence, judge
 from headrace.runtime.demo_report import DemoResult, write_report
+from headrace.runtime.direction_demo import judge_directions
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.solutions import solution
 from headrace.runtime.sources import SourceName
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from headrace.adapters.sinks import LineSink, TableSink
+    from headrace.lifecycle.direction_training import TrainedDirection
     from headrace.runtime.demo import Evidence, Judged
+    from headrace.runtime.direction_demo import JudgedDirections
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.meters import Meters
     from headrace.runtime.solutions import Solution
 
 #: History is short, so little of it is kept back for judging: what comes later judges better.
 _TEST_SHARE = 0.1
+#: What is left out between what is learned from and judged on: longer than windows look back.
+_EMBARGO_NS = 60 * 10**9
 
 
 def demo(
@@ -54,7 +59,7 @@ def demo(
     Parameters
     ----------
     case
-        A ready-made use case: card-fraud or credit-risk.
+        A ready-made use case: card-fraud, credit-risk or trading-signal.
     out
         The folder that all goes to; what an earlier demo left there is replaced.
     events
@@ -92,9 +97,7 @@ def demo(
         told.append(f"{settings.events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
     trained = _train(found, place, parts[0])
     meters = _run(found, place, parts)
-    with _step("judged") as told:
-        judged = judge(found, place, parts, settings.cut_ns)
-        told.append(_judged_words(found, judged))
+    judged, directions = _judge(found, place, parts, trained, settings)
     evidence = _prove(found, place, judged)
     with _step("reported") as told:
         result = DemoResult(
@@ -105,6 +108,7 @@ def demo(
             model_id=trained.artefact.id,
             meters=meters,
             judged=judged,
+            directions=directions,
             evidence=evidence,
             commands=_commands(found, place, evidence),
         )
@@ -142,22 +146,52 @@ def _step(name: str) -> Iterator[list[str]]:
     console.print(line, highlight=False)
 
 
-def _train(found: Solution, place: DemoFolder, history: Mapping[str, Path]) -> Trained:
+def _train(
+    found: Solution, place: DemoFolder, history: Mapping[str, Path]
+) -> Trained | TrainedDirection:
     names = [SourceName(stream, str(path)) for stream, path in history.items()]
-    settings = TrainingSettings(split=SplitSettings(test=_TEST_SHARE))
+    settings = TrainingSettings(
+        split=SplitSettings(test=_TEST_SHARE), folds=FoldSettings(embargo_ns=_EMBARGO_NS)
+    )
     with _step("trained") as told, stages() as stage:
         trained = train_on_files(found.case, place.home, names, settings, stage)
-        if not isinstance(trained, Trained):
-            raise DefinitionError(
-                f"{found.case.name} is labelled with a direction; a demo judges by label events",
-                fix="train it by headrace train, which reports on each fold",
-            )
         manifest = trained.artefact.manifest
+        if isinstance(trained, Trained):
+            learned = f"{manifest.split['trained on']:,} events"
+        else:
+            learned = (
+                f"{manifest.split['last fold trained on']:,} events, the last of"
+                f" {len(trained.judged)} purged folds of a macro-F1 of"
+                f" {trained.metrics.macro_f1:.3f}"
+            )
         told.append(
-            f"{manifest.trees} trees on {manifest.split['trained on']:,} events,"
-            f" {len(manifest.features)} features; model {trained.artefact.id[:12]}"
+            f"{manifest.trees} trees on {learned}, {len(manifest.features)} features;"
+            f" model {trained.artefact.id[:12]}"
         )
     return trained
+
+
+def _judge(
+    found: Solution,
+    place: DemoFolder,
+    parts: Sequence[Mapping[str, Path]],
+    trained: Trained | TrainedDirection,
+    settings: DemoSettings,
+) -> tuple[Judged, JudgedDirections | None]:
+    with _step("judged") as told:
+        if isinstance(trained, Trained):
+            judged = judge(found, place, parts, settings.cut_ns)
+            told.append(_judged_words(found, judged))
+            return judged, None
+        manifest = trained.artefact.manifest
+        directions = judge_directions(found.case, manifest, place, settings.cut_ns)
+        judged = directions.judged
+        acted, right = int(judged.alarmed.sum()), int(judged.positive.sum())
+        told.append(
+            f"macro-F1 {directions.metrics.macro_f1:.3f} on {len(judged.seq):,} events after the"
+            f" end of history; {acted:,} acted on, {right / max(1, acted):.0%} of them rightly"
+        )
+    return judged, directions
 
 
 def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]) -> Meters:
@@ -255,7 +289,9 @@ def _commands(
 def _farewell(result: DemoResult, seconds: float, *, drawn: bool) -> None:
     told = result.evidence.explanation
     _say("")
-    score = "" if told.score is None else f", score {told.score:.3f}"
+    # of several classes the score is that of one alone
+    plain = told.score is not None and result.directions is None
+    score = f", score {told.score:.3f}" if plain else ""
     _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}:")
     for reason in told.reasons:
         _say(f"  {reason.contribution:+.2f}  {reason.text}")

@@ -37,6 +37,7 @@ class DirectionDefinition:
         events: The horizon in events of the key; 0 where it is a length of time.
         threshold: The least move that is not flat; None sets it on each training fold.
         flat: The share of the training fold's moves that are flat then.
+        read_value: Whether trees and regressions may read the value itself.
     """
 
     feature: str
@@ -45,6 +46,7 @@ class DirectionDefinition:
     events: int
     threshold: float | None
     flat: float
+    read_value: bool = True
 
 
 @checked
@@ -56,6 +58,7 @@ def direction(
     events: int | None = None,
     threshold: float | None = None,
     flat: float = 1 / 3,
+    read_value: bool = True,
 ) -> DirectionDefinition:
     """A label: whether a feature goes up, stays flat or goes down over a horizon.
 
@@ -71,6 +74,9 @@ def direction(
         threshold: The least move that is not flat; None takes, on each training fold alone, the
             size that the share `flat` of its moves stays under or at.
         flat: That share.
+        read_value: Whether trees and regressions may read the value itself. A price tells them
+            which stretch of the history an event is of, and by that how it went on: False keeps
+            them from learning it by heart.
 
     Raises:
         DefinitionError: Where the horizon is not given once, or `value` is no feature.
@@ -109,4 +115,8 @@ def direction(
         )
     if not isinstance(flat, float) or not 0.0 < flat < 1.0:
         raise DefinitionError(f"flat={shown(flat)}", at=at, fix="give a share between 0 and 1")
-    return DirectionDefinition(node.name, key, after_ns, events or 0, threshold, flat)
+    if not isinstance(read_value, bool):
+        raise DefinitionError(
+            f"read_value={shown(read_value)} of a direction", at=at, fix="give True or False"
+        )
+    return DirectionDefinition(node.name, key, after_ns, events or 0, threshold, flat, read_value)

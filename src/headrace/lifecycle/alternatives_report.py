@@ -11,8 +11,8 @@ from headrace.lifecycle.report import KeyFigure, Report, Table
 
 if TYPE_CHECKING:
     from headrace.lifecycle.alternatives import Alternative, Alternatives
+    from headrace.lifecycle.drawing import Plot
     from headrace.lifecycle.impact import Impact
-    from headrace.lifecycle.plots import Plot
 
 _PROTOCOL = (
     "Every model was fitted to the same folds of the same {events:,} events before the cut, of"

@@ -233,6 +233,11 @@ class _Fitting:
         features, data = self.case.plan.features, self.data
         vocabulary = vocabularies(features, data.values[:, self.fold.train], data.dictionary)
         taken = CategoryEncoder(features, vocabulary).encode(data.values, data.dictionary)
+        label = self.case.direction
+        if label is not None and not label.read_value:
+            # a tree that never saw a value of it does not split by it
+            taken = taken.copy()
+            taken[[feature.name for feature in features].index(label.feature)] = np.nan
 
         def examples(rows: Int64s) -> ClassExamples:
             return ClassExamples(model_matrix(taken[:, rows]), self.truth[rows])  # type: ignore[arg-type]  # trees take floats of 64 bits
@@ -302,9 +307,14 @@ class _Fitting:
         return ClassExamples(self.data.sequences.vectors[rows], self.truth[rows])
 
     def _numbers(self) -> list[str]:
-        """The features that are numbers."""
-        features = self.case.plan.features
-        return [feature.name for feature in features if feature.kind not in CATEGORICAL]
+        """The features that are numbers, and may be read."""
+        features, label = self.case.plan.features, self.case.direction
+        hidden = label.feature if label is not None and not label.read_value else ""
+        return [
+            feature.name
+            for feature in features
+            if feature.kind not in CATEGORICAL and feature.name != hidden
+        ]
 
     def _flat(self, rows: Int64s) -> ClassExamples:
         names = [feature.name for feature in self.case.plan.features]

@@ -8,14 +8,14 @@ headers, colour never speaks alone.
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.lifecycle.plots import Plot
+from headrace.lifecycle.drawing import Plot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -105,7 +105,9 @@ class Commands:
     lines: tuple[tuple[str, str], ...]
 
 
-Part: TypeAlias = Plot | Table | DecisionExplained | ProofChecked | Commands
+#: A table as plain data: its caption, columns, and rows of text.
+PlainTable: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+Part: TypeAlias = Plot | Table | PlainTable | DecisionExplained | ProofChecked | Commands
 
 
 @dataclass(slots=True)
@@ -124,7 +126,13 @@ class Report:
     _sections: list[tuple[str, str, tuple[Part, ...]]] = field(default_factory=list)
 
     def add(self, title: str, text: str, *parts: Part) -> None:
-        """Add a section: a title, a sentence or two (or none), and what stands in it."""
+        """Add a section.
+
+        Args:
+            title: Of the section.
+            text: A sentence or two, or none.
+            parts: What stands in it: plots, and tables as (caption, columns, rows of texts).
+        """
         self._sections.append((title, text, parts))
 
     def html(self) -> str:
@@ -179,7 +187,10 @@ def _plot(plot: Plot) -> str:
     )
 
 
-def _part(part: Table | DecisionExplained | ProofChecked | Commands) -> str:
+def _part(part: Table | PlainTable | DecisionExplained | ProofChecked | Commands) -> str:
+    if isinstance(part, tuple):
+        caption, columns, rows = part
+        return _table(Table(caption, tuple(columns), tuple(tuple(row) for row in rows)))
     if isinstance(part, Table):
         return _table(part)
     if isinstance(part, DecisionExplained):

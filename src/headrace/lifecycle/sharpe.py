@@ -1,7 +1,7 @@
 """Sharpe ratios with their errors, and what is left of one after many things were tried.
 
-Ratios here are per period, as the returns are; `annualised` scales one. Sources: A. W. Lo, *The
-Statistics of Sharpe Ratios*, Financial Analysts Journal 58, 2002; D. H. Bailey and M. López de
+Ratios here are per period, as the returns are; `annualised_sharpe` scales one. Sources: A. W. Lo,
+*The Statistics of Sharpe Ratios*, Financial Analysts Journal 58, 2002; D. H. Bailey and M. López de
 Prado, *The Sharpe Ratio Efficient Frontier*, Journal of Risk 15, 2012 (probabilistic ratio), and
 *The Deflated Sharpe Ratio*, Journal of Portfolio Management 40, 2014.
 """
@@ -85,7 +85,7 @@ def sharpe(returns: ArrayLike) -> Sharpe:
     )
 
 
-def annualised(returns: ArrayLike, periods: int) -> float:
+def annualised_sharpe(returns: ArrayLike, periods: int) -> float:
     """The Sharpe ratio over `periods` periods, with regard to autocorrelation (Lo's eta).
 
     For independent returns it is the root of `periods` times the ratio of one.
@@ -139,7 +139,7 @@ def expected_maximum(trials: int, spread: float) -> float:
     )
 
 
-def deflated(returns: ArrayLike, trials: ArrayLike) -> float:
+def deflated_sharpe(returns: ArrayLike, trials: ArrayLike) -> float:
     """The deflated Sharpe ratio: the chance that returns are better than luck among many trials.
 
     Args:

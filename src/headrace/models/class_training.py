@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import DefinitionError
 from headrace.models.net_training import class_weights
-from headrace.models.training import Fitted, xgboost_settings
+from headrace.models.training import Fitted, bins_of, xgboost_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,12 @@ def fit_xgboost_classes(
     xgboost: Any = importlib.import_module("xgboost")  # heavy, and needed in training only
     weights = class_weights(train.y, classes, "balanced" if specification.class_weight else None)
     kinds = ["c" if flag else "float" for flag in categorical]
-    options = {"feature_names": list(names), "feature_types": kinds, "enable_categorical": True}
+    options = {
+        "feature_names": list(names),
+        "feature_types": kinds,
+        "enable_categorical": True,
+        **bins_of(specification),
+    }
     fitted_on = xgboost.QuantileDMatrix(train.X, train.y, weight=weights[train.y], **options)
     watched = xgboost.QuantileDMatrix(
         validation.X, validation.y, weight=weights[validation.y], ref=fitted_on, **options

@@ -213,11 +213,12 @@ def _fit_xgboost(
     exact = specification.extra.get("tree_method") == "exact"
     kinds = ["c" if flag else "float" for flag in categorical]
     options = {"feature_names": names, "feature_types": kinds, "enable_categorical": True}
+    bins = bins_of(specification)
 
     def matrix(examples: Examples, reference: Any = None) -> Any:
         if exact:
             return xgboost.DMatrix(examples.X, examples.y, **options)
-        return xgboost.QuantileDMatrix(examples.X, examples.y, ref=reference, **options)
+        return xgboost.QuantileDMatrix(examples.X, examples.y, ref=reference, **options, **bins)
 
     class Progress(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # loaded late, so without a type
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the library's form
@@ -268,6 +269,15 @@ def xgboost_settings(specification: XGBoost, names: Sequence[str]) -> dict[str, 
         **_constraints(specification, names),
         **specification.extra,
     }
+
+
+def bins_of(specification: XGBoost) -> dict[str, object]:
+    """How many bins a feature is cut into, where it is said: matrix and trees must agree on it.
+
+    >>> bins_of(XGBoost(extra={"max_bin": 64, "nthread": 1}))
+    {'max_bin': 64}
+    """
+    return {name: value for name, value in specification.extra.items() if name == "max_bin"}
 
 
 def _constraints(specification: XGBoost | LightGBM, names: Sequence[str]) -> dict[str, object]:

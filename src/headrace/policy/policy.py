@@ -178,7 +178,8 @@ class Policy:
 
     Args:
         *rules: In order of precedence; at most 64.
-        otherwise: The outcome where no rule matches.
+        otherwise: The outcome where no rule matches. One of severity 0 takes the place of approval,
+            as in `hr.outcome("hold", severity=0)`.
 
     Raises:
         DefinitionError: With the line of the rule and the fix, when names repeat, a rule can
@@ -203,11 +204,14 @@ class Policy:
         self.at = user_line()
         self.rules: tuple[Rule, ...] = rules
         self.otherwise: Outcome = _outcome_of(otherwise, self.at)
+        # an outcome of severity 0 where no rule matches stands in the place of approval: a signal
+        # that is held is not approved
+        mildest = self.otherwise if self.otherwise.severity == 0 else APPROVE
         self.outcomes: tuple[Outcome, ...] = tuple(
             sorted(
                 {
                     self.otherwise,
-                    APPROVE,
+                    mildest,
                     REVIEW,
                     BLOCK,
                     *(rule.outcome for rule in _checked(rules, self.at)),

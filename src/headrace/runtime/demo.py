@@ -280,6 +280,7 @@ def telling_decision(judged: Judged, first_rule: str = "") -> int:
         judged.positive & (judged.outcome == "block") & (judged.rule == first_rule),
         judged.positive & (judged.outcome == "block"),
         judged.outcome == "block",
+        judged.positive & judged.alarmed,
         judged.alarmed,
     ):
         if chosen.any():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.errors import NotFound
 from headrace.lifecycle import metrics, plots
+from headrace.lifecycle.drawing import if_drawable
 from headrace.lifecycle.notice import notice_parts
 from headrace.lifecycle.report import (
     Commands,
@@ -23,17 +23,17 @@ from headrace.lifecycle.report import (
 )
 from headrace.policy.conditions import Comparison, Constant, Source
 from headrace.runtime.demo import ALARM_SEVERITY
+from headrace.runtime.direction_report import add_directions, direction_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from headrace.core.columns import Floats
-    from headrace.lifecycle.plots import Plot
+    from headrace.lifecycle.drawing import Plot
     from headrace.models.artefact import Manifest
     from headrace.policy.policy import Policy
     from headrace.runtime.demo import DemoFolder, DemoSettings, Evidence, Judged
+    from headrace.runtime.direction_demo import JudgedDirections
     from headrace.runtime.meters import Meters, Sample
-    from headrace.runtime.solutions import PlainLines, PlainTable, Solution
+    from headrace.runtime.solutions import Solution
 
 #: How many of the highest scores `precision at k` is shown for.
 _TOPS = (50, 100, 200, 500, 1_000)
@@ -53,20 +53,25 @@ class DemoResult:
     judged: Judged
     evidence: Evidence
     commands: tuple[tuple[str, str], ...]
+    directions: JudgedDirections | None = None
 
 
 def write_report(result: DemoResult) -> bool:
     """Write the report; whether it has plots: they need matplotlib."""
+    told = result.directions
     page = Report(
         f"{result.solution.name}: a demo on simulated events",
         f"{result.settings.events:,} simulated events over {result.settings.days} days, seed "
         f"{result.settings.seed}. The model learned from the first {result.settings.history_days} "
-        "days; every figure on how good it is comes from the days after, judged by labels that "
-        "arrived later still.",
-        _figures(result),
+        "days; every figure on how good it is comes from the days after, judged by "
+        + ("labels that arrived later still." if told is None else "where prices went then."),
+        _figures(result) if told is None else direction_figures(result, told),
     )
-    drawn = _quality(page, result)
-    _decided(page, result)
+    if told is None:
+        drawn = _quality(page, result)
+        _decided(page, result)
+    else:
+        drawn = add_directions(page, result, told)
     _of_the_case(page, result)
     _speed(page, result)
     _evidence(page, result)
@@ -74,14 +79,6 @@ def write_report(result: DemoResult) -> bool:
     page.add("Commands to try next", "", Commands(result.commands))
     page.write(result.place.report)
     return drawn
-
-
-def _plots(*makers: Callable[[], Plot]) -> tuple[Plot, ...]:
-    """The plots, or none where there is no matplotlib."""
-    try:
-        return tuple(make() for make in makers)
-    except NotFound:
-        return ()
 
 
 def _figures(result: DemoResult) -> list[KeyFigure]:
@@ -140,7 +137,7 @@ def _quality(page: Report, result: DemoResult) -> bool:
         judged.worth * costs.lost,
         cost_per_alarm=costs.cost_per_alarm + np.where(positive, 0.0, judged.worth * costs.earned),
     )
-    drawn = _plots(
+    drawn = if_drawable(
         lambda: plots.roc(rank),
         lambda: plots.precision_recall(trade, float(positive.mean())),
         lambda: plots.calibration(metrics.calibration(positive, score)),
@@ -221,7 +218,7 @@ def _decided(page: Report, result: DemoResult) -> None:
     names = [rule.name for rule in policy.rules] if policy else []
     reasons = result.judged.reasons
     drawn = (
-        _plots(
+        if_drawable(
             lambda: plots.reason_bars(
                 list(reasons), list(reasons.values()), unit="decisions it is the first reason of"
             )
@@ -254,16 +251,7 @@ def _of_the_case(page: Report, result: DemoResult) -> None:
         return
     since = dt.datetime.fromtimestamp(result.settings.cut_ns // 10**9, tz=dt.UTC)
     for title, text, parts in sections(result.place.folder / "data", result.place.decisions, since):
-        page.add(title, text, *(shown for part in parts for shown in _shown_part(part)))
-
-
-def _shown_part(part: PlainTable | PlainLines) -> Sequence[Table | Plot]:
-    """A table or a picture of a use case; no picture where there is no matplotlib."""
-    if len(part) == 3:
-        caption, columns, rows = part
-        return (Table(caption, tuple(columns), tuple(tuple(row) for row in rows)),)
-    title, caption, labels, lines = part
-    return _plots(lambda: plots.lines(title, caption, labels, lines))
+        page.add(title, text, *parts)
 
 
 def _speed(page: Report, result: DemoResult) -> None:
@@ -272,7 +260,7 @@ def _speed(page: Report, result: DemoResult) -> None:
     drawn: tuple[Plot, ...] = ()
     if len(meters.samples) > 2:
         over = over_time(meters.samples)
-        drawn = _plots(
+        drawn = if_drawable(
             lambda: plots.throughput(over.seconds, over.per_second),
             lambda: plots.latency(over.seconds, {"median": over.median_ms, "most": over.most_ms}),
         )

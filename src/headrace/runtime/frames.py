@@ -16,14 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
-from headrace.core.columns import CATEGORICAL, Kind, category_text
 from headrace.core.errors import DataError, DefinitionError, NotFound
 from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
-from headrace.events.frames import read as frames_read
 from headrace.events.frames import table_of
-from headrace.events.reasons import Reason
-from headrace.events.schema import Role, Schema
 from headrace.journal.batch import Decisions, Inputs, JournalBatch
 from headrace.lifecycle.alternatives import SearchSettings, search_history
 from headrace.lifecycle.backtest import backtest as run_backtest
@@ -33,33 +29,25 @@ from headrace.lifecycle.training import train as train_model
 from headrace.models.artefact import Artefact
 from headrace.models.onnx_specification import Onnx
 from headrace.models.specification import ModelFile
-from headrace.pipeline.acceptance import Verdict
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
 from headrace.pipeline.use_case import UseCase
+from headrace.runtime.frame_rows import FrameRows, decision_columns
 from headrace.runtime.intake import Assembly, HistoryIntake
 from headrace.runtime.models import import_declared, served_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
-    from headrace.core.columns import Floats, Int64s
-    from headrace.definitions.plan import Feature
     from headrace.lifecycle.alternatives import Alternatives, Chosen
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.serving import Model
-    from headrace.pipeline.inputs import Inputs as GatheredInputs
-    from headrace.pipeline.lane import Definition
     from headrace.policy.policy import Policy
 
 #: A frame, or a frame for each stream and table by name.
 Frames: TypeAlias = Any
 
 _BATCH = 16_384
-#: What was wrong with a row: as quarantine says it of an event.
-_REFUSED = pa.struct([(name, pa.string()) for name in ("field", "value", "expected")])
 #: Nothing is kept across calls, so the key of the hashes of ids needs no secrecy.
 _KEY = (0, 0)
 
@@ -117,98 +105,11 @@ def _limits(threads: object) -> LaneLimits:
     return LaneLimits(threads=threads)
 
 
-class _Rows:
-    """What became of each row of the decided stream's frame, in the frame's order."""
-
-    def __init__(self, case: UseCase, frames: Mapping[str, Any]) -> None:
-        self.case = case
-        self.rank = [stream.name for stream in case.plan.streams].index(case.plan.on)
-        self.ids = _ids(case, frames[case.plan.on])
-        rows = len(self.ids)
-        self.verdict = np.full(rows, Verdict.QUARANTINED, dtype=np.uint8)
-        self.reason = np.zeros(rows, dtype=np.uint16)
-        self.features = np.full((len(case.plan.features), rows), np.nan)
-        self.decided = np.zeros(rows, dtype=bool)
-        self.told: dict[int, dict[str, str]] = {}
-
-    def judged(
-        self, inputs: GatheredInputs, verdicts: NDArray[np.uint8], reasons: NDArray[np.uint16]
-    ) -> None:
-        """Note what became of the inputs of one batch."""
-        mine = np.flatnonzero(inputs.stream == self.rank)
-        self.verdict[inputs.position[mine]] = verdicts[mine]
-        self.reason[inputs.position[mine]] = reasons[mine]
-        refused = inputs.refused
-        for place, index in enumerate(refused.index.tolist()):
-            if inputs.stream[index] == self.rank:
-                self.told[int(inputs.position[index])] = {
-                    "field": refused.fields[place],
-                    "value": refused.values[place],
-                    "expected": refused.expected[place],
-                }
-
-    def computed(self, positions: Int64s, values: Floats) -> None:
-        """Note the features of the rows at `positions`."""
-        self.features[:, positions] = values
-        self.decided[positions] = True
-
-    def columns(self, categories: Sequence[str]) -> dict[str, pa.Array]:
-        """Id, status, what was wrong, and features, as Arrow columns."""
-        names = np.array(["accepted", "duplicate", "quarantined"])
-        texts = {int(reason): reason.text for reason in Reason}
-        columns: dict[str, pa.Array] = {
-            "id": pa.array(self.ids, pa.string()),
-            "status": pa.array(names[self.verdict]),
-            "reason": pa.array([texts.get(int(code)) for code in self.reason], pa.string()),
-        }
-        columns["refused"] = pa.array(
-            [self.told.get(row) for row in range(len(self.ids))], _REFUSED
-        )
-        for number, feature in enumerate(self.case.plan.features):
-            columns[feature.name] = _feature_column(feature, self.features[number], categories)
-        return columns
-
-
-def _ids(case: UseCase, table: pa.Table) -> NDArray[np.object_]:
-    """The id of every row of the decided stream's frame, where there is one to be read.
-
-    A row that is refused for another field is known by its id all the same.
-    """
-    ids = np.full(len(table), None, dtype=object)
-    schema = case.plan.stream(case.plan.on).schema
-    id_field = schema.having(Role.ID)
-    if id_field is not None and id_field.name in table.column_names:
-        for chunk in frames_read(table):
-            parsed = chunk.parsed(Schema(schema.name, (id_field,)))
-            ids[chunk.first + parsed.rows] = parsed.batch.text(id_field.name).strings()
-    return ids
-
-
 def _held(case: UseCase, frames: Frames) -> dict[str, pa.Table]:
     """The frames by name, as tables that can be read more than once."""
     _check_case(case)
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {case.plan.on: frames}
     return {name: frame if frame is None else table_of(frame) for name, frame in given.items()}
-
-
-def _feature_column(feature: Feature, values: Floats, categories: Sequence[str]) -> pa.Array:
-    """A feature as people read it: categories as text, counts as integers."""
-    missing = np.isnan(values)
-    if feature.kind in CATEGORICAL:
-        codes = np.unique(values[~missing]).astype(np.int64)
-        texts = {int(code): category_text(feature.kind, int(code), categories) for code in codes}
-        return pa.array(
-            [
-                None if gone else texts[int(value)]
-                for gone, value in zip(missing, values, strict=True)
-            ],
-            pa.string(),
-        )
-    if feature.kind in (Kind.INT, Kind.BOOL):
-        whole = np.where(missing, 0.0, values).astype(np.int64)
-        column = pa.array(whole, mask=missing)
-        return column.cast(pa.bool_()) if feature.kind is Kind.BOOL else column
-    return pa.array(values, mask=missing)
 
 
 @checked
@@ -232,7 +133,7 @@ def compute(case: UseCase, frames: Frames, *, threads: int | None = None) -> pa.
     held = _held(case, frames)
     intake = _intake(case, held)
     lane = Lane(case.definition(None), _KEY, _limits(threads))
-    rows = _Rows(case, held)
+    rows = FrameRows(case, held)
     categories: Sequence[str] = ()
     for inputs in intake.batches(0, _BATCH):
         first = lane.next_seq
@@ -360,28 +261,75 @@ def decide(
         DataError: When a frame's columns cannot be those of its stream.
         NotFound: When the use case declares a model that is to be trained, and none is given.
     """
-    served = _served(case, model)
-    held = _held(case, frames)
-    intake = _intake(case, held)
-    lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
-    rows = _Rows(case, held)
-    width = len(lane.definition.columns)
-    nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
-    parts = [_decision_columns(lane.definition, nothing, nothing.inputs.position)]
-    for inputs in intake.batches(0, _BATCH):
-        batch = step(lane, inputs)
-        rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
-        positions = inputs.position[batch.decisions.seq - batch.first_seq]
-        rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
-        parts.append(_decision_columns(lane.definition, batch, positions))
-    made = pa.concat_tables(parts).sort_by("position")
-    taken = np.full(len(rows.decided), -1, dtype=np.int64)
-    taken[made["position"].to_numpy()] = np.arange(len(made))
-    places = pa.array(taken, mask=~rows.decided)
-    columns = rows.columns(lane.engine.categories)
-    for name in made.column_names[1:]:
-        columns[name] = made[name].combine_chunks().take(places)
-    return pa.table(columns)
+    return OpenLane(case, model, policy, threads).decide(frames)
+
+
+@checked
+def open_lane(
+    case: UseCase,
+    *,
+    model: Artefact | None = None,
+    policy: Policy | None = None,
+    threads: int | None = None,
+) -> OpenLane:
+    """A lane that is fed frame after frame, as a stream that goes on is.
+
+    Args:
+        case: The use case.
+        model: As in `decide`.
+        policy: As in `decide`.
+        threads: As in `decide`.
+
+    Raises:
+        NotFound: As `decide`.
+    """
+    return OpenLane(case, model, policy, threads)
+
+
+class OpenLane:
+    """What has been known so far, and decisions on what comes; made by `open_lane`.
+
+    What is decided is what `decide` says of all frames at once, where each call's events are known
+    after those of the call before.
+    """
+
+    def __init__(
+        self, case: UseCase, model: Artefact | None, policy: Policy | None, threads: int | None
+    ) -> None:
+        served = _served(case, model)
+        self._case = case
+        self._lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
+
+    def decide(self, frames: Frames) -> pa.Table:
+        """The decisions on every event of the decided stream's frame.
+
+        Args:
+            frames: As in the function `decide`.
+
+        Raises:
+            DataError: When a frame's columns cannot be those of its stream.
+        """
+        case, lane = self._case, self._lane
+        held = _held(case, frames)
+        intake = _intake(case, held)
+        rows = FrameRows(case, held)
+        width = len(lane.definition.columns)
+        nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
+        parts = [decision_columns(lane.definition, nothing, nothing.inputs.position)]
+        for inputs in intake.batches(0, _BATCH):
+            batch = step(lane, inputs)
+            rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
+            positions = inputs.position[batch.decisions.seq - batch.first_seq]
+            rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
+            parts.append(decision_columns(lane.definition, batch, positions))
+        made = pa.concat_tables(parts).sort_by("position")
+        taken = np.full(len(rows.decided), -1, dtype=np.int64)
+        taken[made["position"].to_numpy()] = np.arange(len(made))
+        places = pa.array(taken, mask=~rows.decided)
+        columns = rows.columns(lane.engine.categories)
+        for name in made.column_names[1:]:
+            columns[name] = made[name].combine_chunks().take(places)
+        return pa.table(columns)
 
 
 def _served(case: UseCase, model: Artefact | None) -> Model | None:
@@ -404,46 +352,6 @@ def _served(case: UseCase, model: Artefact | None) -> Model | None:
             " model=trained.artefact; without model= in its hr.UseCase it decides by rules alone"
         )
     return None
-
-
-def _decision_columns(definition: Definition, batch: JournalBatch, positions: Int64s) -> pa.Table:
-    """Score, outcome, rules and reasons of one batch, each row with its place in the frame."""
-    made = batch.decisions
-    policy = definition.policy
-    outcomes = np.array(policy.outcomes if policy else ["undecided"])
-    names = [rule.name for rule in policy.policy.rules] if policy else []
-    features = [feature.name for feature in definition.plan.features]
-    reasons = [
-        [
-            {"feature": features[f], "contribution": float(made.reason_contribution[k, i])}
-            for k, f in enumerate(made.reason_feature[:, i].tolist())
-            if f >= 0
-        ]
-        for i in range(len(made))
-    ]
-    reason_type = pa.list_(pa.struct([("feature", pa.string()), ("contribution", pa.float64())]))
-    rules = [
-        [name for bit, name in enumerate(names) if mask >> bit & 1] for mask in made.rules.tolist()
-    ]
-    return pa.table(
-        {
-            "position": pa.array(positions),
-            "margin": pa.array(made.margin, mask=np.isnan(made.margin)),
-            "score": pa.array(made.score, mask=np.isnan(made.score)),
-            **{
-                column.name: pa.array(values, mask=np.isnan(values))
-                for column, values in zip(
-                    definition.columns[len(features) :],
-                    made.features[len(features) :],
-                    strict=True,
-                )
-            },
-            "outcome": pa.array(outcomes[made.outcome], pa.string()),
-            "rule": pa.array([names[r] if r >= 0 else None for r in made.rule], pa.string()),
-            "rules": pa.array(rules, pa.list_(pa.string())),
-            "reasons": pa.array(reasons, reason_type),
-        }
-    )
 
 
 @checked

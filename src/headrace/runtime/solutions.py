@@ -7,19 +7,18 @@ is found as in a user's file; the names below are looked for in the same module.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.core.errors import NotFound
+from headrace.lifecycle.drawing import Plot
+from headrace.lifecycle.report import PlainTable
 from headrace.runtime.loading import load_case, solutions
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import ArrayLike
 
     from headrace.pipeline.use_case import UseCase
 
@@ -56,12 +55,8 @@ class SimulateLines(Protocol):
         """Returns whole lines, in order of arrival."""
 
 
-#: A table of a report: its caption, columns, and rows of text.
-PlainTable: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-#: A picture of a report: its title, caption, labels of both axes, and lines by name, each x and y.
-PlainLines: TypeAlias = tuple[
-    str, str, tuple[str, str], Mapping[str, tuple["ArrayLike", "ArrayLike"]]
-]
+#: What stands in a section of a report.
+ReportPart: TypeAlias = PlainTable | Plot
 
 
 class ReportSections(Protocol):
@@ -69,8 +64,8 @@ class ReportSections(Protocol):
 
     def __call__(
         self, data: Path, decisions: Path, since: dt.datetime
-    ) -> Sequence[tuple[str, str, Sequence[PlainTable | PlainLines]]]:
-        """Returns title, text, tables and pictures of each section.
+    ) -> Sequence[tuple[str, str, Sequence[ReportPart]]]:
+        """Returns title, text, and tables and plots of each section.
 
         Args:
             data: The folder of the simulation.

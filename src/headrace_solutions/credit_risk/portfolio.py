@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+import headrace as hr
 from headrace_solutions.credit_risk.case import LOSS_GIVEN_DEFAULT
 from headrace_solutions.credit_risk.grades import GRADES, calibration_by_grade, grade_of
 from headrace_solutions.credit_risk.roll_rates import BUCKETS, roll_rates
@@ -27,15 +28,13 @@ from headrace_solutions.credit_risk.term_structure import (
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
     Table: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-    #: Title, caption, labels of the axes, and lines by name.
-    Lines: TypeAlias = tuple[str, str, tuple[str, str], Mapping[str, tuple[Floats, Floats]]]
 
 #: Months for which every loan of the simulation is followed, and interest a month.
 MONTHS, RATE = 6, 0.01
@@ -99,7 +98,7 @@ class _Book:
 
 def report_sections(
     data: Path, decisions: Path, since: dt.datetime
-) -> Sequence[tuple[str, str, Sequence[Table | Lines]]]:
+) -> Sequence[tuple[str, str, Sequence[Table | hr.Plot]]]:
     """Sections of the report.
 
     Args:
@@ -114,8 +113,7 @@ def report_sections(
             "The book over time",
             _TIME_TEXT,
             (
-                _vintage_lines(book),
-                _term_lines(book),
+                *_curves_over_time(book),
                 _vintages(book),
                 _terms(book),
                 _stability(book),
@@ -242,14 +240,25 @@ def _vintages(book: _Book) -> Table:
     )
 
 
-def _vintage_lines(book: _Book) -> Lines:
-    months = np.arange(1.0, MONTHS + 1)
-    return (
-        "Vintages",
-        _VINTAGE_CAPTION,
-        ("months on the book", "defaulted, %"),
-        {f"quarter {number + 1}": (months, 100 * line) for number, line in _curves(book).items()},
-    )
+def _curves_over_time(book: _Book) -> list[hr.Plot]:
+    """Vintages and term structure as pictures, where there is matplotlib."""
+    months, labels = np.arange(1.0, MONTHS + 1), ("months on the book", "defaulted, %")
+    vintages = {f"quarter {number + 1}": line for number, line in _curves(book).items()}
+    try:
+        return [
+            hr.ordered_plot(
+                title,
+                caption,
+                labels,
+                {name: (months, 100 * line) for name, line in lines.items()},
+            )
+            for title, caption, lines in (
+                ("Vintages", _VINTAGE_CAPTION, vintages),
+                ("Term structure", _TERM_CAPTION, _by_grade(book)),
+            )
+        ]
+    except hr.NotFound:
+        return []
 
 
 def _by_grade(book: _Book) -> dict[str, Floats]:
@@ -272,16 +281,6 @@ def _terms(book: _Book) -> Table:
             (name, *(f"{rate:.2%}" for rate in line[1:].tolist()))
             for name, line in _by_grade(book).items()
         ],
-    )
-
-
-def _term_lines(book: _Book) -> Lines:
-    months = np.arange(1.0, MONTHS + 1)
-    return (
-        "Term structure",
-        _TERM_CAPTION,
-        ("months on the book", "defaulted, %"),
-        {name: (months, 100 * line) for name, line in _by_grade(book).items()},
     )
 
 

@@ -204,6 +204,22 @@ def exact(
     return made if there is None else pc.if_else(pa.array(there), made, pa.scalar(None, kind))
 
 
+def exact_units(decimals: pa.ChunkedArray, scale: int) -> NDArray[np.int64]:
+    """Decimals, or their texts, as whole numbers of the least unit.
+
+    Args:
+        decimals: The numbers; none is missing.
+        scale: Digits after the point that are kept; a number with more is an error of Arrow's.
+
+    >>> exact_units(pa.chunked_array([["1.5", "-0.25"]]), 2).tolist()
+    [150, -25]
+    """
+    held = decimals.cast(pa.decimal128(38, scale)).combine_chunks()
+    whole = held.chunk(0) if isinstance(held, pa.ChunkedArray) else held
+    words = np.frombuffer(whole.buffers()[1], dtype=np.int64).reshape(-1, 2)
+    return words[whole.offset : whole.offset + len(whole), 0].copy()
+
+
 @dataclass(frozen=True, slots=True)
 class Tops:
     """Best bids and asks as a feed gives them, in units of the least: 0 of a size is no level.
@@ -214,7 +230,8 @@ class Tops:
         symbol: Of each.
         bid: Price and size.
         ask: Price and size.
-        price_scale: Digits of prices after the point; sizes are whole.
+        price_scale: Digits of prices after the point.
+        size_scale: Digits of sizes.
     """
 
     at: NDArray[np.int64]
@@ -223,6 +240,7 @@ class Tops:
     bid: tuple[NDArray[np.integer], NDArray[np.integer]]
     ask: tuple[NDArray[np.integer], NDArray[np.integer]]
     price_scale: int
+    size_scale: int = 0
 
     def changes(self) -> pa.Table:
         """Each as a snapshot of two levels, which is the whole book."""
@@ -240,7 +258,7 @@ class Tops:
                 "symbol": self.symbol.take(rows),
                 "bid": pa.array(place == 0),
                 "price": exact(price, self.price_scale, there=size > 0),
-                "size": exact(size, 0),
+                "size": exact(size, self.size_scale),
                 "first_update": nothing,
                 "last_update": nothing,
                 "place": pa.array(place),

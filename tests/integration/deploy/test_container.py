@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parent))
 from container_file import (  # type: ignore[import-not-found]  # on the path above
@@ -123,7 +123,7 @@ class Container:
 
     def run(self, words: list[str], said: Path, **variables: str) -> int:
         """Run a command in it to its end; its exit status."""
-        return self.start(words, said, **variables).wait(timeout=120)
+        return self.start(words, said, **variables).wait(timeout=240)
 
     def files(self) -> dict[str, tuple[int, float]]:
         """The image's files: their size and when they were last written."""
@@ -142,9 +142,7 @@ class Serving:
 
     def __init__(self, container: Container, case: Path, folder: Path, **variables: str) -> None:
         self._container, self._folder, self._variables = container, folder, variables
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            self._port = int(held.getsockname()[1])
+        self._port = free_port()
         last = stages()[1]
         here = {"/etc/headrace/case.py": str(case), "0.0.0.0": "127.0.0.1"}  # noqa: S104 - replaced
         words = [here.get(word, word) for word in last.command("CMD")]
@@ -165,7 +163,7 @@ class Serving:
         request.add_header("content-type", "application/json")
         request.add_header("authorization", f"Bearer {key}")
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - it is http
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - it is http
                 return answer.status, json.load(answer)["outcome"]
         except urllib.error.HTTPError as error:
             with error:
@@ -177,7 +175,7 @@ class Serving:
 
     def __enter__(self) -> Self:
         self._service = self._container.start(self._words, self._said, **self._variables)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not self.healthy():
             assert self._service.poll() is None, self.said()
             assert time.monotonic() < end, self.said()
@@ -185,7 +183,7 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         self._service.send_signal(signal.SIGTERM)
-        assert self._service.wait(timeout=60) == 0, self.said()
+        assert self._service.wait(timeout=240) == 0, self.said()
 
 
 @pytest.fixture(scope="module")

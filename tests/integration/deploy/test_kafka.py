@@ -6,7 +6,6 @@ import base64
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from benchmarks.ports import free_port
 from confluent_kafka.admin import AdminClient
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -69,10 +69,7 @@ class Broker:
     """A real broker with the compose file's settings, at ports of its own."""
 
     def __init__(self, folder: Path, command: str) -> None:
-        with socket.socket() as held, socket.socket() as beside:
-            held.bind(("127.0.0.1", 0))
-            self.port = int(held.getsockname()[1])
-            beside.bind(("127.0.0.1", self.port + 1))
+        self.port = free_port()
         self.bin = folder / "bin"
         self.bin.mkdir()
         (self.bin / "kafka-topics.sh").write_text(TOPICS_TOOL)
@@ -91,13 +88,13 @@ class Broker:
         """Run a command of a container against it."""
         environment = {**os.environ, "KAFKA_BIN": str(self.bin)}
         return subprocess.run(
-            words, env=environment, capture_output=True, text=True, timeout=120, check=False
+            words, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     def stop(self) -> None:
         """End it in good order."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(timeout=60) == 143
+        assert self._process.wait(timeout=240) == 143
 
 
 @pytest.fixture
@@ -123,7 +120,7 @@ def test_the_broker_starts_and_has_its_topics(broker: Broker) -> None:
         made = broker.ask(make)
         assert made.returncode == 0, made.stdout + made.stderr
     worker = " ".join(SERVICES["worker"]["command"])
-    there = set(admin.list_topics(timeout=30).topics)
+    there = set(admin.list_topics(timeout=90).topics)
     assert there == set(re.findall(r"kafka://kafka:9092/(\w+)", worker))
 
 

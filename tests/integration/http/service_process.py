@@ -14,27 +14,24 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.ports import free_port
+
 CASE = Path(__file__).with_name("served_case.py")
 STARTED_SECONDS = 180
-
-
-def free_port() -> int:
-    """A port that nothing listened at a moment ago."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 class ServiceProcess:
     """`headrace serve` over a home; stopped in good order at the end of the block."""
 
-    def __init__(self, home: Path, *options: str, scheme: str = "http") -> None:
+    def __init__(
+        self, home: Path, *options: str, scheme: str = "http", case: str | Path = CASE
+    ) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._log = home.with_suffix(".log")
         command = [sys.executable, "-c", "from headrace.cli import main; main()", "serve"]
-        command += [str(CASE), "--port", str(self.port), "--home", str(home), *options]
+        command += [str(case), "--port", str(self.port), "--home", str(home), *options]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ})
 
@@ -44,7 +41,7 @@ class ServiceProcess:
         while time.monotonic() < end:
             assert self.process.poll() is None, self.said()
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                with socket.create_connection(("127.0.0.1", self.port), timeout=10):
                     return
             except OSError:
                 time.sleep(0.05)
@@ -71,7 +68,7 @@ class ServiceProcess:
         for name, value in ({"content-type": "application/json"} | named).items():
             request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - it is http
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - it is http
                 return answer.status, dict(answer.headers), json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -84,14 +81,14 @@ class ServiceProcess:
     def page(self, path: str, **headers: str) -> tuple[str, str]:
         """Content type and text of a page."""
         request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - it is http
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - it is http
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - it is http
             return str(answer.headers["content-type"]), answer.read().decode()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=180)
 
     def __enter__(self) -> Self:
         self.wait()

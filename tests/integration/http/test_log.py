@@ -53,8 +53,10 @@ def test_the_log_tells_start_recovery_refusals_and_stop(tmp_path: Path) -> None:
         if line["message"] == "requests refused":
             refused[line["status"]] = refused.get(line["status"], 0) + line["requests"]
     assert refused == {400: 15, 404: 10, 409: 5, 415: 5, 422: 5}
-    # the first of each status at once, the rest together
-    assert messages.count("requests refused") == 2 * len(refused)
+    # the first of each status at once, the rest together, every ten seconds and at the end
+    assert 2 <= messages.count("requests refused") / len(refused) < 4
+    first = next(line for line in told if line["message"] == "requests refused")
+    assert first["requests"] == 1
     assert {line["level"] for line in told} == {"info", "warning"}
 
 
@@ -91,11 +93,10 @@ def test_a_disk_that_takes_no_more_is_told_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with ServiceProcess(home, "--log", "json") as running:
         running.decide([payment(n, card=CARDS[0]) for n in range(900)])
-        # no file of the service may grow beyond what its journal has now
-        (segment,) = home.glob("journal/served/0/*.segment")
-        most = segment.stat().st_size
+        # no file of the service may grow beyond this: its journal wants to, its vault has room
+        most = 1 << 18
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (most, most))
-        many = [payment(f"more{n}", card=CARDS[1]) for n in range(900)]
+        many = [payment(f"more{n}", card=CARDS[1]) for n in range(9_000)]
         assert running.decide(many)[0] == 503
         assert running.decide(payment("last", card=CARDS[2]))[0] == 503
         assert running.ask("GET", "/healthz")[0] == 503

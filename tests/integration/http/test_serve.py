@@ -185,7 +185,7 @@ def test_paths_and_methods_that_are_not_there(service: ServiceProcess) -> None:
 
 
 def test_the_client_speaks_of_all_this_in_types(service: ServiceProcess) -> None:
-    with Client(service.url, "served") as client:
+    with Client(service.url, "served", timeout=120) as client:
         first = client.decide(payment("typed", card="typed"))
         assert (first.outcome, first.rule) == ("approve", None)
         answers = client.decide_all([payment("typed", card="typed"), {"payment_id": "x"}])
@@ -206,7 +206,7 @@ def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
     with ServiceProcess(home) as running:
 
         def one(card: str) -> list[Decided]:
-            with Client(running.url, "served") as client:
+            with Client(running.url, "served", timeout=120) as client:
                 return [client.decide(payment(f"{card}-{n}", n, card)) for n in range(40)]
 
         with ThreadPoolExecutor(len(cards)) as pool:
@@ -218,7 +218,7 @@ def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
     names = [item.decision_id for decisions in first for item in decisions]
     assert len(set(names)) == 480
     assert verified(home) == 480
-    with ServiceProcess(home) as running, Client(running.url, "served") as client:
+    with ServiceProcess(home) as running, Client(running.url, "served", timeout=120) as client:
         again = [client.decide(payment(f"{card}-{n}", n, card)) for card in cards for n in (0, 39)]
         assert again == [decisions[n] for decisions in first for n in (0, 39)]
 
@@ -239,7 +239,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
             stop: threading.Event = stop,
             round_: int = round_,
         ) -> None:
-            with Client(url, "served") as client:
+            with Client(url, "served", timeout=120) as client:
                 for n in range(100_000):
                     if stop.is_set():
                         return
@@ -259,7 +259,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         stop.set()
         for worker in workers:
             worker.join()
-    with ServiceProcess(home) as running, Client(running.url, "served") as client:
+    with ServiceProcess(home) as running, Client(running.url, "served", timeout=120) as client:
         for name, decided in list(answered.items())[::7]:
             assert client.decision(name)["id"] == decided.decision_id
     found = tables(home / "journal" / "served" / "0")["decisions"].to_pylist()
@@ -303,7 +303,7 @@ def keys_file(home: Path) -> str:
 
 def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
     running = ServiceProcess(tmp_path / "home", "--host", "0.0.0.0")  # noqa: S104 - to be refused
-    assert running.process.wait(timeout=60) == 1
+    assert running.process.wait(timeout=180) == 1
     assert "headrace access add" in running.said()
 
 
@@ -311,14 +311,18 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
     """What is decided and journaled does not change; only the answer is another."""
     home = tmp_path / "home"
     with ServiceProcess(home, "--deadline-ms", "1", "--fallback", "review") as running:
-        events = [payment(n, card=f"{n}") for n in range(40)]
-        with Client(running.url, "served") as client:
-            answers = [client.decide(event) for event in events]
+        events: list[dict[str, Any]] = []
+        answers: list[Decided] = []
+        with Client(running.url, "served", timeout=120) as client:
+            # a fast machine is late now and then alone
+            while len(events) < 40 or not any(answer.fallback for answer in answers):
+                assert len(events) < 4_000, "nothing takes longer than a millisecond here"
+                events.append(payment(len(events), card=f"{len(events)}"))
+                answers.append(client.decide(events[-1]))
         fell_back = [n for n, answer in enumerate(answers) if answer.fallback]
-        assert fell_back, "nothing takes longer than a millisecond here"
         assert {answers[n].outcome for n in fell_back} == {"review"}
         assert {answers[n].decision_id for n in fell_back} == {None}
-        with Client(running.url, "served", deadline_ms=60_000) as patient:
+        with Client(running.url, "served", timeout=120, deadline_ms=60_000) as patient:
             decided = [patient.decide(events[n]) for n in fell_back]
         assert {answer.outcome for answer in decided} == {"approve"}
         assert running.decide(payment("x"), headrace_deadline_ms="soon")[0] == 400
@@ -330,6 +334,10 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
     ]
     assert verified(home) == len(events) + len(fell_back) + len(records)
     with ServiceProcess(home, "--deadline-ms", "1") as running:
-        statuses = [running.decide(payment(f"late{n}", card=f"{n}"))[0] for n in range(20)]
-        assert set(statuses) <= {200, 504}
+        statuses: set[int] = set()
+        for n in range(4_000):
+            statuses.add(running.decide(payment(f"late{n}", card=f"{n}"))[0])
+            if 504 in statuses:
+                break
         assert 504 in statuses
+        assert statuses <= {200, 504}

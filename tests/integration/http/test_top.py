@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from service_process import ServiceProcess, free_port, payment  # type: ignore[import-not-found]  # on the path above
+from benchmarks.ports import free_port
+from service_process import ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
 
 from headrace.security.api_keys import ApiKeys, Role
 
 
 def top(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from headrace.cli import main; main()", "top", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_one_view_of_a_service_with_keys(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.ports import free_port
 from otlp_collector import Collector, Received  # type: ignore[import-not-found]  # on the path above
-from service_process import CASE, ServiceProcess, free_port, payment  # type: ignore[import-not-found]  # on the path above
+from service_process import CASE, ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
 
 if TYPE_CHECKING:
     import pytest

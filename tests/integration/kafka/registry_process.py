@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.broker import free_port  # noqa: E402 - its folder is known now
+from benchmarks.ports import free_port  # noqa: E402 - its folder is known now
 
 SERVE = """
 import json, sys, threading
@@ -50,7 +50,7 @@ class RegistryProcess:
             [sys.executable, "-c", SERVE, str(stub), str(ROOT), str(self.port), str(held)],
             stderr=subprocess.DEVNULL,
         )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             with (
                 suppress(OSError),
@@ -65,5 +65,5 @@ class RegistryProcess:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None

@@ -286,7 +286,7 @@ def test_stages_move_between_workers(case: StagedCase, tmp_path: Path) -> None:
             case.send(50)
             time.sleep(0.3)
         workers[1].send_signal(signal.SIGTERM)
-        assert workers[1].wait(90) == 0, (tmp_path / "said").read_text()
+        assert workers[1].wait(240) == 0, (tmp_path / "said").read_text()
     case.producer.flush()
     done = case.run()
     assert done.returncode == 0, done.stderr

@@ -203,15 +203,15 @@ def test_wrong_addresses_are_told(wide_stage: Stage, source: str, word: str) -> 
 def test_transactional_producers_leave_gaps(stage: Stage) -> None:
     """Markers of transactions take offsets, and what was aborted is not read."""
     producer = Producer({"bootstrap.servers": stage.servers, "transactional.id": stage.name})
-    producer.init_transactions(20)
+    producer.init_transactions(120)
     for number in range(30):
         producer.begin_transaction()
         producer.produce(stage.source, payment(number), partition=0)
         if number % 3:
-            producer.commit_transaction(20)
+            producer.commit_transaction(120)
         else:
             producer.flush()
-            producer.abort_transaction(20)
+            producer.abort_transaction(120)
     assert stage.run().returncode == 0
     kept = [f"p{number}" for number in range(30) if number % 3]
     assert [item["event_id"] for item in stage.decisions()] == kept

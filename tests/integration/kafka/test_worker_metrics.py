@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from benchmarks.ports import free_port
 from tests.integration.kafka.topic_stage import COMMAND, ROOT, Stage, payment
 
 from headrace.adapters.metrics_reading import Reading
@@ -77,9 +77,7 @@ def test_a_worker_tells_how_its_lanes_stand(servers: str, tmp_path: Path) -> Non
     name = f"metrics-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}"
     stage = Stage(servers, tmp_path, name, partitions=3, grouped=True)
     stage.feed([*(payment(number) for number in range(600)), b"{"])
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{held.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [*stage.command(until=""), "--metrics", address]
     log = (tmp_path / "worker.log").open("wb")
     process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)

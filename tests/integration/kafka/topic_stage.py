@@ -242,7 +242,7 @@ def _headers(message: Message) -> dict[str, bytes]:
 
 def end_of(consumer: Consumer, place: TopicPartition) -> int:
     """Where a partition ends, once a broker that has just started knows."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         try:
             return (consumer.get_watermark_offsets(place, timeout=10) or (0, 0))[1]
@@ -265,14 +265,14 @@ def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Messa
             **client,
         }
     )
-    partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+    partitions = len(consumer.list_topics(topic, timeout=120).topics[topic].partitions)
     places = [TopicPartition(topic, number, 0) for number in range(partitions)]
     ends = [end_of(consumer, place) for place in places]
     consumer.assign(places)
     found: list[Message] = []
     ended: set[int | None] = set()
     while len(ended) < partitions:
-        message = consumer.poll(20)
+        message = consumer.poll(120)
         assert message is not None, f"{topic} does not answer"
         error = message.error()
         if error is None and int(message.offset() or 0) >= ends[message.partition() or 0]:

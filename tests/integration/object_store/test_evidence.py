@@ -64,7 +64,7 @@ class Office:
 
     def headrace(self, *arguments: str, home: Path | None = None, code: int = 0) -> str:
         variables = {"HEADRACE_HOME": str(home or self.home), "COLUMNS": "10000"}
-        done = headrace(arguments, self.folder, variables, timeout=120)
+        done = headrace(arguments, self.folder, variables, timeout=300)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr

@@ -21,6 +21,8 @@ from headrace.lifecycle.report import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.lifecycle.drawing import Plot
+
 VOID = {"meta", "br", "use", "path", "img", "link", "input"}
 
 
@@ -57,7 +59,7 @@ class Nesting(HTMLParser):
             assert self.open.pop() == tag
 
 
-def all_plots() -> list[plots.Plot]:
+def all_plots() -> list[Plot]:
     draw = np.random.default_rng(1)
     labels = draw.random(3000) < 0.1
     scores = np.clip(draw.normal(0.3 + 0.3 * labels, 0.2), 0, 1)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from headrace.core.errors import DataError
-from headrace.lifecycle.sharpe import Sharpe, annualised, deflated, expected_maximum, sharpe
+from headrace.lifecycle.sharpe import (
+    Sharpe,
+    annualised_sharpe,
+    deflated_sharpe,
+    expected_maximum,
+    sharpe,
+)
 
 
 def test_moments_are_those_of_the_returns() -> None:
@@ -58,15 +64,15 @@ def test_luck_among_many_trials_is_seen_through() -> None:
     best = trials[ratios.argmax()]
     # alone it looks certain; among all that was tried it does not
     assert sharpe(best).probability_above(0.0) > 0.99
-    assert deflated(best, ratios) < 0.9
+    assert deflated_sharpe(best, ratios) < 0.9
     good = random.normal(0.003, 0.01, 500)
-    assert deflated(good, np.append(ratios, sharpe(good).ratio)) > 0.95
+    assert deflated_sharpe(good, np.append(ratios, sharpe(good).ratio)) > 0.95
 
 
 def test_a_year_of_independent_returns_goes_by_the_root_and_of_trending_ones_by_less() -> None:
     random = np.random.default_rng(4)
     shocks = random.normal(0.05, 1.0, 20_000)
-    independent = annualised(shocks, 12) / (sharpe(shocks).ratio * math.sqrt(12))
+    independent = annualised_sharpe(shocks, 12) / (sharpe(shocks).ratio * math.sqrt(12))
     assert independent == pytest.approx(1.0, abs=0.05)
     trending = np.empty_like(shocks)
     trending[0] = shocks[0]
@@ -75,7 +81,7 @@ def test_a_year_of_independent_returns_goes_by_the_root_and_of_trending_ones_by_
     # Lo (2002), equation 20 for an AR(1): sqrt(q) * (1 + 2 rho / (1 - rho) (1 - ...)) ** -1/2
     rho, q = 0.5, 12
     eta = (1 + 2 * rho / (1 - rho) * (1 - (1 - rho**q) / (q * (1 - rho)))) ** -0.5
-    found = annualised(trending, q) / (sharpe(trending).ratio * math.sqrt(q))
+    found = annualised_sharpe(trending, q) / (sharpe(trending).ratio * math.sqrt(q))
     assert found == pytest.approx(eta, rel=0.05)
 
 

@@ -63,7 +63,10 @@ def served(content: bytes, classes: tuple[str, ...] = NAMES) -> ServedClasses:
     return ServedClasses(Artefact(content, manifest), features)
 
 
-@pytest.mark.parametrize("settings", [{}, {"early_stopping": None}, {"class_weight": "balanced"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"early_stopping": None}, {"class_weight": "balanced"}, {"extra": {"max_bin": 32}}],
+)
 def test_margins_are_the_librarys_bit_for_bit(settings: dict[str, Any]) -> None:
     content = fitted(**settings)
     X, _ = data()

@@ -91,6 +91,15 @@ def test_bad_names_and_outcomes() -> None:
         review("a", x > -math.inf)
 
 
+def test_an_outcome_of_severity_0_takes_the_place_of_approval() -> None:
+    hold = outcome("hold", severity=0)
+    policy = Policy(outcome("buy")("up", score >= 0.5), otherwise=hold)
+    assert [known.name for known in policy.outcomes] == ["hold", "buy", "review", "block"]
+    assert Policy.from_canonical(policy.canonical()).outcomes == policy.outcomes
+    harder = Policy(otherwise=outcome("wait", severity=1))
+    assert [known.name for known in harder.outcomes] == ["approve", "wait", "review", "block"]
+
+
 def test_otherwise_takes_an_outcome_in_any_form() -> None:
     hold = outcome("hold", severity=60)
     for given_, name in [

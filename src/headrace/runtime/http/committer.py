@@ -146,7 +146,6 @@ class Committer:
         self._recent.add(batch.first_seq, known)
         self.say([*self._answers(made.asks, decided, known)])
         laps.end("answer")
-        self._local.settle()
         self._meters.journal_bytes += commit.size
         self._meters.decided(batch, header, laps)
         if self._tracing is not None:

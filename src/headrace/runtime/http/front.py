@@ -28,6 +28,7 @@ from headrace.runtime.home import Home
 from headrace.runtime.http.access_log import AccessLog
 from headrace.runtime.http.app import App, Limits
 from headrace.runtime.http.link import LaneLink
+from headrace.runtime.http.one_core import keep_together, patient
 from headrace.runtime.http.records import Records
 from headrace.runtime.http.wire import Frames, FromLane, Hello, frame
 from headrace.runtime.journals import Journals
@@ -90,6 +91,7 @@ def settings_frame(setting: Setting) -> bytes:
 
 def main() -> None:
     """Serve until SIGTERM, or until the lane ends."""
+    patient()
     channel = socket.socket(fileno=int(sys.argv[1]))
     frames = Frames()
     held: list[bytes] = []
@@ -116,7 +118,12 @@ def main() -> None:
     status = 0
     try:
         with logged(setting.log), undisturbed():
-            serve(AccessLog(app) if setting.access_log else app, setting.address, app.stop)
+            serve(
+                AccessLog(app) if setting.access_log else app,
+                setting.address,
+                app.stop,
+                lambda: keep_together(os.getppid()),
+            )
             app.tell_rest()
     except HeadraceError as error:
         sys.stderr.write(f"headrace: {error}\n")

@@ -7,7 +7,9 @@ tried and is no faster: nearly all that both do is done in turns, in one interpr
 
 from __future__ import annotations
 
+import select
 import socket
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 #: The most events of one batch: requests beyond it make the next.
 MOST_ROWS = 4_096
+#: Where answers do not wait for the disk, how long surrogates may; and the pause that is used.
+_SETTLED_SECONDS, _MOMENT_MS = 0.02, 1
 _DECODER = msgspec.msgpack.Decoder(list[FromFront])
 #: What a fallback is called in its control record.
 FALLBACK = "fallback"
@@ -90,6 +94,10 @@ class ServedLane:
             local, self._assembly.schemas, meters, channel, fallback, tracing
         )
         self._frames = Frames()
+        self._requests = select.poll()
+        self._requests.register(channel, select.POLLIN)
+        #: When surrogates must be on the disk that were committed and not synced; 0: none were.
+        self._settle_by = 0.0
 
     def _source(self, stream: str) -> _Source:
         schema = self._assembly.schemas[stream]
@@ -114,6 +122,18 @@ class ServedLane:
         )
         while (messages := self._heard()) is not None:
             committer.end(self._round(messages))
+            self._settle()
+
+    def _settle(self) -> None:
+        """Sync what was committed without: when nobody asks for a moment, or else soon after."""
+        if self._local.settings.durability == "fsync":
+            return
+        now = time.monotonic()
+        self._settle_by = self._settle_by or now + _SETTLED_SECONDS
+        if now < self._settle_by and self._requests.poll(_MOMENT_MS):
+            return
+        self._local.settle()
+        self._settle_by = 0.0
 
     def _heard(self) -> list[FromFront] | None:
         """All that the front has said by now, at least a part; None when it has ended."""
