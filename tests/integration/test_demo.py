@@ -152,7 +152,7 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_trading_signal_shows_its_directions_and_paper_orders(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    build()(("demo", "trading-signal", "--out", str(out), "--events", "15000"))
+    build()(("demo", "trading-signal", "--out", str(out), "--events", "30000"))
     page = (out / "report.html").read_text()
     for title in SECTIONS:
         assert f"<h2>{title}</h2>" in page

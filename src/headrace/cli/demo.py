@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 #: History is short, so little of it is kept back for judging: what comes later judges better.
 _TEST_SHARE = 0.1
-#: What is left out between what is learned from and judged on: longer than windows look back.
-_EMBARGO_NS = 60 * 10**9
+#: Of a direction: what is left out beside labels that reach into what is judged on.
+_EMBARGO_NS = 5 * 10**9
 
 
 def demo(

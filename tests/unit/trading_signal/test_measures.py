@@ -149,11 +149,13 @@ def test_measures_are_those_of_their_papers(seed: int) -> None:
             wanted = expected(looked, trades, place, times[mine[place]])
             for name, value in wanted.items():
                 got = rows[mine[place]][name]
+                # the root makes much of what rounding leaves of a covariance
+                rounding = 1e-7 if name == "roll_spread" else 1e-14
                 if value is None or got is None:
                     # what is 0 but for rounding has either sign under the root
                     assert (value or 0.0, got or 0.0) == pytest.approx((0.0, 0.0), abs=1e-6), name
                 else:
-                    assert got == pytest.approx(value, rel=1e-9, abs=1e-7), (name, place)
+                    assert got == pytest.approx(value, rel=1e-8, abs=rounding), (name, place)
                     compared[name] = compared.get(name, 0) + 1
     assert min(compared.values()) > 20, compared
     assert len(compared) == 9
