@@ -267,7 +267,7 @@ def _speed(page: Report, result: DemoResult) -> None:
     page.add(
         "How fast it was",
         f"{meters.decisions:,} decisions at {meters.rate():,.0f} a second, on this machine, from "
-        "JSON lines to signed records on disk, at full speed: batches are large, so an event "
+        "files of events to signed records on disk, at full speed: batches are large, so an event "
         f"waits for its batch (p50 {p50:,.0f} ms, p99 {p99:,.0f} ms).",
         *drawn,
     )
