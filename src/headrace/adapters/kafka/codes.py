@@ -9,6 +9,8 @@ from confluent_kafka import KafkaError
 PARTITION_END = KafkaError._PARTITION_EOF
 #: What was to be read next is not there any more.
 OFFSET_GONE = KafkaError._AUTO_OFFSET_RESET
+#: A client can do nothing more, for a reason that it has told before.
+FATAL = KafkaError._FATAL
 ALL_DOWN = KafkaError._ALL_BROKERS_DOWN
 
 #: No broker answers.

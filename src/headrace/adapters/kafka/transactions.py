@@ -267,7 +267,7 @@ class Transactions:
             )
 
     def _error(self, error: KafkaException) -> JournalError:
-        said = error.args[0]
+        said = self._reason(error.args[0])
         if said.code() in codes.FENCED or self._producer_is_fenced(said):
             return self._fenced()
         if said.code() in codes.TOO_LARGE:
@@ -281,6 +281,15 @@ class Transactions:
             f"Kafka at {self._cluster.servers} did not commit a batch of lane {self._lane}:"
             f" {said.str()}. What was committed before is safe: mend it, and run again"
         )
+
+    def _reason(self, said: KafkaError) -> KafkaError:
+        """Why no message is taken any more: that itself says so alone, the next call says why."""
+        if said.code() == codes.FATAL:
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as error:
+                return error.args[0]  # type: ignore[no-any-return]  # the client does not say
+        return said
 
     def _fenced(self) -> Fenced:
         return Fenced(
