@@ -107,7 +107,7 @@ def killed_at_random(stage: Stage, seconds: float, rate: int, seed: int) -> Kill
             workers.start(at)
         until_decided(stage, 1)
         kills = Counter[int]()
-        while time.monotonic() < begun + seconds:
+        while time.monotonic() < begun + seconds or kills.total() < 2:
             time.sleep(dice.uniform(4.0, 9.0))
             at = dice.randrange(2)
             workers.kill(at)
