@@ -8,11 +8,13 @@ the seconds that loading takes; it ends as any interpreter does.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import signal
 import sys
 from typing import Any
 
@@ -51,6 +53,8 @@ def become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    # whoever waits in vain asks where it stands
+    faulthandler.register(signal.SIGUSR1)
     sys.argv = ["headrace", *request["arguments"]]
     sys.path[0] = ""
 

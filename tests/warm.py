@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SERVER = Path(__file__).with_name("fork_server.py")
+#: How long a command that is late may take to say where each of its threads stands.
+_STACKS_SECONDS = 1.0
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -76,11 +79,16 @@ class WarmInterpreter:
             process = int(server.stdout.readline())
             late = not select.select([server.stdout], [], [], timeout)[0]
             if late:
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it ends at this moment
+                    os.kill(process, signal.SIGUSR1)
+                    time.sleep(_STACKS_SECONDS)
+                    os.kill(process, signal.SIGKILL)
             status = int(server.stdout.readline())
             said, errors = (_all_of(files[name]) for name in ("stdout", "stderr"))
             if late:
-                raise subprocess.TimeoutExpired(list(arguments), timeout, said, errors)
+                failed = subprocess.TimeoutExpired(list(arguments), timeout, said, errors)
+                failed.add_note(f"{said}\n{errors}")
+                raise failed
             return subprocess.CompletedProcess(list(arguments), status, said, errors)
 
     def _started(self) -> subprocess.Popen[bytes]:
