@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import time
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace_solutions.credit_risk.simulator import SimulationSettings, simulate
+from headrace_solutions.simulated_tables import json_lines, write_parts
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 #: Streams as they are simulated, the decided one first.
 STREAMS = ("applications", "bureau", "balances", "repayments", "defaults")
-_CHUNK = 2_000
 
 
 def simulate_to(
@@ -57,24 +53,8 @@ def simulate_to(
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("economy", "truth"):
         pq.write_table(getattr(book, name), folder / f"{name}.parquet")
-    places: list[tuple[Path, dt.datetime | None, bool]] = [(folder, None, False)]
-    if parted_at is not None:
-        first = dt.datetime.combine(settings.start, dt.time(), dt.UTC)
-        ends = first + dt.timedelta(days=parted_at)
-        places = [(folder / "history", ends, False), (folder / "later", ends, True)]
-    files = []
-    for place, cut, later in places:
-        place.mkdir(parents=True, exist_ok=True)
-        written = {}
-        for stream in STREAMS:
-            table = getattr(book, stream)
-            if cut is not None:
-                before = pc.less(table["received"], pa.scalar(cut, table["received"].type))
-                table = table.filter(pc.invert(before) if later else before)
-            written[stream] = place / f"{stream}.parquet"
-            pq.write_table(table, written[stream])
-        files.append(written)
-    return tuple(files)
+    tables = {name: getattr(book, name) for name in STREAMS}
+    return write_parts(folder, tables, settings.start, parted_at)
 
 
 def simulate_lines(
@@ -89,23 +69,7 @@ def simulate_lines(
         start: The first day.
         rate: Lines a second; None gives them as fast as they are taken.
     """
-    table = simulate(_settings(events, days, seed, start)).applications
-    size = _CHUNK if rate is None else max(1, int(rate / 20))
-    began, offered = time.monotonic(), 0
-    for first in range(0, table.num_rows, size):
-        rows = table.slice(first, size).to_pylist()
-        wait = 0.0 if rate is None else began + offered / rate - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        offered += len(rows)
-        yield b"".join(json.dumps(row, default=_plain).encode() + b"\n" for row in rows)
-
-
-def _plain(value: object) -> str:
-    """A time or an exact amount as JSON has it: text."""
-    if isinstance(value, dt.datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return str(value)
+    return json_lines(simulate(_settings(events, days, seed, start)).applications, rate)
 
 
 def _settings(events: int, days: int, seed: int, start: dt.date | None) -> SimulationSettings:

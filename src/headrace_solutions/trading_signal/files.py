@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from headrace_solutions.simulated_tables import json_lines, write_parts
 from headrace_solutions.trading_signal.simulator import SimulationSettings, names_of, simulate
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-_CHUNK = 2_000
 
 
 def settings_of(events: int, days: int, seed: int, start: dt.date | None) -> SimulationSettings:
@@ -58,24 +53,8 @@ def simulate_to(
     progress("drawing orders", 0, 0)
     settings = settings_of(events, days, seed, start)
     market = simulate(settings)
-    places: list[tuple[Path, pa.Scalar | None, bool]] = [(folder, None, False)]
-    if parted_at is not None:
-        first = dt.datetime.combine(settings.start, dt.time(), dt.UTC)
-        ends = pa.scalar(first + dt.timedelta(days=parted_at), pa.timestamp("ns", "UTC"))
-        places = [(folder / "history", ends, False), (folder / "later", ends, True)]
-    files = []
-    for place, cut, later in places:
-        place.mkdir(parents=True, exist_ok=True)
-        written = {}
-        for stream in names_of(market):
-            table = market.tables[stream]
-            if cut is not None:
-                before = pc.less(table["received"], cut)
-                table = table.filter(pc.invert(before) if later else before)
-            written[stream] = place / f"{stream}.parquet"
-            pq.write_table(table, written[stream])
-        files.append(written)
-    return tuple(files)
+    tables = {name: market.tables[name] for name in names_of(market)}
+    return write_parts(folder, tables, settings.start, parted_at)
 
 
 def simulate_lines(
@@ -96,12 +75,4 @@ def simulate_lines(
         table = table.set_column(
             table.schema.get_field_index(name), name, pc.strftime(table[name], "%Y-%m-%dT%H:%M:%SZ")
         )
-    size = _CHUNK if rate is None else max(1, int(rate / 20))
-    began, offered = time.monotonic(), 0
-    for first in range(0, table.num_rows, size):
-        rows = table.slice(first, size).to_pylist()
-        wait = 0.0 if rate is None else began + offered / rate - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        offered += len(rows)
-        yield b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    return json_lines(table, rate)
