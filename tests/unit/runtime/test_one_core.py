@@ -75,4 +75,5 @@ def test_a_lane_that_has_ended_is_no_error() -> None:
 
 def test_without_a_choice_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_core, "_MAY_CHOOSE", False)
-    asyncio.run(one_core.keep_together())
+    monkeypatch.setattr(one_core, "_place", lambda *_: pytest.fail("a thread was held"))
+    assert asyncio.run(asyncio.wait_for(one_core.keep_together(), 30)) is None
