@@ -153,8 +153,8 @@ def test_an_interrupted_put_leaves_what_was_there(s3: S3Server, tmp_path: Path) 
     for delay in (*(step / 1000 for step in range(20)), 0.05, 0.1, 0.2):
         store.put("state", b"old")
         timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
-        timer.start()
         try:
+            timer.start()
             store.put("state", new)
             timer.join()
             time.sleep(0.01)
