@@ -40,6 +40,7 @@ BENCHMARKS = (
     "handbook",
     "credit",
     "trading",
+    "learning_curve",
     "credit_book",
 )
 

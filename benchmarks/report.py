@@ -90,7 +90,7 @@ def curves(
     lines: Mapping[str, Sequence[tuple[float, float, float]]],
     axes: tuple[str, str],
     *,
-    goal: float,
+    goal: float | None = None,
 ) -> None:
     """Draw values over a logarithmic axis, with two standard errors, and print the picture's place.
 
@@ -99,7 +99,7 @@ def curves(
         name: Of its file, without an ending.
         lines: Of each line: place, value, standard error.
         axes: What stands below and beside.
-        goal: A value that a dashed line marks.
+        goal: A value that a dashed line marks, if there is one.
     """
     import matplotlib as mpl  # noqa: PLC0415 - slow to import, and of no use to the work
     from matplotlib.figure import Figure  # noqa: PLC0415 - the same
@@ -117,7 +117,8 @@ def curves(
             plot.errorbar(
                 at, value, yerr=2 * error, label=label, color=colour, marker="o", capsize=3
             )
-        plot.axhline(goal, color="#888888", linestyle="--", linewidth=1)
+        if goal is not None:
+            plot.axhline(goal, color="#888888", linestyle="--", linewidth=1)
         plot.axhline(1 / 3, color="#cccccc", linestyle=":", linewidth=1)
         plot.set_xscale("log")
         plot.set_xlabel(axes[0])

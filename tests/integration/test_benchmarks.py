@@ -40,15 +40,18 @@ SHORT = {
     "use_cases": (*SMALL, "--runs", "1", "--applications", "3000", "--seconds", "90"),
     "tick_to_signal": ("--seconds", "90", "--times", "50"),
     "trading": ("--quick",),
+    "learning_curve": ("--messages", "20000", "--sizes", "3000"),
 }
 DATA = Path(os.environ.get("HEADRACE_DATA", "data")) / "lob_binance_ws"
 CAPTURE = DATA.exists() and importlib.util.find_spec("torch") is not None
 NEEDS = {
     "online": shutil.which("wrk"),
     "kafka": os.environ.get("HEADRACE_KAFKA_BROKER"),
+    "learning_curve": importlib.util.find_spec("torch"),
     **dict.fromkeys(("use_cases", "tick_to_signal", "trading"), CAPTURE),
 }
 PICTURES = {
+    "learning_curve": {"learning-curve.svg"},
     "inflight": {"stress.svg"},
     "trading": {
         f"next-move-{name}.svg"

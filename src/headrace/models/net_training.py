@@ -216,10 +216,18 @@ class _Fitting:
         standard = np.nan_to_num((X - self._mean) / self._scale, nan=0.0, posinf=0.0, neginf=0.0)
         return self._torch.from_numpy(standard.astype(np.float32))
 
+    def _held(self, tensor: Any) -> Any:
+        """A tensor where the net is, if it takes at most half of the memory that is free there."""
+        if self.device.type == "cuda":
+            free, _ = self._torch.cuda.mem_get_info()
+            if tensor.nbytes <= free // 2:
+                return tensor.to(self.device)
+        return tensor
+
     def fit(self, train: ClassExamples, validation: ClassExamples, progress: Progress) -> int:
         """Pass over the training part until validation gets no better; epochs that were made."""
         torch, said = self._torch, self._said
-        X, y = self._tensor(train.X), torch.from_numpy(train.y)
+        X, y = self._held(self._tensor(train.X)), self._held(torch.from_numpy(train.y))
         later, truth = self._tensor(validation.X), torch.from_numpy(validation.y)
         optimiser = torch.optim.Adam(self.net.parameters(), lr=said.learning_rate)
         drawing = torch.Generator().manual_seed(said.seed)
@@ -228,8 +236,8 @@ class _Fitting:
             self.net.train()
             for rows in torch.randperm(len(X), generator=drawing).split(said.batch):
                 optimiser.zero_grad()
-                wanted = y[rows].to(self.device)
-                margins = self.net(X[rows].to(self.device))
+                wanted = y[rows.to(y.device)].to(self.device)
+                margins = self.net(X[rows.to(X.device)].to(self.device))
                 loss = self._loss(margins, wanted) / self._weights[wanted].sum()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
