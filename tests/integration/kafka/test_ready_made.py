@@ -1,5 +1,6 @@
 """The ready-made use cases from topic to topic, by a worker that is killed."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,10 @@ import cases
 from benchmarks.broker import Broker, make_topic
 from tests.disturbances import lines
 from tests.integration.kafka.topic_stage import COMMAND, committed, inputs_in
+from tests.session_folder import session_folder
 from tests.warm import headrace
 
 import headrace as hr
-from headrace.lifecycle.registry import Registry
 from headrace.runtime.home import Home
 
 pytestmark = pytest.mark.slow
@@ -30,14 +31,17 @@ pytestmark = pytest.mark.slow
 KILLS = 2
 
 
-@pytest.mark.parametrize("case", cases.FILES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", cases.FILES, ids=cases.title)
 def test_killed_in_the_midst_of_all_its_topics(
-    own_broker: Broker, tmp_path: Path, case: hr.UseCase
+    own_broker: Broker,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    case: hr.UseCase,
 ) -> None:
+    cases.skipped_without_libraries(case)
     history = cases.history(case, tmp_path)
-    home = Home(tmp_path / "home")
-    registry = Registry(home.models)
-    registry.use(case.name, registry.add(cases.trained(case, history)))
+    trained = cases.home_with_model(case, session_folder(tmp_path_factory))
+    home = Home(shutil.copytree(trained.folder, tmp_path / "home"))
     parts = parted(case, history, KILLS + 1)
     for name in (*history.frames, "decisions"):
         make_topic(own_broker.servers, name)
