@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
 
-# Processes of tests share the cores: threads of libraries that fit models would spin where they wait
-# for each other. It is read when such a library is loaded, here and in commands that tests start.
+# Processes of tests share the cores: threads of libraries that fit models would spin while they
+# wait for each other. It is read when such a library is loaded, here and in commands that tests
+# start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples each time, however busy the machine is: a change breaks a test, or does not.
