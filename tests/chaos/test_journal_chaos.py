@@ -52,7 +52,7 @@ SEED = int(os.environ.get("HEADRACE_CHAOS_SEED", "0"))
 @pytest.fixture(
     scope="module",
     params=WRITTEN,
-    ids=lambda case: "made-up" if case is None else cases.title(case),
+    ids=lambda case: "made-up" if case is None else case.name,
 )
 def material(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Material:
     case: hr.UseCase | None = request.param

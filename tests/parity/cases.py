@@ -206,6 +206,9 @@ def _payments(folder: Path, share: float, seed: int, broken: bool) -> History:  
             invalid=0.01 if broken else 0.0,
         )
     )
+    # what the simulator has late is in time for the stream
+    faults = Faults(0.01, dt.timedelta(hours=1), 0.0, changed=0.005, seed=seed)
+    simulation = replace(simulation, payments=disturbed(simulation.payments, faults))
     names = ("payments.jsonl", "chargebacks.parquet", "rates.csv")
     files = {name.partition(".")[0]: folder / name for name in names}
     write(simulation, files["payments"])
@@ -272,11 +275,6 @@ FILES = {
 _FITTED = trading_signal_by(hr.XGBoost(trees=60, max_depth=3, early_stopping=None, seed=7))
 
 
-def title(case: hr.UseCase) -> str:
-    """What tests call a use case: one may be there with several models."""
-    return f"{case.name}-lstm" if isinstance(case.model, hr.Lstm) else case.name
-
-
 def is_scored_elsewhere(case: hr.UseCase) -> bool:
     """Whether ONNX Runtime scores, whose last bits differ between processors."""
     return isinstance(case.model, hr.Onnx | hr.Lstm)
@@ -298,7 +296,7 @@ def home_with_model(case: hr.UseCase, shared: Path) -> Home:
         case: One of `CASES`.
         shared: The folder of the session (`tests.session_folder`).
     """
-    return Home(made_once(shared / title(case), lambda folder: _with_model(case, folder)))
+    return Home(made_once(shared / case.name, lambda folder: _with_model(case, folder)))
 
 
 def _with_model(case: hr.UseCase, folder: Path) -> None:

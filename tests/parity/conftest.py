@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import CASES, History, home_with_model, skipped_without_libraries, title
+from cases import CASES, History, home_with_model, skipped_without_libraries
 from cases import history as history_of
 from journaled import copied, run
 from tests.session_folder import session_folder
@@ -29,7 +29,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase) -> Histo
     return history_of(case, tmp_path_factory.mktemp("history"))
 
 
-@pytest.fixture(scope="session", params=CASES, ids=title)
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> hr.UseCase:
     found: hr.UseCase = request.param
     skipped_without_libraries(found)
