@@ -35,10 +35,10 @@ def main() -> int:
         print(NO_KAFKA)
         return 0
     from tests.integration.kafka.workers import (  # noqa: PLC0415 - found by the path above
-        SOON,
         killed_at_random,
         stage_on,
     )
+    from tests.integration.shared_broker import SOON  # noqa: PLC0415 - as above
 
     shutil.rmtree(given.folder, ignore_errors=True)
     given.folder.mkdir(parents=True)
@@ -46,7 +46,7 @@ def main() -> int:
     broker = Broker(given.folder / "kafka", settings=SOON)
     broker.start()
     try:
-        stage = stage_on(broker, given.folder, given.protocol)
+        stage = stage_on(broker.servers, given.folder, given.protocol)
         found = killed_at_random(stage, given.minutes * 60, given.rate, given.seed)
     finally:
         broker.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,11 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
+
+# Processes of tests share the cores: threads of libraries that fit models would spin while they
+# wait for each other. It is read when such a library is loaded, here and in commands that tests
+# start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples each time, however busy the machine is: a change breaks a test, or does not.
 # `--hypothesis-profile=explore` draws others, and many more of them where a test does not say.

@@ -2,7 +2,7 @@
 
 Loading takes most of the time of a short command. So it is forked from an interpreter that has
 loaded everything (see `fork_server`), one for each process that runs tests. What a test says of
-starting, of loading, or of a process that is killed, it says of processes that it starts itself.
+starting and of loading it says of processes that it starts itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +32,58 @@ _STACKS_SECONDS = 1.0
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
+class WarmProcess:
+    """A command that runs beside the test: what `subprocess.Popen` is of one that it starts.
+
+    Attributes:
+        pid: Of the process.
+        returncode: The exit status, once it is known; minus the signal where one ended it.
+    """
+
+    def __init__(self, pid: int, ended: Path, output: tuple[Path, Path]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended, self._output = ended, output
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+        if self.returncode is None and self._ended.exists():
+            self.returncode = int(self._ended.read_text())
+            self._ended.unlink()
+        return self.returncode
+
+    def wait(self, timeout: float = 400.0) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end within so many seconds.
+        """
+        end = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.005)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):  # it ends at this moment
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = 400.0) -> tuple[bytes, bytes]:
+        """Wait for its end; all that it said on stdout and on stderr."""
+        self.wait(timeout)
+        said, errors = (path.read_bytes() for path in self._output)
+        return said, errors
+
+
 class WarmInterpreter:
-    """An interpreter that has loaded Headrace; it runs one command after the other."""
+    """An interpreter that has loaded Headrace; it runs one command after the other, or beside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,6 +142,42 @@ class WarmInterpreter:
                 raise failed
             return subprocess.CompletedProcess(list(arguments), status, said, errors)
 
+    def start(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        output: tuple[Path, Path] | None = None,
+    ) -> WarmProcess:
+        """Start `headrace` with arguments, and let it run; its standard input is empty.
+
+        Args:
+            arguments: Behind `headrace`.
+            folder: That it works in.
+            environment: As of `run`.
+            output: Files that stdout and stderr are put at the end of; None for new ones.
+        """
+        made = Path(tempfile.mkdtemp(prefix="headrace-"))
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        output = output or (made / "stdout", made / "stderr")
+        for path in output:
+            path.touch()
+        request = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+            "stdin": os.devnull,
+            "stdout": str(output[0]),
+            "stderr": str(output[1]),
+            "ended": str(made / "ended"),
+        }
+        with self._lock:
+            server = self._started()
+            if server.stdin is None or server.stdout is None:
+                raise RuntimeError("the fork server has no pipes")
+            server.stdin.write(json.dumps(request).encode() + b"\n")
+            return WarmProcess(int(server.stdout.readline()), made / "ended", output)
+
     def _started(self) -> subprocess.Popen[bytes]:
         if self._server is None:
             self._server = subprocess.Popen(
@@ -125,3 +212,13 @@ def headrace(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command with the variables of this process and some more."""
     return WARM.run(arguments, folder, {**os.environ, **variables}, feed, timeout)
+
+
+def started(
+    arguments: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] = NO_MORE,
+    output: tuple[Path, Path] | None = None,
+) -> WarmProcess:
+    """Start the command with the variables of this process and some more; it goes on beside."""
+    return WARM.start(arguments, folder, {**os.environ, **variables}, output)

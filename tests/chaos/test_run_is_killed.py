@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.session_folder import session_folder
 from tests.warm import headrace
 
 from headrace.journal.verification import verify
-from headrace.lifecycle.registry import Registry
 from headrace.runtime.home import Home
 from headrace.runtime.local_lane import signing_key
 from headrace_solutions.card_fraud.lines import write
@@ -129,29 +129,29 @@ def scored(workplace: Path) -> Work:
     return Work(workplace, "scored.py", "killed", ("payments.jsonl",))
 
 
-def ready_made(case: hr.UseCase, folder: Path, personal: tuple[str, ...] = ()) -> Work:
-    """A ready-made use case, with a model that was trained on what it is run over."""
+def ready_made(
+    case: hr.UseCase, folder: Path, shared: Path, personal: tuple[str, ...] = ()
+) -> Work:
+    """A ready-made use case with its model."""
     history = cases.history(case, folder, share=2.0)
-    registry = Registry(Home(folder / "trained").models)
-    registry.use(case.name, registry.add(cases.trained(case, history)))
     return Work(
         folder,
         cases.FILES[case],
         case.name,
         tuple(history.sources),
-        trained=folder / "trained",
+        trained=cases.home_with_model(case, shared).folder,
         personal=personal,
     )
 
 
 @pytest.fixture
-def credit(tmp_path: Path) -> Work:
-    return ready_made(credit_risk, tmp_path, ("applicant",))
+def credit(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return ready_made(credit_risk, tmp_path, session_folder(tmp_path_factory), ("applicant",))
 
 
 @pytest.fixture
-def trading(tmp_path: Path) -> Work:
-    return ready_made(trading_signal, tmp_path)
+def trading(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return ready_made(trading_signal, tmp_path, session_folder(tmp_path_factory))
 
 
 @pytest.mark.parametrize("name", ["payments", "piped", "scored", "credit", "trading"])

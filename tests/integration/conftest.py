@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from benchmarks.broker import NO_KAFKA
 from tests.integration.shared_broker import shared_broker
+from tests.session_folder import session_folder
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +17,5 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     if not os.environ.get("HEADRACE_KAFKA_BROKER"):
         pytest.skip(NO_KAFKA)
-    folder = tmp_path_factory.getbasetemp()
-    # each process of pytest-xdist has a folder in that of the session
-    session = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    with shared_broker(session / "shared") as address:
+    with shared_broker(session_folder(tmp_path_factory)) as address:
         yield address

@@ -7,6 +7,15 @@ from pathlib import Path
 
 from benchmarks.broker import Broker
 
+#: Workers may ask to be missed soon, by either protocol.
+SOON = {
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "500",
+    "group.consumer.heartbeat.interval.ms": "1000",
+}
+
 
 @contextmanager
 def shared_broker(folder: Path) -> Iterator[str]:
@@ -22,7 +31,7 @@ def shared_broker(folder: Path) -> Iterator[str]:
             # one that is being ended is waited for
             fcntl.flock(users, fcntl.LOCK_SH)
             if not address.exists():
-                started = Broker(folder / "kafka")
+                started = Broker(folder / "kafka", settings=SOON)
                 started.start()
                 address.write_text(started.servers)
         try:

@@ -8,15 +8,22 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.disturbances import Faults, disturbed, lines
 from tests.market_feed import market_feed
+from tests.session_folder import made_once
+from trading_by_lstm import trading_by_lstm
 
 import headrace as hr
 import headrace_solutions
 from headrace.lifecycle.folds import FoldSettings
+from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import TrainingSettings
+from headrace.runtime.home import Home
+from headrace.runtime.models import import_declared
 from headrace_solutions.card_fraud.lines import write, write_table
 from headrace_solutions.card_fraud.simulator import SimulationSettings as PaymentSettings
 from headrace_solutions.card_fraud.simulator import simulate as payments_simulated
@@ -199,6 +206,9 @@ def _payments(folder: Path, share: float, seed: int, broken: bool) -> History:  
             invalid=0.01 if broken else 0.0,
         )
     )
+    # what the simulator has late is in time for the stream
+    faults = Faults(0.01, dt.timedelta(hours=1), 0.0, changed=0.005, seed=seed)
+    simulation = replace(simulation, payments=disturbed(simulation.payments, faults))
     names = ("payments.jsonl", "chargebacks.parquet", "rates.csv")
     files = {name.partition(".")[0]: folder / name for name in names}
     write(simulation, files["payments"])
@@ -250,22 +260,56 @@ CASES: dict[hr.UseCase, Callable[[Path, float, int, bool], History]] = {
     card_sequence: _payments,
     credit_risk: _loans,
     trading_signal: _market,
+    trading_by_lstm: _market,
 }
-
-#: Fitted for long, as a short history is judged by too few events to stop early.
-_FITTED = trading_signal_by(hr.XGBoost(trees=60, max_depth=3, early_stopping=None, seed=7))
-
-
-def trained(case: hr.UseCase, made: History) -> Artefact:
-    """A model of a use case; one fold is enough, as what it is worth is no matter here."""
-    fitted = _FITTED if case is trading_signal else case
-    settings = TrainingSettings(folds=FoldSettings(folds=1))
-    return hr.train(fitted, made.frames, settings=settings).artefact
-
 
 #: What a command takes for them; the others stand in this file.
 SOLUTIONS = Path(headrace_solutions.__file__).parent
 FILES = {
     credit_risk: f"{SOLUTIONS / 'credit_risk' / 'case.py'}:credit_risk",
     trading_signal: f"{SOLUTIONS / 'trading_signal' / 'case.py'}:trading_signal",
+    trading_by_lstm: f"{Path(__file__).with_name('trading_by_lstm.py')}:trading_by_lstm",
 }
+
+#: Fitted for long, as a short history is judged by too few events to stop early.
+_FITTED = trading_signal_by(hr.XGBoost(trees=60, max_depth=3, early_stopping=None, seed=7))
+
+
+def is_scored_elsewhere(case: hr.UseCase) -> bool:
+    """Whether ONNX Runtime scores, whose last bits differ between processors."""
+    return isinstance(case.model, hr.Onnx | hr.Lstm)
+
+
+def skipped_without_libraries(case: hr.UseCase) -> None:
+    """Skip the test where what the use case needs is not installed."""
+    if is_scored_elsewhere(case):
+        pytest.importorskip("onnxruntime")
+    if isinstance(case.model, hr.Lstm):
+        pytest.importorskip("onnx")
+        pytest.importorskip("torch")
+
+
+def home_with_model(case: hr.UseCase, shared: Path) -> Home:
+    """A home with a model of a use case and nothing else, to be copied; made once for a session.
+
+    Args:
+        case: One of `CASES`.
+        shared: The folder of the session (`tests.session_folder`).
+    """
+    return Home(made_once(shared / case.name, lambda folder: _with_model(case, folder)))
+
+
+def _with_model(case: hr.UseCase, folder: Path) -> None:
+    with TemporaryDirectory() as data:
+        artefact = _trained(case, history(case, Path(data)))
+    registry = Registry(Home(folder).models)
+    registry.use(case.name, registry.add(artefact))
+
+
+def _trained(case: hr.UseCase, made: History) -> Artefact:
+    """A model of a use case; one fold is enough, as what it is worth is no matter here."""
+    if isinstance(case.model, hr.Onnx):
+        return import_declared(case, case.model)
+    fitted = _FITTED if case is trading_signal else case
+    settings = TrainingSettings(folds=FoldSettings(folds=1))
+    return hr.train(fitted, made.frames, settings=settings).artefact

@@ -10,18 +10,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import CASES, History, trained
+from cases import CASES, History, home_with_model, skipped_without_libraries
 from cases import history as history_of
 from journaled import copied, run
+from tests.session_folder import session_folder
 
-import headrace as hr
 from headrace.lifecycle.registry import Registry
-from headrace.runtime.home import Home
-from headrace.runtime.models import import_declared
 
 if TYPE_CHECKING:
+    import headrace as hr
     from headrace.journal.batch import JournalBatch
     from headrace.models.artefact import Artefact
+    from headrace.runtime.home import Home
 
 
 @pytest.fixture(scope="session")
@@ -32,25 +32,21 @@ def history(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase) -> Histo
 @pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> hr.UseCase:
     found: hr.UseCase = request.param
-    if isinstance(found.model, hr.Onnx):
-        pytest.importorskip("onnxruntime")
+    skipped_without_libraries(found)
     return found
 
 
 @pytest.fixture(scope="session")
-def model(case: hr.UseCase, history: History) -> Artefact:
-    if isinstance(case.model, hr.Onnx):
-        return import_declared(case, case.model)
-    return trained(case, history)
+def seed_home(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase) -> Home:
+    """A home with a model in it and nothing else; copies of it are run."""
+    return home_with_model(case, session_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def seed_home(tmp_path_factory: pytest.TempPathFactory, case: hr.UseCase, model: Artefact) -> Home:
-    """A home with a model in it and nothing else; copies of it are run."""
-    home = Home(tmp_path_factory.mktemp("home"))
-    registry = Registry(home.models)
-    registry.use(case.name, registry.add(model))
-    return home
+def model(case: hr.UseCase, seed_home: Home) -> Artefact:
+    found = Registry(seed_home.models).current(case.name)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="session")

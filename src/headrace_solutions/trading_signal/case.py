@@ -106,15 +106,21 @@ policy = hr.Policy(
 )
 
 
-def trading_signal_by(model: hr.XGBoost | hr.LogisticRegression | hr.Lstm) -> hr.UseCase:
+def trading_signal_by(
+    model: hr.XGBoost | hr.LogisticRegression | hr.Lstm, name: str = "trading-signal"
+) -> hr.UseCase:
     """The use case with that model; a net that reads a sequence gets one.
 
-    >>> trading_signal_by(hr.Lstm()).sequence is None
+    Args:
+        model: What scores.
+        name: Of the use case; two of them in one home need two names.
+
+    >>> trading_signal_by(hr.Lstm(), name="trading-by-lstm").sequence is None
     False
     """
     reads_sequence = isinstance(model, hr.Lstm)
     return hr.UseCase(
-        name="trading-signal",
+        name=name,
         on=depth,
         features=features,
         sequence=hr.sequence(features, key="symbol", length=32, within="1m", only=SEQUENCE)

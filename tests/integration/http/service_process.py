@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,25 +14,44 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.ports import free_port
+from tests.warm import WarmProcess, started
 
+COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 CASE = Path(__file__).with_name("served_case.py")
 STARTED_SECONDS = 180
 
 
 class ServiceProcess:
-    """`headrace serve` over a home; stopped in good order at the end of the block."""
+    """`headrace serve` over a home; stopped in good order at the end of the block.
+
+    Args:
+        home: Where it journals; what it prints goes into a file beside.
+        options: Of the command.
+        scheme: How it is asked.
+        case: The use case, as the command takes it.
+        cold: Whether its interpreter is a new one, which reads what it is told by Python's own
+            variables; else it is forked from one that has loaded everything.
+    """
 
     def __init__(
-        self, home: Path, *options: str, scheme: str = "http", case: str | Path = CASE
+        self,
+        home: Path,
+        *options: str,
+        scheme: str = "http",
+        case: str | Path = CASE,
+        cold: bool = False,
     ) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._log = home.with_suffix(".log")
-        command = [sys.executable, "-c", "from headrace.cli import main; main()", "serve"]
-        command += [str(case), "--port", str(self.port), "--home", str(home), *options]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ})
+        command = ["serve", str(case), "--port", str(self.port), "--home", str(home), *options]
+        self.process: WarmProcess | subprocess.Popen[bytes]
+        if cold:
+            with self._log.open("ab") as log:
+                self.process = subprocess.Popen([*COMMAND, *command], stdout=log, stderr=log)
+        else:
+            self.process = started(command, Path.cwd(), output=(self._log, self._log))
 
     def wait(self) -> None:
         """Until it listens."""

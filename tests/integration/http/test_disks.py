@@ -131,7 +131,7 @@ def test_a_clock_that_steps_back_refuses_nobody(
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(stepping), *sys.path]))
     home = tmp_path / "home"
-    with ServiceProcess(home) as running:
+    with ServiceProcess(home, cold=True) as running:
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         decided(running, 0, 1, at=now)
         whole = tmp_path / "step.whole"

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, Producer, TopicPartition
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -77,6 +77,15 @@ def check(stage: Stage, feeder: Feeder) -> None:
 
 def until_decided(stage: Stage, count: int) -> None:
     """Wait until the sink has so many decisions; they are read once, as they come."""
+    _until_read(stage, count, OFFSET_BEGINNING)
+
+
+def until_more_decided(stage: Stage, count: int = 1) -> None:
+    """Wait until so many decisions more have come to the sink than there are now."""
+    _until_read(stage, count, OFFSET_END)
+
+
+def _until_read(stage: Stage, count: int, begin: int) -> None:
     reader = Consumer(
         {
             "bootstrap.servers": stage.servers,
@@ -86,8 +95,7 @@ def until_decided(stage: Stage, count: int) -> None:
             "log_level": 0,
         }
     )
-    places = [TopicPartition(stage.sink, at, OFFSET_BEGINNING) for at in range(stage.partitions)]
-    reader.assign(places)
+    reader.assign([TopicPartition(stage.sink, at, begin) for at in range(stage.partitions)])
     found = 0
     end = time.monotonic() + 240
     while found < count:

@@ -143,19 +143,18 @@ def test_every_lane_that_knows_a_person_forgets(stage: Stage) -> None:
 
 def test_a_worker_forgets_too(stage: Stage, tmp_path: Path) -> None:
     said = tmp_path / "said"
-    with said.open("wb") as output:
-        worker = stage.started(output=output)
-        try:
-            eventually(lambda: len(stage.decisions()) == LANES * 13, said)
-            before = known(stage, "c1")
-            erased(stage, "--field=card", given="c1\n")
-            stage.feed([payment(number) for number in range(LANES * 13, LANES * 26)])
-            eventually(lambda: said.read_text().count("has taken over lane") >= LANES, said)
-            worker.send_signal(signal.SIGTERM)
-            assert worker.wait(180) == 0, said.read_text()
-        finally:
-            worker.kill()
-            worker.wait()
+    worker = stage.started(output=said)
+    try:
+        eventually(lambda: len(stage.decisions()) == LANES * 13, said)
+        before = known(stage, "c1")
+        erased(stage, "--field=card", given="c1\n")
+        stage.feed([payment(number) for number in range(LANES * 13, LANES * 26)])
+        eventually(lambda: said.read_text().count("has taken over lane") >= LANES, said)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(180) == 0, said.read_text()
+    finally:
+        worker.kill()
+        worker.wait()
     assert known(stage, "c1") == []
     run(stage)
     assert len(stage.decisions()) == LANES * 26

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import Broker, make_topic
 from tests.integration.kafka.certificates import Certificates, made
-from tests.integration.kafka.feeder import Feeder, check, until_decided
+from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
 from tests.integration.kafka.topic_stage import COMMAND, Stage, payment
 
 pytestmark = pytest.mark.slow
@@ -29,10 +29,9 @@ def test_the_broker_hangs_under_load(own_broker: Broker, tmp_path: Path, away: f
     own_broker.pause()
     time.sleep(away)
     own_broker.resume()
-    before = len(stage.decisions())
     gone = worker.poll() is not None
     if not gone:
-        until_decided(stage, before + 200)
+        until_more_decided(stage, 200)
         worker.send_signal(signal.SIGTERM)
     _, said = worker.communicate(timeout=240)
     feeder.end()
@@ -51,7 +50,7 @@ def test_the_broker_is_gone_for_a_minute(own_broker: Broker, tmp_path: Path) -> 
     own_broker.kill()
     time.sleep(60)
     own_broker.start()
-    until_decided(stage, len(stage.decisions()) + 200)
+    until_more_decided(stage, 200)
     worker.send_signal(signal.SIGTERM)
     _, said = worker.communicate(timeout=240)
     feeder.end()

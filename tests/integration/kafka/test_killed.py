@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import Broker
-from tests.integration.kafka.feeder import Feeder, check, until_decided
+from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
 from tests.integration.kafka.topic_stage import Stage
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_a_second_worker_fences_the_first(wide_stage: Stage) -> None:
     words = " ".join(said.decode().split())
     assert "another worker has taken over lane" in words or "has written to" in words
     assert "Traceback" not in words
-    until_decided(stage, len(stage.decisions()) + 1)
+    until_more_decided(stage)
     second.send_signal(signal.SIGTERM)
     _, said = second.communicate(timeout=240)
     assert second.returncode == 0, said.decode()
@@ -65,11 +65,11 @@ def test_the_broker_is_killed(own_broker: Broker, tmp_path: Path) -> None:
     feeder.start()
     worker = stage.started()
     for away in (0.5, 4.0, 0.0):
-        until_decided(stage, len(stage.decisions()) + 1)
+        until_more_decided(stage)
         own_broker.kill()
         time.sleep(away)
         own_broker.start()
-    until_decided(stage, len(stage.decisions()) + 1)
+    until_more_decided(stage)
     worker.send_signal(signal.SIGTERM)
     _, said = worker.communicate(timeout=240)
     assert worker.returncode == 0, said.decode()

@@ -275,18 +275,18 @@ def test_killed_at_random_moments(personal: StagedCase) -> None:
 def test_stages_move_between_workers(case: StagedCase, tmp_path: Path) -> None:
     assert case.run().returncode == 0  # nothing is there yet: it makes the keys
     homes = [case.home, case.other_home("other")]
-    with (tmp_path / "said").open("wb") as said:
-        workers = [case.started(home=home, output=said) for home in homes]
-        for _ in range(40):
-            case.send(50)
-            time.sleep(0.3)
-        workers[0].send_signal(signal.SIGKILL)
-        workers[0].wait()
-        for _ in range(50):
-            case.send(50)
-            time.sleep(0.3)
-        workers[1].send_signal(signal.SIGTERM)
-        assert workers[1].wait(240) == 0, (tmp_path / "said").read_text()
+    said = tmp_path / "said"
+    workers = [case.started(home=home, output=said) for home in homes]
+    for _ in range(40):
+        case.send(50)
+        time.sleep(0.3)
+    workers[0].send_signal(signal.SIGKILL)
+    workers[0].wait()
+    for _ in range(50):
+        case.send(50)
+        time.sleep(0.3)
+    workers[1].send_signal(signal.SIGTERM)
+    assert workers[1].wait(240) == 0, said.read_text()
     case.producer.flush()
     done = case.run()
     assert done.returncode == 0, done.stderr

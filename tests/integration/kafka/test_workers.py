@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from benchmarks.broker import NO_KAFKA, Broker
-from tests.integration.kafka.feeder import Feeder, check, until_decided
-from tests.integration.kafka.workers import SOON, Workers, killed_at_random, stage_on
+from benchmarks.broker import Broker
+from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
+from tests.integration.kafka.workers import Workers, killed_at_random, stage_on
 
 pytestmark = pytest.mark.slow
 
@@ -21,27 +21,16 @@ SECONDS = float(os.environ.get("HEADRACE_CHAOS_SECONDS", "20"))
 MINUTE = 60.0
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Any:
-    """A broker whose groups soon miss a member, and that may be killed."""
-    if not os.environ.get("HEADRACE_KAFKA_BROKER"):
-        pytest.skip(NO_KAFKA)
-    made = Broker(tmp_path / "kafka", settings=SOON)
-    made.start()
-    yield made
-    made.kill()
-
-
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_workers_are_killed_under_load(broker: Broker, tmp_path: Path, protocol: str) -> None:
+def test_workers_are_killed_under_load(servers: str, tmp_path: Path, protocol: str) -> None:
     seconds = max(SECONDS, MINUTE if protocol == "classic" else 0.0)
-    found = killed_at_random(stage_on(broker, tmp_path, protocol), seconds, rate=800, seed=7)
+    found = killed_at_random(stage_on(servers, tmp_path, protocol), seconds, rate=800, seed=7)
     assert sum(found.kills.values()) > 1
     assert found.decided > 0
 
 
-def test_a_worker_joins_and_leaves(broker: Broker, tmp_path: Path) -> None:
-    stage = stage_on(broker, tmp_path, "classic")
+def test_a_worker_joins_and_leaves(servers: str, tmp_path: Path) -> None:
+    stage = stage_on(servers, tmp_path, "classic")
     with Workers(stage, 2) as workers:
         feeder = Feeder(stage, 800)
         feeder.start()
@@ -50,17 +39,17 @@ def test_a_worker_joins_and_leaves(broker: Broker, tmp_path: Path) -> None:
         workers.start(1)
         wait_for(lambda: "the group gives this worker lane" in workers.said(1))
         assert "goes to another worker" in workers.said(0)
-        until_decided(stage, len(stage.decisions()) + 1_000)
+        until_more_decided(stage, 1_000)
         workers.stop(0)
-        until_decided(stage, len(stage.decisions()) + 1_000)
+        until_more_decided(stage, 1_000)
         feeder.end()
         workers.stop(1)
         assert "taken over" not in workers.said(0) + workers.said(1), "lanes were given up in order"
     check(stage, feeder)
 
 
-def test_the_broker_restarts_under_two_workers(broker: Broker, tmp_path: Path) -> None:
-    stage = stage_on(broker, tmp_path, "classic")
+def test_the_broker_restarts_under_two_workers(own_broker: Broker, tmp_path: Path) -> None:
+    stage = stage_on(own_broker.servers, tmp_path, "classic")
     with Workers(stage, 2) as workers:
         feeder = Feeder(stage, 400)
         feeder.start()
@@ -68,10 +57,10 @@ def test_the_broker_restarts_under_two_workers(broker: Broker, tmp_path: Path) -
             workers.start(at)
         until_decided(stage, 1)
         for away in (0.5, 3.0):
-            broker.kill()
+            own_broker.kill()
             time.sleep(away)
-            broker.start()
-            until_decided(stage, len(stage.decisions()) + 500)
+            own_broker.start()
+            until_more_decided(stage, 500)
         feeder.end()
         for at in (0, 1):
             workers.stop(at)

@@ -1,14 +1,12 @@
 """A use case on a real Kafka: its topics, its commands, and what is found in them afterwards."""
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,10 +22,13 @@ from confluent_kafka import (  # noqa: E402 - the same
     Producer,
     TopicPartition,
 )
-from tests.warm import headrace  # noqa: E402 - the same
+from tests.warm import WarmProcess, headrace, started  # noqa: E402 - the same
 
 from headrace.journal.reader import stored_batches  # noqa: E402 - the same
 from headrace.runtime.home import Home  # noqa: E402 - the same
+
+if TYPE_CHECKING:
+    import subprocess
 
 COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 
@@ -148,16 +149,10 @@ class Stage:
             f"--home={home or self.home}",
         ]
 
-    def started(self, output: Any = subprocess.PIPE, **how: Any) -> "subprocess.Popen[bytes]":
-        """A worker that goes on until it is stopped."""
-        return subprocess.Popen(
-            self.command(until="", **how),
-            cwd=self.folder,
-            stdout=output,
-            stderr=output,
-            # should the client crash, it says where
-            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
-        )
+    def started(self, output: Path | None = None, **how: Any) -> WarmProcess:
+        """A worker that goes on until it is stopped; what it says goes to the end of a file."""
+        said = None if output is None else (output, output)
+        return started(self.command(until="", **how)[len(COMMAND) :], self.folder, output=said)
 
     def other_home(self, name: str) -> Path:
         """The home of another worker: the keys alone are copied, once the first has made them."""

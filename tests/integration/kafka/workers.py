@@ -1,5 +1,6 @@
 """Worker processes that share a topic, killed at random moments; and what must hold afterwards."""
 
+import os
 import random
 import signal
 import sys
@@ -11,22 +12,11 @@ from typing import TYPE_CHECKING, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tests.integration.kafka.feeder import Feeder, check, until_decided
+from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
 from tests.integration.kafka.topic_stage import Stage, inputs_in
 
 if TYPE_CHECKING:
-    import subprocess
-
-    from benchmarks.broker import Broker
-
-#: Workers are missed soon, by either protocol.
-SOON = {
-    "group.min.session.timeout.ms": "1000",
-    "group.consumer.min.session.timeout.ms": "1000",
-    "group.consumer.session.timeout.ms": "6000",
-    "group.consumer.min.heartbeat.interval.ms": "500",
-    "group.consumer.heartbeat.interval.ms": "1000",
-}
+    from tests.warm import WarmProcess
 
 
 class Workers:
@@ -37,7 +27,7 @@ class Workers:
         first = stage.run()  # nothing is there yet: it makes the keys, and Headrace's own topics
         assert first.returncode == 0, first.stderr
         self.homes = [stage.home, *(stage.other_home(f"home-{at}") for at in range(1, count))]
-        self.running: dict[int, subprocess.Popen[bytes]] = {}
+        self.running: dict[int, WarmProcess] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,8 +38,8 @@ class Workers:
             worker.wait()
 
     def start(self, at: int) -> None:
-        with (self.stage.folder / f"worker-{at}.txt").open("ab") as said:
-            self.running[at] = self.stage.started(home=self.homes[at], output=said)
+        said = self.stage.folder / f"worker-{at}.txt"
+        self.running[at] = self.stage.started(home=self.homes[at], output=said)
 
     def kill(self, at: int) -> None:
         worker = self.running.pop(at)
@@ -68,9 +58,9 @@ class Workers:
         return " ".join((self.stage.folder / f"worker-{at}.txt").read_text().split())
 
 
-def stage_on(broker: "Broker", folder: Path, protocol: str) -> Stage:
-    name = f"shared-{protocol}"
-    return Stage(broker.servers, folder, name, partitions=4, grouped=True, protocol=protocol)
+def stage_on(servers: str, folder: Path, protocol: str) -> Stage:
+    name = f"shared-{protocol}-{os.getpid()}-{abs(hash(folder)) % 10**8}"
+    return Stage(servers, folder, name, partitions=4, grouped=True, protocol=protocol)
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ def killed_at_random(stage: Stage, seconds: float, rate: int, seed: int) -> Kill
             workers.kill(at)
             kills[at] += 1
             workers.start(at)
-        until_decided(stage, len(stage.decisions()) + 1)
+        until_more_decided(stage)
         feeder.end()
         took = time.monotonic() - begun
         for at in list(workers.running):
