@@ -59,7 +59,9 @@ def test_a_notice_names_the_applicants_own_values(lender: Lender) -> None:
             name = lender.names[number]
             said = reason_text(name, own[name], texts[name])
             if said == reason_text(name, None, texts[name]):
-                said = f"{name.replace('_', ' ')}: not known to us"
+                of = texts[name].removesuffix(": {value}")
+                of = name.replace("_", " ") if "{" in of else of
+                said = f"{of}: not known to us"
             wanted.append(f"{said[0].upper()}{said[1:]}.")
         assert notice.reasons == tuple(wanted)
 

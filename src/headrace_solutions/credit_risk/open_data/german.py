@@ -124,7 +124,9 @@ features = hr.features(
     credit_history=applications.credit_history.described("the credit history is {value}"),
     purpose=applications.purpose.described("the purpose is {value}"),
     amount=applications.amount.described("the amount is {value:,} DM"),
-    a_month=(applications.amount / applications.duration).described("{value:,.0f} DM a month"),
+    a_month=(applications.amount / applications.duration).described(
+        "the loan is {value:,.0f} DM for each month that it runs"
+    ),
     savings=applications.savings.described(
         "savings are of class {value} (0 below 100 DM, 1 below 500 DM, 2 below 1,000 DM, 3 above)"
     ),
@@ -174,7 +176,7 @@ case = hr.UseCase(
     policy=hr.Policy(
         hr.block("risk_too_high", hr.score >= 0.5),
         # a bad loan that is granted costs five times a good one that is not
-        hr.review("risk_unclear", hr.score >= 1 / 6),
+        hr.review("risk_unclear", hr.score >= 0.1667),
         otherwise=hr.approve(),
     ),
     reasons=4,

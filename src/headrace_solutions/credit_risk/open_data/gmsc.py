@@ -78,7 +78,7 @@ features = hr.features(
     ),
     late_90=_at_least[2].described("payments that were 90 days late or more: {value}"),
     late_weighted=(_at_least[0] + _at_least[1] + _at_least[2]).described(
-        "late payments, weighed by how late, come to {value}"
+        "late payments, weighed by how late: {value}"
     ),
     late_code=(applications.late_90 >= 90).described(
         "the bureau gives a code in place of the count of late payments: {value}"
