@@ -389,7 +389,7 @@ def load(data: Path, repeats: int | None) -> dict[str, Callable[[], DataSet]]:
             published="XGBoost 0.800 (Kozodoi and others, 2022: " + _THEIRS,
         ),
         "gmsc": reader(
-            gmsc, 2, title="Give Me Some Credit", untuned=0.867,
+            gmsc, 9, title="Give Me Some Credit", untuned=0.867,
             published="XGBoost 0.861 (Kozodoi and others, 2022: " + _THEIRS,
         ),
         "german": reader(
