@@ -385,7 +385,7 @@ def load(data: Path, repeats: int | None) -> dict[str, Callable[[], DataSet]]:
 
     return {
         "taiwan": reader(
-            taiwan, 2, title="Taiwan", untuned=0.785,
+            taiwan, 4, title="Taiwan", untuned=0.785,
             published="XGBoost 0.800 (Kozodoi and others, 2022: " + _THEIRS,
         ),
         "gmsc": reader(
