@@ -237,28 +237,43 @@ def measure(found: DataSet, only: Sequence[str] = (), keep: Path | None = None) 
     Args:
         found: The set.
         only: The lines that are wanted; all when empty.
-        keep: A folder in which each repeat is kept once it is done, so that a run that was cut off
+        keep: A folder in which each fold is kept once it is done, so that a run that was cut off
             goes on where it was.
     """
     rows = {name: row for name, row in rows_of(found).items() if not only or name in only}
     probability = np.full((found.repeats, len(found.bad)), np.nan)
     uncalibrated = probability.copy()
+    digest = "" if keep is None else digest_of(found, rows)
     for repeat in range(found.repeats):
-        path = None if keep is None else keep / f"{digest_of(found, rows)}-{repeat}.npz"
-        if path is not None and path.exists():
-            with np.load(path) as kept:
-                done = dict(kept)
-        else:
-            done = measure_repeat(found, rows, repeat)
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                draft = path.with_name(f"{path.stem}.draft.npz")
-                np.savez(draft, **done)  # type: ignore[arg-type]  # by names of its own
-                draft.rename(path)
-        for name, row in rows.items():
-            row.areas += done[f"areas of {name}"].tolist()
-        probability[repeat], uncalibrated[repeat] = done["probability"], done["uncalibrated"]
+        for number, (learned, judged) in enumerate(found.folds(repeat)):
+            path = None if keep is None else keep / f"{digest}-{repeat}-{number}.npz"
+            done = kept_fold(path)
+            if done is None:
+                done = measure_fold(found, rows, learned, judged)
+                keep_fold(path, done)
+            for name, row in rows.items():
+                row.areas.append(float(done[f"area of {name}"]))
+            probability[repeat, judged] = done["probability"]
+            uncalibrated[repeat, judged] = done["uncalibrated"]
     return Measured(rows, probability, uncalibrated)
+
+
+def kept_fold(path: Path | None) -> dict[str, Floats] | None:
+    """What `keep_fold` put there; None if nothing is."""
+    if path is None or not path.exists():
+        return None
+    with np.load(path) as kept:
+        return dict(kept)
+
+
+def keep_fold(path: Path | None, done: dict[str, Floats]) -> None:
+    """Keep a fold, whole or not at all."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.stem}.draft.npz")
+    np.savez(draft, **done)  # type: ignore[arg-type]  # by names of its own
+    draft.rename(path)
 
 
 def digest_of(found: DataSet, rows: dict[str, Row]) -> str:
@@ -274,27 +289,23 @@ def digest_of(found: DataSet, rows: dict[str, Row]) -> str:
     return said.hexdigest()[:20]
 
 
-def measure_repeat(found: DataSet, rows: dict[str, Row], repeat: int) -> dict[str, Floats]:
-    """Areas of each line on the folds of one repeat, and probabilities of the model as served."""
+def measure_fold(
+    found: DataSet, rows: dict[str, Row], learned: Any, judged: Any
+) -> dict[str, Floats]:
+    """Areas of each line on one fold, and probabilities of the model as served."""
     bad = found.bad.astype(np.float64)
     served = found.case.model
     assert isinstance(served, hr.XGBoost)
-    areas: dict[str, list[float]] = {name: [] for name in rows}
-    probability, uncalibrated = np.full(len(bad), np.nan), np.full(len(bad), np.nan)
-    for learned, judged in found.folds(repeat):
-        for name, row in rows.items():
-            out = margins(row.model, row.matrix, bad, learned, judged)
-            areas[name].append(roc_auc(found.bad[judged], out))
-            if name == "served" and served.calibration is not None:
-                inner = held_out_margins(row.model, row.matrix, bad, learned)
-                fitted = fit_calibration(served.calibration, inner, bad[learned])
-                probability[judged] = fitted.probability(out)
-                uncalibrated[judged] = 1.0 / (1.0 + np.exp(-out))
-    return {
-        "probability": probability,
-        "uncalibrated": uncalibrated,
-        **{f"areas of {name}": np.array(values) for name, values in areas.items()},
-    }
+    done = {name: np.full(len(judged), np.nan) for name in ("probability", "uncalibrated")}
+    for name, row in rows.items():
+        out = margins(row.model, row.matrix, bad, learned, judged)
+        done[f"area of {name}"] = np.array(roc_auc(found.bad[judged], out))
+        if name == "served" and served.calibration is not None:
+            inner = held_out_margins(row.model, row.matrix, bad, learned)
+            fitted = fit_calibration(served.calibration, inner, bad[learned])
+            done["probability"] = fitted.probability(out)
+            done["uncalibrated"] = 1.0 / (1.0 + np.exp(-out))
+    return done
 
 
 def pooled(found: DataSet, probability: Floats, *, equal_counts: bool) -> float:
@@ -374,11 +385,11 @@ def load(data: Path, repeats: int | None) -> dict[str, Callable[[], DataSet]]:
 
     return {
         "taiwan": reader(
-            taiwan, 2, title="Taiwan", untuned=0.785,
+            taiwan, 4, title="Taiwan", untuned=0.785,
             published="XGBoost 0.800 (Kozodoi and others, 2022: " + _THEIRS,
         ),
         "gmsc": reader(
-            gmsc, 2, title="Give Me Some Credit", untuned=0.867,
+            gmsc, 9, title="Give Me Some Credit", untuned=0.867,
             published="XGBoost 0.861 (Kozodoi and others, 2022: " + _THEIRS,
         ),
         "german": reader(
@@ -407,7 +418,7 @@ def main() -> int:
         "--keep",
         type=Path,
         default=Path(tempfile.gettempdir()) / "headrace-credit",
-        help="where repeats that are done are kept, so that a run that was cut off goes on",
+        help="where folds that are done are kept, so that a run that was cut off goes on",
     )
     asked = parser.parse_args()
     if not (Path(os.environ.get("HEADRACE_DATA", "data")) / taiwan.FILE).exists():

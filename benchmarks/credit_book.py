@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FOLDS, REPEATS, BINS = 5, 10, 10
+#: Of a quick run: how often folds are drawn, models tried, and rows read.
+QUICK_REPEATS, QUICK_MODELS, QUICK_ROWS = 2, 3, 3000
 #: Of the searches: what is measured by, and how many models over how many folds.
 SEARCHES: dict[str, tuple[ModuleType, dict[str, tuple[float, ...]], int]] = {
     "Taiwan": (taiwan, {"sex": (), "age": (30, 60)}, 16),
@@ -80,14 +82,14 @@ def figures(lost: Floats, found: Floats) -> tuple[float, float, float, float]:
     )
 
 
-def print_losses(data: Path) -> None:
-    """Loss given default, out of fold, of every model on the same folds."""
+def print_losses(data: Path, repeats: int = REPEATS) -> None:
+    """Loss given default, out of fold, of every model on the same folds, two repeats or more."""
     values, lost = lgd.losses(data)
-    print(f"\n### Loss given default: {len(lost):,} loans, {FOLDS} folds, {REPEATS} times\n")
+    print(f"\n### Loss given default: {len(lost):,} loans, {FOLDS} folds, {repeats} times\n")
     print("| model | MAE | R² | to the mean, MAE | RMS over 10 bins | predicted less lost |")
     print("|---|---|---|---|---|---|")
     by_model: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in MODELS}
-    for repeat in range(REPEATS):
+    for repeat in range(repeats):
         found = {name: np.empty(len(lost)) for name in MODELS}
         parted = KFold(FOLDS, shuffle=True, random_state=repeat)
         for learned, judged in parted.split(values):
@@ -98,7 +100,7 @@ def print_losses(data: Path) -> None:
     base = np.array(by_model["the mean"])[:, 0]
     for name, rows in by_model.items():
         table = np.array(rows)
-        mean, error = table.mean(axis=0), table.std(axis=0, ddof=1) / np.sqrt(REPEATS)
+        mean, error = table.mean(axis=0), table.std(axis=0, ddof=1) / np.sqrt(repeats)
         print(
             f"| {name} | {mean[0]:.4f} ± {error[0]:.4f} | {mean[1]:.3f} ± {error[1]:.3f}"
             f" | {(table[:, 0] - base).mean():+.4f} | {mean[2]:.4f} | {mean[3]:+.4f} |"
@@ -130,9 +132,19 @@ def print_vintages(data: Path) -> None:
         print(f"| {name} | {values} | {read_as(max(line))} |")
 
 
-def print_search(title: str, data: Path) -> None:
-    """The declared model and the front of its alternatives."""
+def print_search(title: str, data: Path, *, quick: bool = False) -> None:
+    """The declared model and the front of its alternatives.
+
+    Args:
+        title: Of the search.
+        data: The folder of the sets.
+        quick: Whether to try few models on few rows.
+    """
     module, by, count = SEARCHES[title]
+    frames = module.history(data)
+    if quick:
+        count = QUICK_MODELS
+        frames["applications"] = frames["applications"].slice(0, QUICK_ROWS)
     case: Any = module.case
     one = hr.UseCase(
         name=case.name,
@@ -141,7 +153,7 @@ def print_search(title: str, data: Path) -> None:
         label=case.label,
         model=replace(case.model, calibration=None, extra={"nthread": 1}),
     )
-    found = hr.alternatives(one, module.history(data), by=by, count=count, folds=3)
+    found = hr.alternatives(one, frames, by=by, count=count, folds=3)
     print(f"\n### Alternatives, {title}: {count} models, {found.events:,} rows, 3 folds\n")
     print(f"| model | AUC | to the declared | {' | '.join(f'ratio by {name}' for name in by)} |")
     print(f"|---|---|---|{'---|' * len(by)}")
@@ -159,17 +171,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     names = ["losses", "vintages", *SEARCHES]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--quick", action="store_true", help="few repeats, models and rows")
     asked = parser.parse_args()
     data = Path(os.environ.get("HEADRACE_DATA", "data"))
     if not (data / lgd.FILE).exists():
         sys.exit("credit_lgd is not there; set HEADRACE_DATA to the folder that holds it")
     for name in asked.only:
         if name == "losses":
-            print_losses(data)
+            print_losses(data, QUICK_REPEATS if asked.quick else REPEATS)
         elif name == "vintages":
             print_vintages(data)
         else:
-            print_search(name, data)
+            print_search(name, data, quick=asked.quick)
     return 0
 
 

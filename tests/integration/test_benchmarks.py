@@ -41,14 +41,16 @@ SHORT = {
     "tick_to_signal": ("--seconds", "90", "--times", "50"),
     "trading": ("--quick",),
     "learning_curve": ("--messages", "20000", "--sizes", "3000"),
+    "credit_book": ("--quick",),
 }
-DATA = Path(os.environ.get("HEADRACE_DATA", "data")) / "lob_binance_ws"
-CAPTURE = DATA.exists() and importlib.util.find_spec("torch") is not None
+DATA = Path(os.environ.get("HEADRACE_DATA", "data"))
+CAPTURE = (DATA / "lob_binance_ws").exists() and importlib.util.find_spec("torch") is not None
 NEEDS = {
     "online": shutil.which("wrk"),
     "kafka": os.environ.get("HEADRACE_KAFKA_BROKER"),
     "learning_curve": importlib.util.find_spec("torch"),
     **dict.fromkeys(("use_cases", "tick_to_signal", "trading"), CAPTURE),
+    "credit_book": (DATA / "credit_lgd").exists(),
 }
 PICTURES = {
     "learning_curve": {"learning-curve.svg"},

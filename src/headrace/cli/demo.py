@@ -19,7 +19,13 @@ from headrace.cli.terminal import console, stages
 from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import Trained, TrainingSettings
-from headrace.runtime.demo import DemoFolder, DemoSettings, gather_evidence, judge
+from headrace.runtime.demo import (
+    DemoFolder,
+    DemoSettings,
+    gather_evidence,
+    judge,
+    telling_decision,
+)
 from headrace.runtime.demo_report import DemoResult, write_report
 from headrace.runtime.direction_demo import judge_directions
 from headrace.runtime.local import LocalRun, RunSettings
@@ -240,7 +246,15 @@ def _judged_words(found: Solution, judged: Judged) -> str:
 
 def _prove(found: Solution, place: DemoFolder, judged: Judged) -> Evidence:
     with _step("proved") as told, stages() as stage:
-        evidence = gather_evidence(found.case, place, judged, stage)
+        rules = found.case.policy.rules if found.case.policy else ()
+        chosen = telling_decision(judged, rules[0].name if rules else "")
+        evidence = gather_evidence(
+            found.case,
+            place,
+            int(judged.seq[chosen]),
+            stage,
+            positive=bool(judged.positive[chosen]),
+        )
         told.append(
             f"{evidence.explanation.id} ({evidence.explanation.outcome}) by a verifier that stands"
             f" alone: {'good' if evidence.verified else 'FAILED'}; journal of"

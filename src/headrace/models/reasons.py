@@ -66,7 +66,7 @@ def reason_text(feature: str, value: object, template: str | None = None) -> str
         value: its value in the row: a number or a text; None or NaN is missing.
         template: a format with `{feature}` and `{value}`, such as
             `"{value:.0f} payments within five minutes"`. A format for numbers is not applied to a
-            missing value: it reads `missing`.
+            missing value: it reads `missing`. A truth without a format reads `yes` or `no`.
 
     Raises:
         DefinitionError: the template names something else, or cannot format the value.
@@ -77,12 +77,18 @@ def reason_text(feature: str, value: object, template: str | None = None) -> str
     'usual amount: missing'
     >>> reason_text("hour", 3.0)
     'hour is 3'
+    >>> reason_text("no_account", True, "there is no current account: {value}")
+    'there is no current account: yes'
     """
     if template is None:
         template = "{feature} is {value:g}" if isinstance(value, float) else "{feature} is {value}"
-    missing = value is None or value != value  # noqa: PLR0124 - only NaN differs from itself
+    said = value
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        said = _Missing()
+    elif isinstance(value, bool):
+        said = _Truth(value)
     try:
-        return template.format(feature=feature, value=_Missing() if missing else value)
+        return template.format(feature=feature, value=said)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise DefinitionError(
             f"the reason text {template!r} cannot say {feature} = {value!r} ({error})",
@@ -98,3 +104,16 @@ class _Missing:
 
     def __str__(self) -> str:
         return "missing"
+
+
+class _Truth:
+    """A truth in a text: a word, or by a format for numbers 1 and 0."""
+
+    def __init__(self, value: bool) -> None:  # noqa: FBT001 - the value is all there is
+        self._value = value
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self._value), spec) if spec else str(self)
+
+    def __str__(self) -> str:
+        return "yes" if self._value else "no"

@@ -277,7 +277,9 @@ def feature_value(
         return None
     if category is not None:
         return category_text(category, int(value), texts)
-    return int(value) if kind in (Kind.INT, Kind.BOOL) else value
+    if kind is Kind.BOOL:
+        return bool(value)
+    return int(value) if kind is Kind.INT else value
 
 
 def _rule_text(

@@ -292,22 +292,23 @@ def telling_decision(judged: Judged, first_rule: str = "") -> int:
 def gather_evidence(
     case: UseCase,
     place: DemoFolder,
-    judged: Judged,
+    seq: int,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    *,
+    positive: bool,
 ) -> Evidence:
     """Explain and prove one decision, run the verifier on it, verify and replay the journal.
 
     Args:
         case: The use case.
         place: Of the demo; the proof and what verifies it are written there.
-        judged: The decisions to choose one of.
+        seq: Of the decision.
         progress: Called with (what is done, done, of how many).
+        positive: Whether the event was labelled.
     """
     home = place.home
-    rules = case.policy.rules if case.policy else ()
-    chosen = telling_decision(judged, rules[0].name if rules else "")
     journal = home.journal(case.name)
-    found = Place(journal, case.name, 0, int(judged.seq[chosen]))
+    found = Place(journal, case.name, 0, seq)
     explanation = explain(found, Definitions(home.definitions))
     key = signing_key(home).public
     checkpoint = newest(place.witness, lane_name(case.name))
@@ -329,7 +330,7 @@ def gather_evidence(
     invariant(report.records == inputs or report.fault, "a good journal is verified to its end")
     return Evidence(
         explanation=explanation,
-        positive=bool(judged.positive[chosen]),
+        positive=positive,
         said=said,
         verified=verified,
         journal=report,

@@ -11,19 +11,16 @@ import numpy as np
 
 from headrace.lifecycle import metrics, plots
 from headrace.lifecycle.drawing import if_drawable
-from headrace.lifecycle.notice import notice_parts
 from headrace.lifecycle.report import (
     Commands,
-    DecisionExplained,
     KeyFigure,
-    ProofChecked,
-    Reason,
     Report,
     Table,
 )
 from headrace.policy.conditions import Comparison, Constant, Source
 from headrace.runtime.demo import ALARM_SEVERITY
 from headrace.runtime.direction_report import add_directions, direction_figures
+from headrace.runtime.evidence_report import add_evidence, add_model
 
 if TYPE_CHECKING:
     from headrace.core.columns import Floats
@@ -74,8 +71,8 @@ def write_report(result: DemoResult) -> bool:
         drawn = add_directions(page, result, told)
     _of_the_case(page, result)
     _speed(page, result)
-    _evidence(page, result)
-    _model(page, result)
+    add_evidence(page, result.evidence, result.place, result.solution.positive[0])
+    add_model(page, result.manifest, result.model_id)
     page.add("Commands to try next", "", Commands(result.commands))
     page.write(result.place.report)
     return drawn
@@ -307,130 +304,3 @@ def over_time(samples: list[Sample]) -> OverTime:
         last = here if len(here) else last
         median[number], most[number] = np.median(last), last.max()
     return OverTime((edges[:-1] + edges[1:]) / 2, np.diff(reached) / np.diff(edges), median, most)
-
-
-def _evidence(page: Report, result: DemoResult) -> None:
-    evidence = result.evidence
-    told = evidence.explanation
-    rules = sorted(told.rules.items(), key=lambda item: item[0] != told.rule)
-    one = result.solution.positive[0]
-    turned_out = f"It turned out to be a {one}." if evidence.positive else ""
-    page.add(
-        "One decision explained",
-        "Why a decision was made: rules, reasons, values. Personal data stand as surrogates. "
-        + turned_out,
-        DecisionExplained(
-            told.id,
-            told.outcome,
-            told.score,
-            tuple(f"{name}: {words}" for name, words in rules),
-            tuple(Reason(item.text, item.contribution) for item in told.reasons),
-            tuple((name, _fact(value)) for name, value in told.event.items()),
-        ),
-    )
-    if evidence.notice is not None:
-        page.add(
-            "What the applicant is told",
-            "The notice of adverse action that headrace notice writes for this decision.",
-            Table(
-                "The notice",
-                ("part", "words"),
-                tuple(
-                    (
-                        part.title,
-                        " ".join(
-                            f"{number}. {line}" if part.numbered else line
-                            for number, line in enumerate(part.lines, 1)
-                        ),
-                    )
-                    for part in notice_parts(evidence.notice)
-                ),
-            ),
-        )
-    _proof(page, result)
-
-
-def _proof(page: Report, result: DemoResult) -> None:
-    evidence = result.evidence
-    replayed = evidence.replayed
-    page.add(
-        "Its proof, verified",
-        "The proof is a small file. The verifier is one Python script that imports nothing of "
-        "Headrace; it ran by itself, on the proof and the public key alone.",
-        ProofChecked(
-            evidence.verified,
-            "The record, its place in the tree of its batch, the chain up to the signed head, "
-            "the signature, and the witness's checkpoint all hold."
-            if evidence.verified
-            else evidence.said,
-            (
-                ("proof", str(result.place.proof)),
-                ("verifier", str(result.place.verifier)),
-                ("public key", str(result.place.public_key)),
-                ("head", evidence.journal.head.hex()),
-            ),
-        ),
-        Table(
-            "The whole journal",
-            ("check", "found"),
-            (
-                (
-                    "every record hashed again, every link and signature",
-                    "good" if evidence.journal.good else str(evidence.journal.fault),
-                ),
-                (
-                    "held against the witness's checkpoint",
-                    "agrees" if evidence.journal.checkpoint else "does not agree",
-                ),
-                (
-                    "decisions rebuilt from the recorded inputs alone",
-                    f"{replayed.decisions:,} come out byte for byte"
-                    if replayed.difference is None
-                    else str(replayed.difference),
-                ),
-                ("records", f"{evidence.journal.records:,}"),
-                (
-                    "bytes for each record",
-                    f"{evidence.journal_bytes / max(1, evidence.journal.records):,.0f}",
-                ),
-            ),
-        ),
-    )
-
-
-def _fact(value: object) -> str:
-    """A field of an event as people read it."""
-    if isinstance(value, Decimal):
-        # an exact amount keeps two digits, and no zeros after them
-        return str(value.quantize(Decimal("0.01"))) if value == round(value, 2) else str(value)
-    if isinstance(value, dt.datetime):
-        return value.isoformat(sep=" ", timespec="milliseconds")
-    return "missing" if value is None else str(value)
-
-
-def _model(page: Report, result: DemoResult) -> None:
-    manifest = result.manifest
-    rows: list[tuple[str, str]] = [("model", result.model_id), ("trees", str(manifest.trees))]
-    for what, facts in (
-        ("data", manifest.data),
-        ("label", manifest.label),
-        ("split", manifest.split),
-        ("on the test part", manifest.metrics),
-        ("settings", manifest.specification),
-        ("with", manifest.libraries),
-    ):
-        rows += [(f"{what}: {name}", _shown(value)) for name, value in facts.items()]
-    rows += [("arrival of events", manifest.arrival), ("definition", manifest.definition)]
-    page.add(
-        "The model",
-        "From its model card, which lies beside the model file.",
-        Table("Facts", ("fact", "value"), tuple(rows)),
-    )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return "none" if value is None or value == {} else str(value)

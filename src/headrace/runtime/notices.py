@@ -162,7 +162,10 @@ def _disclosed(adverse: AdverseAction, explanation: Explanation) -> Disclosure |
 def _reason(reason: Reason) -> str:
     """A reason as a sentence; of what is missing, that it is."""
     if reason.value is None:
-        return _sentence(f"{reason.feature.replace('_', ' ')}: not known to us")
+        # words that end with the value say what it is of; others say it around the value
+        said, colon, value = reason.text.rpartition(": ")
+        named = said if colon and value == "missing" else reason.feature.replace("_", " ")
+        return _sentence(f"{named}: not known to us")
     return _sentence(reason.text)
 
 

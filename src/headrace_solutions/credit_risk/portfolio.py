@@ -68,7 +68,8 @@ _STABILITY_CAPTION = (
 )
 _ROLL_TEXT = (
     "Accounts that applicants have with us, by days behind, from one month to the next. What stands"
-    " on the diagonal stayed; to the right of it rolled forward; to the left was cured."
+    " on the diagonal stayed; to the right of it rolled forward; to the left was cured. At 180 days"
+    " an account is charged off, and is not counted any more."
 )
 _GROUP_TEXT = (
     "Sex and age are recorded to measure by, and are read by no feature and no rule. The impact"

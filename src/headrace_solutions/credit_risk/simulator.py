@@ -3,8 +3,9 @@
 Unemployment follows a mean-reverting path with a recession in it. A person has a hidden quality,
 which shows, with noise, in bureau data, balances, repayments and income; the monthly chance of
 default of a loan grows with the burden of its instalment, falls with quality, and moves with
-unemployment while the loan is alive. Sex and age belong to people, and income differs a little by
-both, as it does: so a model that reads neither can still weigh on groups unequally.
+unemployment while the loan is alive. Accounts fall behind, roll on and are cured month by month, as
+`headrace_solutions.credit_risk.delinquency` says. Sex and age belong to people, and income differs
+a little by both, as it does: so a model that reads neither can still weigh on groups unequally.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace import DefinitionError
+from headrace_solutions.credit_risk.delinquency import simulate_delinquency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -334,10 +336,13 @@ def _repayments(
     unemployment: Floats,
 ) -> pa.Table:
     month, person, at = _monthly(settings, people, 9)
+    owners, column = np.unique(person, return_inverse=True)
+    months, row = np.unique(month, return_inverse=True)
+    found = simulate_delinquency(rng, people.quality[owners], unemployment[months])
+    kept = found.open[row, column]
+    person, at, row, column = person[kept], at[kept], row[kept], column[kept]
+    days, paid = found.days[row, column], found.paid[row, column]
     due = np.round(0.05 * people.income[person], 2)
-    logit = -2.6 - 1.1 * people.quality[person] + 0.25 * (unemployment[month] - 5.0)
-    late = rng.random(len(at)) < 1.0 / (1.0 + np.exp(-logit))
-    days = np.where(late, 1 + rng.geometric(0.08, len(at)), 0)
     return pa.table(
         {
             "repayment_id": pa.array([f"repayment_{n}" for n in range(len(at))]),
@@ -345,7 +350,7 @@ def _repayments(
             "received": pa.array(at + 3600, _TIME),
             "applicant": _names(person),
             "due": _money(due),
-            "paid": _money(np.where(days > 29, 0.0, due)),
+            "paid": _money(paid * due),
             "days_late": days,
         }
     )

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import DataError
+from headrace_solutions.credit_risk.delinquency import CHARGED_OFF, simulate_delinquency
 from headrace_solutions.credit_risk.grades import calibration_by_grade
 from headrace_solutions.credit_risk.loss_given_default import LossModel, fit_loss
 from headrace_solutions.credit_risk.open_data import lendingclub, lgd
 from headrace_solutions.credit_risk.roll_rates import BUCKETS, roll_rates
+from headrace_solutions.credit_risk.simulator import SimulationSettings, simulate
 from headrace_solutions.credit_risk.stability import (
     read_as,
     stability_index,
@@ -107,6 +109,61 @@ def test_roll_rates_of_three_accounts() -> None:
     assert found.forward[[0, 1, 4]].tolist() == [1.0, 1.0, 0.0]
     assert np.isnan(found.forward[2])
     assert np.nansum(found.rates, axis=1)[[0, 1, 4]].tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+def test_accounts_of_the_simulated_book_roll_as_real_ones_do(seed: int) -> None:
+    """Within what is published; see `headrace_solutions.credit_risk.delinquency`."""
+    table = simulate(SimulationSettings(seed=seed)).repayments
+    at = table["at"].cast("int64").to_numpy()
+    account = table["applicant"].combine_chunks().dictionary_encode().indices.to_numpy()
+    late = table["days_late"].to_numpy()
+    found = roll_rates(account.astype(np.int64), (at - at.min()) // (30 * 86_400), late)
+    assert (found.counts.sum(axis=1) > 1000).all()
+    assert 0.05 < found.forward[0] < 0.15
+    assert 0.1 < found.forward[1] < found.forward[2] < found.forward[3]
+    assert 0.2 <= found.forward[2] <= 0.4
+    assert 0.3 <= found.forward[3] <= 0.5
+    cured = found.rates[:, 0]
+    assert (np.diff(cured) < 0).all()
+    assert cured[2:] == pytest.approx([0.25, 0.16, 0.03], abs=0.06)
+    # nobody skips a stage, and nothing is paid by who rolls on
+    assert found.counts[0, 2:].sum() == found.counts[1, 3:].sum() == found.counts[2, 4] == 0
+    assert late.max() < CHARGED_OFF + 30
+
+
+@given(st.integers(0, 2**32), st.floats(-3, 3), st.floats(2, 12))
+def test_a_month_rolls_on_by_thirty_days_stays_or_is_cured(
+    seed: int, quality: float, level: float
+) -> None:
+    random = np.random.default_rng(seed)
+    found = simulate_delinquency(random, np.full(40, quality), np.full(30, level))
+    for before, after, paid, is_open in zip(
+        found.days, found.days[1:], found.paid[1:], found.open[1:], strict=False
+    ):
+        was, now, gave = before[is_open], after[is_open], paid[is_open]
+        rolled = (now == was + 30) & (was > 0)
+        assert ((now == 0) | (now == was) | rolled | ((was == 0) & (now < 30))).all()
+        assert (gave[rolled] == 0).all()
+        assert (gave[~rolled] >= 1).all()
+        # all that is owed is paid by a cure
+        cured = (was > 0) & (now == 0)
+        assert (gave[cured] == 1 + was[cured] // 30).all()
+    for month in range(1, 30):
+        closed = ~found.open[month]
+        assert (found.open[month - 1 :, closed].sum(axis=0) <= 1).all()
+        over = (found.days[month - 1] >= CHARGED_OFF) & found.open[month - 1]
+        assert not found.open[month, over].any()
+
+
+def test_a_recession_rolls_more_and_cures_less() -> None:
+    calm, worse = (
+        simulate_delinquency(np.random.default_rng(1), np.zeros(5000), np.full(24, level))
+        for level in (4.0, 9.0)
+    )
+    for found in (calm, worse):
+        assert found.open[0].all()
+    assert (worse.days >= 30).mean() > 3 * (calm.days >= 30).mean()
 
 
 def test_a_stability_index_by_hand() -> None:

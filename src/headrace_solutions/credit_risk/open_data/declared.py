@@ -1,4 +1,4 @@
-"""What the sets do not have and a stream needs: an id and a time for each row."""
+"""What the sets do not have: an id and a time for each row, and who decides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+import headrace as hr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +26,26 @@ def applications(columns: dict[str, Any]) -> pa.Table:
     """
     rows = np.arange(len(next(iter(columns.values()))))
     return pa.table({"application_id": _ids(rows), "at": _times(rows), **columns})
+
+
+def adverse_action(*changes: hr.Change, bureau: str = "") -> hr.AdverseAction:
+    """What notices say, of a creditor that is made up.
+
+    Args:
+        changes: What an applicant can change.
+        bureau: Whose report was used, made up too; "" where none was.
+
+    >>> adverse_action().outcomes
+    {'block': 'Your application for credit was declined.'}
+    """
+    return hr.AdverseAction(
+        creditor="Example Bank, 1 Main Street, Springfield",
+        agency="Consumer Financial Protection Bureau, 1700 G Street NW, Washington, DC 20552",
+        bureau=bureau,
+        outcomes={"block": "Your application for credit was declined."},
+        scale=hr.ScoreScale(),
+        changes=changes,
+    )
 
 
 def defaults(bad: NDArray[np.bool_]) -> pa.Table:

@@ -68,16 +68,20 @@ _debt = (
 features = hr.features(
     utilisation=applications.utilisation.described("{value:.0%} of revolving credit is used"),
     no_utilisation=(applications.utilisation <= 0).described(
-        "no revolving credit is used ({value})"
+        "no revolving credit is used: {value}"
     ),
-    late_30=_at_least[0].described("{value} payments were 30 days late or more within two years"),
-    late_60=_at_least[1].described("{value} payments were 60 days late or more within two years"),
-    late_90=_at_least[2].described("{value} payments were 90 days late or more"),
+    late_30=_at_least[0].described(
+        "payments that were 30 days late or more within two years: {value}"
+    ),
+    late_60=_at_least[1].described(
+        "payments that were 60 days late or more within two years: {value}"
+    ),
+    late_90=_at_least[2].described("payments that were 90 days late or more: {value}"),
     late_weighted=(_at_least[0] + _at_least[1] + _at_least[2]).described(
-        "late payments, weighed by how late, come to {value}"
+        "late payments, weighed by how late: {value}"
     ),
     late_code=(applications.late_90 >= 90).described(
-        "the bureau has a code for lateness ({value})"
+        "the bureau gives a code in place of the count of late payments: {value}"
     ),
     debt_ratio=hr.when(_income > 1)
     .then(applications.debt_ratio)
@@ -89,9 +93,9 @@ features = hr.features(
     .then(_income - _debt)
     .otherwise(None)
     .described("after debts {value:,.0f} USD a month are left"),
-    open_lines=applications.open_lines.described("{value} loans and lines of credit are open"),
-    estate_loans=applications.estate_loans.described("{value} loans on real estate are open"),
-    dependents=applications.dependents.described("{value} dependents"),
+    open_lines=applications.open_lines.described("open loans and lines of credit: {value}"),
+    estate_loans=applications.estate_loans.described("open loans on real estate: {value}"),
+    dependents=applications.dependents.described("dependents: {value}"),
 )
 
 #: The score may only rise as these grow (1), or only fall (-1).
@@ -129,6 +133,13 @@ case = hr.UseCase(
         otherwise=hr.approve(),
     ),
     reasons=4,
+    adverse_action=declared.adverse_action(
+        # the least that is still use of revolving credit: of none, another feature speaks
+        hr.Change(
+            "utilisation", -1, step=0.01, limit=0.01, text="utilisation of at most {value:.0%}"
+        ),
+        bureau="Example Bureau, 2 Main Street, Springfield",
+    ),
 )
 
 

@@ -94,13 +94,17 @@ def _sum(values: list[Any]) -> Any:
 
 features = hr.features(
     credit_limit=_limit.described("the credit limit is {value:,.0f}"),
-    delay_1=_delays[0].described("the account is {value:.0f} months behind"),
-    delay_2=_delays[1].described("the account was {value:.0f} months behind a month ago"),
-    delay_3=_delays[2].described("the account was {value:.0f} months behind two months ago"),
-    delay_4=_delays[3].described("the account was {value:.0f} months behind three months ago"),
-    delay_5=_delays[4].described("the account was {value:.0f} months behind four months ago"),
-    delay_6=_delays[5].described("the account was {value:.0f} months behind five months ago"),
-    worst_delay=hr.maximum(*_delays).described("the longest delay of six months is {value:.0f}"),
+    delay_1=_delays[0].described("months that the account is behind: {value:.0f}"),
+    delay_2=_delays[1].described("months that the account was behind a month ago: {value:.0f}"),
+    delay_3=_delays[2].described("months that the account was behind two months ago: {value:.0f}"),
+    delay_4=_delays[3].described(
+        "months that the account was behind three months ago: {value:.0f}"
+    ),
+    delay_5=_delays[4].described("months that the account was behind four months ago: {value:.0f}"),
+    delay_6=_delays[5].described("months that the account was behind five months ago: {value:.0f}"),
+    worst_delay=hr.maximum(*_delays).described(
+        "the longest delay of half a year, in months: {value:.0f}"
+    ),
     months_behind=_sum([hr.when(d > 0).then(1).otherwise(0) for d in _delays]).described(
         "the account was behind in {value} of six months"
     ),
@@ -119,11 +123,13 @@ features = hr.features(
     covered_2=_covered[1].described("the payment before covered {value:.0%} of its bill"),
     covered_3=_covered[2].described("the third last payment covered {value:.0%} of its bill"),
     bill_1=applications.bill_1.described("the last bill is {value:,.0f}"),
-    unused=(applications.delay_1 <= -2).described("the card was not used last month ({value})"),
+    unused=(applications.delay_1 <= -2).described("the card was not used last month: {value}"),
     paid_in_full=_sum([hr.when(d == -1).then(1).otherwise(0) for d in _months("delay")]).described(
         "{value} of six bills were paid in full"
     ),
-    education=applications.education.described("the level of education is {value}"),
+    education=applications.education.described(
+        "the level of education is {value} (1 graduate school, 2 university, 3 high school)"
+    ),
 )
 
 #: The score may only rise as these grow (1), or only fall (-1).
@@ -165,6 +171,8 @@ case = hr.UseCase(
         otherwise=hr.approve(),
     ),
     reasons=4,
+    # features share bills, payments and delays, so none can be changed alone
+    adverse_action=declared.adverse_action(),
 )
 
 
