@@ -150,7 +150,8 @@ def agreement(folder: Path) -> None:
         all_known, all_same = all_known + known, all_same + same
     say(f"| all three, snapshots first | | {all_same:,} | {all_known:,} | | |")
     feed = bitstamp.read_log(folder / "lob_bitstamp_obanalytics" / "2015-05-01.log.xz")
-    decided = hr.decide(top_case(bitstamp.order_book, bitstamp.moments), feed.frames)
+    given = {name: feed.frames[name] for name in ("order_changes", "moments")}
+    decided = hr.decide(top_case(bitstamp.order_book, bitstamp.moments), given)
     counts = last_of(decided)
     compared = counts["snapshots"] - 1
     say(
