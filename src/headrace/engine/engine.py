@@ -22,7 +22,8 @@ from headrace.core.mapping import reserve
 from headrace.engine import pool_kernels as pools
 from headrace.engine.books import OrderBooks
 from headrace.engine.frozen import FrozenEngine, PoolCopy
-from headrace.engine.group_state import Answers, GroupState, Rows
+from headrace.engine.group_inputs import Answers, GroupInputs, Rows
+from headrace.engine.group_state import GroupState
 from headrace.engine.layout import answer_rows, lay_out
 from headrace.engine.programs import (
     CompiledProgram,
@@ -100,8 +101,9 @@ class Engine:
         self._program = CompiledProgram(plan.program, self._around, outputs_of(plan))
         row_of, self._known = answer_rows(plan, self._program.registers)
         self._loads = Loads.of(plan, row_of)
+        inputs = GroupInputs(plan.on)
         self._groups = [
-            GroupState(lay_out(plan, n), self._pool, secret, row_of)
+            GroupState(lay_out(plan, n), self._pool, secret, row_of, inputs)
             for n in range(len(plan.groups))
         ]
         self._books = OrderBooks(plan, memory_limit_bytes, secret)
