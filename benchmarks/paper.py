@@ -66,24 +66,20 @@ def _amazon(folder: Path) -> Feed:
     return read_lobster(*paths, symbol="AMZN", day=dt.date(2012, 6, 21))
 
 
-_COIN = {
-    "assumed": Assumptions(maker_fee_bp=2.0, taker_fee_bp=5.0, order_latency_us=5_000),
-    "limits": Limits(position="0.1", notional="10000", loss="100"),
-    "terms": OrderTerms(quantity="0.01"),
-}
+def _coin(title: str, file: str) -> Market:
+    return Market(
+        title,
+        "Five minutes of 2024-08-08.",
+        _binance(file),
+        Assumptions(maker_fee_bp=2.0, taker_fee_bp=5.0, order_latency_us=5_000),
+        Limits(position="0.1", notional="10000", loss="100"),
+        OrderTerms(quantity="0.01"),
+    )
+
+
 MARKETS = {
-    "spot": Market(
-        "Binance BTC/USDT, spot",
-        "Five minutes of 2024-08-08.",
-        _binance("spot/btcusdt_20240808.gz"),
-        **_COIN,
-    ),
-    "usdm": Market(
-        "Binance BTC/USDT, perpetual",
-        "Five minutes of 2024-08-08.",
-        _binance("usdm/btcusdt_20240808.gz"),
-        **_COIN,
-    ),
+    "spot": _coin("Binance BTC/USDT, spot", "spot/btcusdt_20240808.gz"),
+    "usdm": _coin("Binance BTC/USDT, perpetual", "usdm/btcusdt_20240808.gz"),
     "amzn": Market(
         "NASDAQ AMZN",
         "The morning of 2012-06-21, from LOBSTER. One level of the book is given: what lies behind"
