@@ -2,9 +2,9 @@
 
     HEADRACE_DATA=FOLDER python -m benchmarks.books
 
-Two tables: each feed against its venue's own word, and price-level changes a second through `step`
-on one core beside a plain Python book over the same changes. Times are processor time of the one
-thread that works.
+Three tables: each feed against its venue's own word, price-level changes a second through `step` on
+one core beside a plain Python book over the same changes, and lines read a second. Times are
+processor time of the one thread that works.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import time
 from bisect import bisect_left, insort
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from headrace.definitions.books import Book
     from headrace.definitions.streams import Stream
     from headrace.pipeline.inputs import Inputs
+    from headrace_solutions.trading_signal.feed import Feed
 
 CAPTURES = {
     "Binance BTC/USDT, spot": "spot/btcusdt_20240808.gz",
@@ -150,7 +152,8 @@ def agreement(folder: Path) -> None:
         all_known, all_same = all_known + known, all_same + same
     say(f"| all three, snapshots first | | {all_same:,} | {all_known:,} | | |")
     feed = bitstamp.read_log(folder / "lob_bitstamp_obanalytics" / "2015-05-01.log.xz")
-    decided = hr.decide(top_case(bitstamp.order_book, bitstamp.moments), feed.frames)
+    given = {name: feed.frames[name] for name in ("order_changes", "moments")}
+    decided = hr.decide(top_case(bitstamp.order_book, bitstamp.moments), given)
     counts = last_of(decided)
     compared = counts["snapshots"] - 1
     say(
@@ -286,7 +289,7 @@ def in_plain_python(  # noqa: C901 - calls of parts would slow it down
     return run
 
 
-def seconds(run: Callable[[], None]) -> float:
+def seconds(run: Callable[[], object]) -> float:
     """The least processor time of several runs, after one that is not counted."""
     run()
     taken = []
@@ -320,6 +323,27 @@ def speed(folder: Path) -> None:
         say(f"| {name} | {changes:,} | {messages:,} | {speeds} |")
 
 
+def reading(folder: Path) -> None:
+    """Lines of feeds read a second, decompressed and checked."""
+    say("\n### Lines of feeds that are read a second, one core\n")
+    say("| feed | lines | rows of streams | lines a second | rows a second |")
+    say("|---|---|---|---|---|")
+    feeds: dict[str, Callable[[], Feed]] = {
+        name: partial(read_capture, folder / "lob_binance_ws" / path)
+        for name, path in CAPTURES.items()
+    }
+    log = folder / "lob_bitstamp_obanalytics" / "2015-05-01.log.xz"
+    feeds["Bitstamp BTC/USD, orders"] = partial(bitstamp.read_log, log)
+    for name, read in feeds.items():
+        feed = read()
+        rows = sum(frame.num_rows for frame in feed.frames.values())
+        taken = seconds(read)
+        say(
+            f"| {name} | {feed.lines:,} | {rows:,} | {feed.lines / taken:,.0f} |"
+            f" {rows / taken:,.0f} |"
+        )
+
+
 def say(line: str) -> None:
     """Print a line at once."""
     sys.stdout.write(f"{line}\n")
@@ -333,6 +357,7 @@ def main() -> None:
         sys.exit("HEADRACE_DATA names no folder: it holds the feeds that books are kept from")
     agreement(Path(folder))
     speed(Path(folder))
+    reading(Path(folder))
 
 
 if __name__ == "__main__":

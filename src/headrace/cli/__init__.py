@@ -13,6 +13,7 @@ from headrace.cli.usage import HelpLines, shown_default, wrong_call
 COMMANDS = {
     "demo": ("demo:demo", "The whole thing on simulated data, with nothing to set up."),
     "simulate": ("simulate:simulate", "Write simulated events to a folder."),
+    "convert": ("convert:convert", "Turn files of a vendor or venue into those of streams."),
     "plan": ("plan:plan", "Show what a use case compiles to: features, state, policy."),
     "schema": ("schema:schema", "Print the schema of a stream's events, for those who write them."),
     "train": ("train:train", "Train a use case's model on history."),

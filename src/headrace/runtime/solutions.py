@@ -17,7 +17,7 @@ from headrace.runtime.loading import load_case, solutions
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from headrace.pipeline.use_case import UseCase
@@ -53,6 +53,25 @@ class SimulateLines(Protocol):
         rate: float | None = None,
     ) -> Iterator[bytes]:
         """Returns whole lines, in order of arrival."""
+
+
+class ConvertTo(Protocol):
+    """`convert_to`: turns files of a vendor or venue into a file for each stream."""
+
+    def __call__(
+        self,
+        folder: Path,
+        form: str,
+        files: Sequence[Path],
+        *,
+        symbol: str | None = None,
+        day: dt.date | None = None,
+    ) -> tuple[dict[str, Path], Path | None, str]:
+        """Returns the file of each stream, that of quarantine if there is one, and counts in words.
+
+        Raises:
+            DataError: If a file cannot be read, or something is missing.
+        """
 
 
 #: What stands in a section of a report.
@@ -126,16 +145,46 @@ class Solution:
     report_sections: ReportSections | None
 
 
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """What a ready-made use case reads of vendors' and venues' files.
+
+    Attributes:
+        formats: What each format is, by its name.
+        convert_to: See `ConvertTo`.
+    """
+
+    formats: Mapping[str, str]
+    convert_to: ConvertTo
+
+
+def converter(name: str) -> Converter:
+    """What reads files for the ready-made use case of that name.
+
+    Raises:
+        NotFound: There is no such use case, or it reads no formats.
+    """
+    module = _module(name)
+    if not hasattr(module, "convert_to"):
+        raise NotFound(f"{name} reads files of its streams alone: there is nothing to convert")
+    formats = {form: found.said for form, found in module.FORMATS.items()}
+    return Converter(formats, module.convert_to)
+
+
+def _module(name: str) -> Any:
+    known = solutions()
+    if name not in known:
+        raise NotFound(f"no ready-made use case {name!r}; there are: {', '.join(sorted(known))}")
+    return importlib.import_module(known[name])
+
+
 def solution(name: str) -> Solution:
     """The ready-made use case of that name that can simulate its events.
 
     Raises:
         NotFound: There is none, or it has no simulator.
     """
-    known = solutions()
-    if name not in known:
-        raise NotFound(f"no ready-made use case {name!r}; there are: {', '.join(sorted(known))}")
-    module: Any = importlib.import_module(known[name])
+    module = _module(name)
     try:
         return Solution(
             name,

@@ -2,6 +2,7 @@
 
 from headrace_solutions.trading_signal.case import trading_signal
 from headrace_solutions.trading_signal.files import simulate_lines, simulate_to
+from headrace_solutions.trading_signal.formats import FORMATS, convert_to
 from headrace_solutions.trading_signal.report import report_sections
 
 #: The feature that says what an event is worth, and its currency: for reports.
@@ -13,8 +14,10 @@ DEMO = (60_000, 4, 3)
 
 __all__ = [
     "DEMO",
+    "FORMATS",
     "POSITIVE",
     "WORTH",
+    "convert_to",
     "report_sections",
     "simulate_lines",
     "simulate_to",

@@ -7,43 +7,33 @@ bytes become columns.
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pyarrow as pa
 
-from headrace_solutions.trading_signal.feed import (
-    TIME,
-    Feed,
-    LevelMessages,
-    Refused,
-    columns_of,
+from headrace_solutions.trading_signal.capture_lines import CaptureLines
+from headrace_solutions.trading_signal.feed import QUOTE, TRADE, Feed, LevelMessages, columns_of
+from headrace_solutions.trading_signal.message_fields import (
+    Milliseconds,
+    Symbol,
+    Text,
+    Whole,
+    one_line,
+    pairs,
+    time_of,
 )
+from headrace_solutions.trading_signal.quarantine import BadLine, Quarantine, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
+    import pyarrow as pa
+
 _MILLISECOND = 1_000_000
-_QUOTE = {
-    "quote_id": pa.string(),
-    "at": TIME,
-    "received": TIME,
-    "symbol": pa.string(),
-    "update": pa.int64(),
-    **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), pa.string()),
-}
-_TRADE = {
-    "trade_id": pa.string(),
-    "at": TIME,
-    "received": TIME,
-    "symbol": pa.string(),
-    "price": pa.string(),
-    "size": pa.string(),
-    "buyer_took": pa.bool_(),
-    "hidden": pa.bool_(),
-}
+#: A message that was received so long after it was sent has a wrong time: taken at its word, it
+#: would put everything after it there too.
+_LONGEST_UNDERWAY_NS = 24 * 3600 * 10**9
 
 
 class _Envelope(msgspec.Struct):
@@ -51,39 +41,39 @@ class _Envelope(msgspec.Struct):
 
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
-    last_update: int = msgspec.field(name="lastUpdateId", default=0)
-    event_ms: int = msgspec.field(name="E", default=0)
-    symbol: str = ""
+    last_update: Whole = msgspec.field(name="lastUpdateId", default=0)
+    event_ms: Milliseconds = msgspec.field(name="E", default=0)
+    symbol: Symbol | None = None
     bids: msgspec.Raw = msgspec.Raw()
     asks: msgspec.Raw = msgspec.Raw()
 
 
 class _Depth(msgspec.Struct):
-    event_ms: int = msgspec.field(name="E")
-    symbol: str = msgspec.field(name="s")
-    first: int = msgspec.field(name="U")
-    last: int = msgspec.field(name="u")
+    event_ms: Milliseconds = msgspec.field(name="E")
+    symbol: Symbol = msgspec.field(name="s")
+    first: Whole = msgspec.field(name="U")
+    last: Whole = msgspec.field(name="u")
     bids: msgspec.Raw = msgspec.field(name="b")
     asks: msgspec.Raw = msgspec.field(name="a")
-    previous: int | None = msgspec.field(name="pu", default=None)
+    previous: Whole | None = msgspec.field(name="pu", default=None)
 
 
 class _Ticker(msgspec.Struct):
-    update: int = msgspec.field(name="u")
-    symbol: str = msgspec.field(name="s")
-    bid: str = msgspec.field(name="b")
-    bid_size: str = msgspec.field(name="B")
-    ask: str = msgspec.field(name="a")
-    ask_size: str = msgspec.field(name="A")
-    event_ms: int | None = msgspec.field(name="E", default=None)
+    update: Whole = msgspec.field(name="u")
+    symbol: Symbol = msgspec.field(name="s")
+    bid: Text = msgspec.field(name="b")
+    bid_size: Text = msgspec.field(name="B")
+    ask: Text = msgspec.field(name="a")
+    ask_size: Text = msgspec.field(name="A")
+    event_ms: Milliseconds | None = msgspec.field(name="E", default=None)
 
 
 class _Trade(msgspec.Struct):
-    event_ms: int = msgspec.field(name="E")
-    symbol: str = msgspec.field(name="s")
-    number: int = msgspec.field(name="t")
-    price: str = msgspec.field(name="p")
-    size: str = msgspec.field(name="q")
+    event_ms: Milliseconds = msgspec.field(name="E")
+    symbol: Symbol = msgspec.field(name="s")
+    number: Whole = msgspec.field(name="t")
+    price: Text = msgspec.field(name="p")
+    size: Text = msgspec.field(name="q")
     buyer_made: bool = msgspec.field(name="m")
 
 
@@ -91,11 +81,9 @@ class _Reading:
     """One capture while it is read."""
 
     def __init__(self, venue: str) -> None:
-        self.levels = LevelMessages()
-        self.quotes: list[tuple[object, ...]] = []
-        self.trades: list[tuple[object, ...]] = []
-        self.refused = Refused()
-        self.lines = 0
+        self._levels = LevelMessages()
+        self._quotes: list[tuple[object, ...]] = []
+        self._trades: list[tuple[object, ...]] = []
         self._venue = venue
         self._symbol = ""
         self._at = self._received = 0
@@ -107,103 +95,101 @@ class _Reading:
 
     def take(self, line: bytes) -> None:
         """Read one line."""
-        self.lines += 1
-        received, space, message = line.partition(b" ")
-        if not space or not received.isdigit():
-            self.refused.add(self.lines, "no receive time in nanoseconds before the message", line)
-            return
-        try:
-            # a clock that was set back does not change the order in which lines were received
-            self._received = max(self._received, int(received))
-            envelope = self._envelope.decode(message)
-            if envelope.stream:
-                self._streamed(envelope)
-            else:
-                self._snapshot(envelope)
-        except (msgspec.MsgspecError, ValueError) as error:
-            self.refused.add(self.lines, str(error), line)
+        digits, _, message = line.partition(b" ")
+        received = time_of(digits, 1, "nanoseconds")
+        envelope = self._envelope.decode(message)
+        if envelope.stream:
+            self._streamed(envelope, received)
+        else:
+            self._snapshot(envelope, received)
 
-    def _streamed(self, envelope: _Envelope) -> None:
+    def _streamed(self, envelope: _Envelope, received: int) -> None:
         kind = envelope.stream.partition("@")[2].partition("@")[0]
         if kind not in self._decoders:
-            raise ValueError(f"stream {envelope.stream!r} is none of depth, bookTicker, trade")
+            raise BadLine(
+                Reason.UNKNOWN_MESSAGE,
+                f"stream {envelope.stream[:80]!r} is none of depth, bookTicker, trade",
+            )
         data = self._decoders[kind].decode(envelope.data)
-        at, name = self._time(data.event_ms), self._named(data.symbol)
+        levels = (
+            (pairs(bytes(data.bids)), pairs(bytes(data.asks))) if kind == "depth" else (b"", b"")
+        )
+        at, known = self._times(data.event_ms, received)
+        name = self._named(data.symbol)
         if kind == "depth":
             first = data.first if data.previous is None else data.previous + 1
-            levels = _words(data.bids), _words(data.asks)
-            self.levels.add((at, self._received), name, (first, data.last), levels)
+            self._levels.add((at, known), name, (first, data.last), levels)
         elif kind == "bookTicker":
             told = (data.bid, data.bid_size, data.ask, data.ask_size)
             identity = f"{name}/{data.update}"
-            self.quotes.append((identity, at, self._received, name, data.update, *told))
+            self._quotes.append((identity, at, known, name, data.update, *told))
         else:
             identity = f"{name}/{data.number}"
             traded = (data.price, data.size, not data.buyer_made, False)
-            self.trades.append((identity, at, self._received, name, *traded))
+            self._trades.append((identity, at, known, name, *traded))
 
-    def _snapshot(self, found: _Envelope) -> None:
+    def _snapshot(self, found: _Envelope, received: int) -> None:
         if not found.last_update:
-            raise ValueError("neither a message of a stream nor a snapshot with lastUpdateId")
+            raise BadLine(
+                Reason.UNKNOWN_MESSAGE,
+                "neither a message of a stream nor a snapshot with lastUpdateId",
+            )
+        if not (found.symbol or self._symbol):
+            raise BadLine(
+                Reason.MISSING, "a snapshot without symbol before any message that has one"
+            )
+        levels = pairs(bytes(found.bids)), pairs(bytes(found.asks))
+        times = self._times(found.event_ms or None, received)
         name = self._named(found.symbol) if found.symbol else self._symbol
-        if not name:
-            raise ValueError("a snapshot without symbol before any message that has one")
-        at, last = self._time(found.event_ms or None), found.last_update
-        levels = _words(found.bids), _words(found.asks)
-        self.levels.add((at, self._received), name, (last, last), levels, snapshot=True)
+        self._levels.add(times, name, (found.last_update,) * 2, levels, snapshot=True)
 
-    def _time(self, event_ms: int | None) -> int:
-        """Event time; of a message that says none that of the one before it."""
-        if event_ms is not None:
-            self._at = event_ms * _MILLISECOND
-        return self._at or self._received
+    def _times(self, event_ms: int | None, received: int) -> tuple[int, int]:
+        """Event time (of a message that says none that of the one before it) and known order."""
+        at = self._at if event_ms is None else event_ms * _MILLISECOND
+        if at and received - at > _LONGEST_UNDERWAY_NS:
+            raise BadLine(
+                Reason.BAD_TIME, "received more than a day after what it says, or was said before"
+            )
+        self._at = at
+        # a clock that was set back does not change the order in which lines were received
+        self._received = max(self._received, received)
+        return at or self._received, self._received
 
     def _named(self, symbol: str) -> str:
         self._symbol = f"{self._venue}:{symbol}" if self._venue else symbol
         return self._symbol
 
-    def feed(self) -> Feed:
+    def frames(self) -> dict[str, pa.Table]:
         """All that was read."""
-        frames = {
-            "changes": self.levels.changes(self._venue),
-            "depth": self.levels.depth(self._venue),
-            "quotes": columns_of(self.quotes, _QUOTE),
-            "trades": columns_of(self.trades, _TRADE),
+        return {
+            "changes": self._levels.changes(self._venue),
+            "depth": self._levels.depth(self._venue),
+            "quotes": columns_of(self._quotes, QUOTE),
+            "trades": columns_of(self._trades, TRADE),
         }
-        return Feed(frames, self.refused.table(), self.lines)
-
-
-def _words(levels: msgspec.Raw) -> bytes:
-    """`[["1.5","20"],...]` as `1.5,20,...`."""
-    words = bytes(levels).translate(None, b'[]" ')
-    if words and words.count(b",") % 2 == 0:
-        raise ValueError("levels that are not pairs of price and size")
-    return words
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a capture, compressed or not."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for line in file:
-            yield line.rstrip(b"\r\n")
 
 
 def read_capture(path: Path, *, venue: str = "", lines: Iterable[bytes] | None = None) -> Feed:
     """A capture as frames of changes, depth, quotes and trades.
 
     Args:
-        path: Of the capture, compressed by gzip or not.
+        path: Of the capture, compressed or not (see `capture_lines.opened`).
         venue: Set before symbols, so that one symbol of two venues is two books.
         lines: Lines to read in place of the file's.
+
+    Raises:
+        DataError: If nothing of the file can be read.
 
     >>> from pathlib import Path
     >>> line = (b'17 {"stream":"x@bookTicker","data":{"u":5,"s":"X","b":"1.5","B":"2",'
     ...         b'"a":"1.6","A":"3"}}')
     >>> feed = read_capture(Path("x"), lines=[line, b"no"])
-    >>> feed.frames["quotes"]["bid_price"].to_pylist(), feed.refused["line"].to_pylist()
+    >>> feed.frames["quotes"]["bid_price"].to_pylist(), feed.quarantined["line"].to_pylist()
     (['1.5'], [2])
     """
-    reading = _Reading(venue)
-    for line in lines_of(path) if lines is None else lines:
-        reading.take(line)
-    return reading.feed()
+    reading, quarantine = _Reading(venue), Quarantine(path.name)
+    given = CaptureLines(path if lines is None else lines, quarantine)
+    for number, line in given:
+        with one_line(quarantine, number, line):
+            reading.take(line)
+    return Feed(reading.frames(), quarantine.table(), given.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,25 @@ if TYPE_CHECKING:
 
 #: What times of frames are.
 TIME = pa.timestamp("ns", tz="UTC")
+#: Columns of quotes and trades whose numbers are texts.
+QUOTE = {
+    "quote_id": pa.string(),
+    "at": TIME,
+    "received": TIME,
+    "symbol": pa.string(),
+    "update": pa.int64(),
+    **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), pa.string()),
+}
+TRADE = {
+    "trade_id": pa.string(),
+    "at": TIME,
+    "received": TIME,
+    "symbol": pa.string(),
+    "price": pa.string(),
+    "size": pa.string(),
+    "buyer_took": pa.bool_(),
+    "hidden": pa.bool_(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +44,26 @@ class Feed:
 
     Attributes:
         frames: A table for each stream that there is something of, by its name in `market`.
-        refused: Lines that could not be read: their numbers, from 1, with the reason and how they
-            begin. Lines that were read and these are all lines.
-        lines: How many lines there were.
+        quarantined: What was not accepted, as `Quarantine.table` gives it.
+        lines: How many lines there were: the accepted ones and those in quarantine.
     """
 
     frames: Mapping[str, pa.Table]
-    refused: pa.Table
+    quarantined: pa.Table
     lines: int
 
+    @property
+    def accepted(self) -> int:
+        """How many lines were accepted."""
+        return self.lines - int(self.quarantined.num_rows)
 
-@dataclass
-class Refused:
-    """Lines that could not be read.
-
-    >>> refused = Refused()
-    >>> refused.add(3, "not JSON", b"{")
-    >>> refused.table().to_pylist()
-    [{'line': 3, 'reason': 'not JSON', 'begins': '{'}]
-    """
-
-    rows: list[tuple[int, str, str]] = field(default_factory=list)
-
-    def add(self, line: int, reason: str, content: bytes) -> None:
-        """Note a line."""
-        self.rows.append((line, reason, content[:80].decode("utf-8", "replace")))
-
-    def table(self) -> pa.Table:
-        """All of them."""
-        kinds = {"line": pa.int64(), "reason": pa.string(), "begins": pa.string()}
-        return columns_of(self.rows, kinds)
+    def __str__(self) -> str:
+        told = f"{self.lines:,} lines: {self.accepted:,} accepted"
+        counts = Counter(self.quarantined["reason"].to_pylist()).most_common()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
+        if not reasons:
+            return f"{told}, none in quarantine"
+        return f"{told}, {self.quarantined.num_rows:,} in quarantine ({reasons})"
 
 
 @dataclass
@@ -114,7 +124,7 @@ class LevelMessages:
         message = np.repeat(np.arange(len(rows)), rows)
         place = np.arange(len(message)) - np.repeat(np.cumsum(rows) - rows, rows)
         told = counts[message] > 0
-        words = _split(b",".join(self.levels))
+        words = split_words(b",".join(self.levels))
         # the nth level that is told of, for each row
         level = np.cumsum(told) - 1
         price = words.take(pa.array(np.where(told, 2 * level, 0), mask=~told))
@@ -155,10 +165,10 @@ class LevelMessages:
         )
 
 
-def _split(joined: bytes) -> pa.Array:
+def split_words(joined: bytes) -> pa.Array:
     """The words between commas as a column, by their places alone.
 
-    >>> _split(b"1.5,20,3").to_pylist()
+    >>> split_words(b"1.5,20,3").to_pylist()
     ['1.5', '20', '3']
     """
     if not joined:
@@ -171,6 +181,63 @@ def _split(joined: bytes) -> pa.Array:
     offsets[1:] = ends - np.arange(len(ends))
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[~comma])]
     return pa.StringArray.from_buffers(len(ends), *buffers[1:], buffers[0])
+
+
+def frames_of_levels(
+    times: tuple[NDArray[np.int64], NDArray[np.int64]],
+    symbol: pa.Array,
+    levels: tuple[pa.Array, pa.Array, pa.Array],
+    snapshot: NDArray[np.bool_],
+    updates: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    message: NDArray[np.int64] | None = None,
+) -> dict[str, pa.Table]:
+    """Rows that are a level each, as changes and the ends of their messages.
+
+    Rows that follow each other and are alike in all but the level are one message. Messages that
+    were received in one moment keep their order by a nanosecond each.
+
+    Args:
+        times: When each happened and was received, in nanoseconds.
+        symbol: Of each.
+        levels: Whether each is a bid, its price, its size.
+        snapshot: Whether it is a part of a snapshot.
+        updates: First and last update id of its message, where there are such.
+        message: What tells messages apart beside that.
+    """
+    count = len(snapshot)
+    codes = symbol.dictionary_encode().indices.to_numpy()
+    alike = [*times, snapshot, codes, *(updates or ()), *(() if message is None else (message,))]
+    begins = np.ones(count, dtype=bool)
+    begins[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in alike])
+    number = np.cumsum(begins) - 1
+    first = np.flatnonzero(begins)
+    place = np.arange(count) - first[number] if count else np.zeros(0, dtype=np.int64)
+    last = np.zeros(count, dtype=bool)
+    last[np.append(first[1:], count) - 1 if count else first] = True
+    known = in_order(times[1][first])
+    made = {
+        "at": pa.array(times[0]).cast(TIME),
+        "received": pa.array(known[number]).cast(TIME),
+        "symbol": symbol,
+    }
+    nothing = pa.nulls(count, pa.int64())
+    ids = (nothing, nothing) if updates is None else tuple(pa.array(each) for each in updates)
+    changes = {
+        "change_id": _names(number, place),
+        **made,
+        **dict(zip(("bid", "price", "size"), levels, strict=True)),
+        "first_update": ids[0],
+        "last_update": ids[1],
+        "place": pa.array(place),
+        "is_snapshot": pa.array(snapshot),
+        "is_last": pa.array(last),
+    }
+    depth = {
+        "depth_id": pc.cast(pa.array(np.arange(len(first))), pa.string()),
+        **{name: column.take(pa.array(first)) for name, column in made.items()},
+        "last_update": ids[1].take(pa.array(first)),
+    }
+    return {"changes": pa.table(changes), "depth": pa.table(depth)}
 
 
 def columns_of(rows: Sequence[tuple[object, ...]], names: Mapping[str, pa.DataType]) -> pa.Table:

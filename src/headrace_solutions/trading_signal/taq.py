@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import parquet
 
-from headrace import DataError
-from headrace_solutions.trading_signal.feed import TIME, Feed, Refused, Tops, exact, in_order
+from headrace_solutions.trading_signal.feed import TIME, Feed, Tops, exact, in_order
+from headrace_solutions.trading_signal.quarantine import Quarantine, Reason
+from headrace_solutions.trading_signal.table_rows import Rows, parquet_rows, units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,7 @@ _REGULAR = (0, 1)
 def read_taq(quotes: Path, trades: Path) -> Feed:
     """Quotes and trades as frames of changes, depth and trades.
 
-    Trades that were corrected or cancelled later (`CORR` above 1) are left out, and named in
-    `refused` by their row.
+    Trades that were corrected or cancelled later (`CORR` above 1) go to quarantine.
 
     Args:
         quotes: Parquet with DT, EX, SYMBOL, BID, BIDSIZ, OFR, OFRSIZ.
@@ -42,23 +41,25 @@ def read_taq(quotes: Path, trades: Path) -> Feed:
     Raises:
         DataError: If a column is missing.
     """
-    quoted, traded = _sorted(quotes, _QUOTES), _sorted(trades, _TRADES)
-    at = _times(quoted)
+    quarantine = Quarantine(quotes.name)
+    quoted = _sorted(quotes, _QUOTES, quarantine)
+    quarantine.source = trades.name
+    traded = _sorted(trades, _TRADES, quarantine)
+    at = _times(quoted.told)
     bid, ask = (
-        (_units(quoted[price]), np.where(_units(quoted[price]) > 0, quoted[size].to_numpy(), 0))
-        for price, size in (("BID", "BIDSIZ"), ("OFR", "OFRSIZ"))
+        (price, np.where(price > 0, units(quoted.told[size], 0), 0))
+        for price, size in (
+            (units(quoted.told["BID"], _SCALE), "BIDSIZ"),
+            (units(quoted.told["OFR"], _SCALE), "OFRSIZ"),
+        )
     )
-    tops = Tops(at, in_order(at), _books(quoted), bid, ask, _SCALE)
-    refused = Refused()
-    stands = np.isin(traded["CORR"].to_numpy(), _REGULAR)
-    for row in np.flatnonzero(~stands).tolist():
-        refused.add(row + 1, f"CORR {traded['CORR'][row]}: corrected or cancelled later", b"")
-    frames = {
-        "changes": tops.changes(),
-        "depth": tops.depth(),
-        "trades": _trades(traded.filter(pa.array(stands))),
-    }
-    return Feed(frames, refused.table(), quoted.num_rows + traded.num_rows)
+    tops = Tops(at, in_order(at), _books(quoted.told), bid, ask, _SCALE)
+    corrected = ~np.isin(traded.told["CORR"].to_numpy(), _REGULAR)
+    stands = traded.without(
+        corrected, Reason.CANCELLED, "CORR above 1: corrected or cancelled later", quarantine
+    )
+    frames = {"changes": tops.changes(), "depth": tops.depth(), "trades": _trades(stands.told)}
+    return Feed(frames, quarantine.table(), quoted.count + traded.count)
 
 
 def _trades(traded: pa.Table) -> pa.Table:
@@ -70,25 +71,24 @@ def _trades(traded: pa.Table) -> pa.Table:
             "at": pa.array(at).cast(TIME),
             "received": pa.array(in_order(at)).cast(TIME),
             "symbol": _books(traded),
-            "price": exact(_units(traded["PRICE"]), _SCALE),
-            "size": exact(traded["SIZE"].to_numpy(), 0),
+            "price": exact(units(traded["PRICE"], _SCALE), _SCALE),
+            "size": exact(units(traded["SIZE"], 0), 0),
             "buyer_took": pa.nulls(len(at), pa.bool_()),
             "hidden": pa.nulls(len(at), pa.bool_()),
         }
     )
 
 
-def _sorted(path: Path, names: tuple[str, ...]) -> pa.Table:
+def _sorted(path: Path, names: tuple[str, ...], quarantine: Quarantine) -> Rows:
     """A file's rows in the order of time, those of one moment as they stand."""
-    table = parquet.read_table(path)
-    lacking = [name for name in names if name not in table.column_names]
-    if lacking:
-        raise DataError(
-            f"{path} lacks {', '.join(lacking)}; it has {', '.join(table.column_names)}:"
-            " give a file in the form of TAQ"
-        )
-    order = np.argsort(table["DT"].cast(pa.int64()).to_numpy(), kind="stable")
-    return table.take(pa.array(order)).combine_chunks()
+    rows = parquet_rows(path, names, form="a file in the form of TAQ")
+    for name in ("DT", "EX", "SYMBOL"):
+        missing = rows.told[name].is_null().to_numpy()
+        rows = rows.without(missing, Reason.MISSING, f"{name} is missing", quarantine)
+    numbers = [name for name in names if name not in ("DT", "EX", "SYMBOL")]
+    rows = rows.floats_fit(numbers, quarantine, least=0.0)
+    order = np.argsort(rows.told["DT"].cast(pa.int64()).to_numpy(), kind="stable")
+    return Rows(rows.told.take(pa.array(order)).combine_chunks(), rows.lines[order], rows.count)
 
 
 def _times(table: pa.Table) -> NDArray[np.int64]:
@@ -99,12 +99,6 @@ def _times(table: pa.Table) -> NDArray[np.int64]:
     )
     times: NDArray[np.int64] = known.cast(pa.int64()).to_numpy()
     return times
-
-
-def _units(prices: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Prices that were read as floats, in the units that they were printed in."""
-    units: NDArray[np.int64] = np.rint(prices.to_numpy() * 10**_SCALE).astype(np.int64)
-    return units
 
 
 def _books(table: pa.Table) -> pa.Array:

@@ -75,13 +75,13 @@ def test_what_cannot_be_read_is_refused_with_its_reason() -> None:
     odd = DEPTH.replace(b'["1.40","0"]', b'["1.40"]')
     lines = [b"", b"x {}", b"1 {", b"1 {}", odd, DEPTH.replace(b"depth@", b"candle@"), DEPTH]
     feed = read_capture(Path("x"), lines=lines)
-    assert feed.refused["line"].to_pylist() == [1, 2, 3, 4, 5, 6]
-    reasons = feed.refused["reason"].to_pylist()
+    assert feed.quarantined["line"].to_pylist() == [1, 2, 3, 4, 5, 6]
+    reasons = feed.quarantined["detail"].to_pylist()
     assert "receive time" in reasons[0]
     assert "pairs of price and size" in reasons[4]
     assert "'x@candle@0ms'" in reasons[5]
     read = feed.frames["depth"].num_rows
-    assert read + feed.refused.num_rows == feed.lines
+    assert read + feed.quarantined.num_rows == feed.lines
 
 
 def test_a_clock_that_is_behind_is_measured_and_breaks_nothing() -> None:
@@ -125,7 +125,7 @@ def test_the_best_prices_are_those_that_the_venue_quotes(
 ) -> None:
     """After every update: as it was received, and with the snapshot known from the start."""
     feed = read_capture(Path(DATA or "") / "lob_binance_ws" / capture)
-    assert feed.refused.num_rows == 0
+    assert feed.quarantined.num_rows == 0
     frames = dict(feed.frames)
     rows = frames["changes"].filter(frames["changes"]["is_snapshot"])
     told, begun = pc.unique(rows["received"]), rows["last_update"][0].as_py()

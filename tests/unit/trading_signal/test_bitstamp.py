@@ -50,8 +50,8 @@ def test_orders_between_snapshots_are_counted_and_differences_are_seen() -> None
         snapshot(1006, '[["10", "5"]]', '[["11", "1"]]'),
     ]
     feed = read_log(Path("x"), lines=lines)
-    assert feed.refused.num_rows == 0
-    decided = hr.decide(case, feed.frames)
+    assert feed.quarantined.num_rows == 0
+    decided = hr.decide(case, {name: feed.frames[name] for name in ("order_changes", "moments")})
     assert decided["status"].unique().to_pylist() == ["accepted"]
     assert decided["book_status"].to_pylist() == [1, 0, 0, 0, 0, 0]
     assert decided["bid_size"].to_pylist() == [None, 1.0, 2.0, 2.0, 1.0, 5.0]
@@ -61,16 +61,16 @@ def test_orders_between_snapshots_are_counted_and_differences_are_seen() -> None
 def test_what_cannot_be_read_is_refused_with_its_reason() -> None:
     lines = [b"x", b"5 shout {}", order(6, "created", 1, 2, "1", "1"), b"7 order_book {"]
     feed = read_log(Path("x"), lines=lines)
-    assert feed.refused["line"].to_pylist() == [1, 2, 3, 4]
-    assert "order_type 2" in feed.refused["reason"].to_pylist()[2]
+    assert feed.quarantined["line"].to_pylist() == [1, 2, 3, 4]
+    assert "order_type 2" in feed.quarantined["detail"].to_pylist()[2]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(DATA is None, reason="HEADRACE_DATA names no folder of market data")
 def test_the_book_of_a_day_agrees_with_its_snapshots() -> None:
     feed = read_log(Path(DATA or "") / "lob_bitstamp_obanalytics" / "2015-05-01.log.xz")
-    assert feed.refused.num_rows == 0
-    decided = hr.decide(case, feed.frames)
+    assert feed.quarantined.num_rows == 0
+    decided = hr.decide(case, {name: feed.frames[name] for name in ("order_changes", "moments")})
     last = decided.slice(decided.num_rows - 1).to_pylist()[0]
     # all 20 levels of both sides are equal at 4,879 of 5,010; the first is what the book began with
     assert last["snapshots"] == 5_011

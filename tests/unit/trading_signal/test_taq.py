@@ -54,7 +54,7 @@ def test_each_exchange_has_a_book_of_its_own(tmp_path: Path) -> None:
     assert decided["ask"].to_pylist() == [10.03, 10.02]
     assert decided["since_open"].to_pylist() == [1.0, 2.0]
     assert frames["trades"].num_rows == 2
-    assert feed.refused["reason"].to_pylist() == ["CORR 8: corrected or cancelled later"]
+    assert feed.quarantined["detail"].to_pylist() == ["CORR above 1: corrected or cancelled later"]
 
 
 def test_a_file_without_a_column_is_refused(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_two_days_of_quotes_and_their_sessions() -> None:
     feed = read_taq(folder / "sampleQDataRaw.parquet", folder / "sampleTDataRaw.parquet")
     frames = feed.frames
     assert frames["depth"].num_rows == 131_401
-    assert frames["trades"].num_rows + feed.refused.num_rows == 77_263
+    assert frames["trades"].num_rows + feed.quarantined.num_rows == 77_263
     decided = hr.decide(case, {name: frames[name] for name in ("changes", "depth")})
     assert decided["status"].unique().to_pylist() == ["accepted"]
     is_open = decided["open"].to_numpy(zero_copy_only=False)
