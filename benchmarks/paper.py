@@ -21,6 +21,7 @@ from headrace_solutions.trading_signal.binance import read_capture
 from headrace_solutions.trading_signal.case import trading_signal
 from headrace_solutions.trading_signal.gateway import Limits, OrderTerms
 from headrace_solutions.trading_signal.report import decided_of, sections_of
+from headrace_solutions.trading_signal.tape import tape_of
 from headrace_solutions.trading_signal.venue import Assumptions
 
 if TYPE_CHECKING:
@@ -61,10 +62,15 @@ def page_of(name: str, frames: Mapping[str, pa.Table | None]) -> hr.Report:
             hr.KeyFigure("Learned from", f"{LEARNED:.0%}", "of them"),
         ],
     )
-    for section in sections_of(
-        frames, decided_of(beside), since, assumptions=ASSUMED, limits=LIMITS, terms=TERMS
-    ):
-        title, text, parts = section
+    sections = sections_of(
+        tape_of(frames),
+        decided_of(beside),
+        since,
+        assumptions=ASSUMED,
+        limits=LIMITS,
+        terms=TERMS,
+    )
+    for title, text, parts in sections:
         page.add(title, text, *parts)
     return page
 

@@ -19,7 +19,13 @@ from headrace.cli.terminal import console, stages
 from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import Trained, TrainingSettings
-from headrace.runtime.demo import DemoFolder, DemoSettings, gather_evidence, judge
+from headrace.runtime.demo import (
+    DemoFolder,
+    DemoSettings,
+    gather_evidence,
+    judge,
+    write_answers,
+)
 from headrace.runtime.demo_report import DemoResult, write_report
 from headrace.runtime.direction_demo import judge_directions
 from headrace.runtime.local import LocalRun, RunSettings
@@ -96,7 +102,7 @@ def demo(
         size = sum(path.stat().st_size for part in parts for path in part.values())
         told.append(f"{settings.events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
     trained = _train(found, place, parts[0])
-    meters = _run(found, place, parts)
+    meters = _run(found, place, parts, settings)
     judged, directions = _judge(found, place, parts, trained, settings)
     evidence = _prove(found, place, judged)
     with _step("reported") as told:
@@ -194,8 +200,15 @@ def _judge(
     return judged, directions
 
 
-def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]) -> Meters:
-    """Decide everything, with the live view."""
+def _run(
+    found: Solution,
+    place: DemoFolder,
+    parts: Sequence[Mapping[str, Path]],
+    settings: DemoSettings,
+) -> Meters:
+    """Decide everything, with the live view; what comes after history is answered, if by anyone."""
+    answering = found.counterparty
+    made = None if answering is None else partial(answering, since_ns=settings.cut_ns)
     sources = [f"{stream}={path}" for part in parts for stream, path in part.items()]
     # the decided stream names the run
     sources.sort(key=lambda text: not text.startswith(f"{found.case.plan.on}="))
@@ -208,14 +221,19 @@ def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]
                 [partial(_sink, place.decisions)],
                 RunSettings(checkpoint=place.witness),
                 stage,
+                counterparty=made,
             )
         with LiveView(found.case.name, opened.meters, opened.total):
             opened.go()
         meters = opened.meters
+        back = ""
+        if opened.answers_stream is not None:
+            count = write_answers(found.case, place, opened.answers_stream)
+            back = f"; {count:,} {opened.answers_stream} came back on paper"
         told.append(
             f"{meters.decisions:,} events at [bold]{meters.rate():,.0f} a second[/bold],"
             f" signed and on disk; {_counts(meters.outcomes)};"
-            f" {meters.duplicates:,} duplicates, {meters.quarantined:,} quarantined"
+            f" {meters.duplicates:,} duplicates, {meters.quarantined:,} quarantined{back}"
         )
     return meters
 
