@@ -310,7 +310,8 @@ def _farewell(result: DemoResult, seconds: float, *, drawn: bool) -> None:
     # of several classes the score is that of one alone
     plain = told.score is not None and result.directions is None
     score = f", score {told.score:.3f}" if plain else ""
-    _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}:")
+    of = f": what raised the score of {told.explains}" if told.explains else ""
+    _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}{of}:")
     for reason in told.reasons:
         _say(f"  {reason.contribution:+.2f}  {reason.text}")
     _say("")

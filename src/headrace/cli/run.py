@@ -73,7 +73,7 @@ class Watched:
     traces: str | None = None
 
 
-def run(
+def run(  # noqa: PLR0913 - each is asked for by name
     case: str,
     /,
     *,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from headrace.adapters.opening import open_frame
 from headrace.core.errors import DataError, DefinitionError
@@ -26,6 +25,7 @@ from headrace.runtime.quarantine import SOURCE as RETRIED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from headrace.core.columns import Batch, Int64s

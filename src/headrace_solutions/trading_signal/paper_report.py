@@ -168,7 +168,7 @@ def _refused(reports: Sequence[Report]) -> Part:
     )
     rows = [(what, reason, f"{count:,}") for (what, reason), count in counts.most_common()]
     return (
-        "Orders that came to nothing, or not to all: refused by the gateway or the venue, cancelled",
+        "Orders that were refused, by the gateway or the venue, or cancelled",
         ("became", "reason", "orders"),
         rows or [("-", "none", "0")],
     )

@@ -15,7 +15,6 @@ import headrace as hr
 from headrace.cli import build
 from headrace.core.errors import DataError
 from headrace.journal.reader import stored_batches
-from headrace.runtime.closed_loop import Heard
 from headrace.runtime.home import Home
 from headrace_solutions.trading_signal.closed_loop import run_closed_loop
 from headrace_solutions.trading_signal.gateway import OrderTerms
@@ -23,6 +22,8 @@ from headrace_solutions.trading_signal.venue import Assumptions
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from headrace.runtime.closed_loop import Heard
 
 
 @pytest.mark.parametrize("joins", [False, True])
@@ -195,6 +196,6 @@ def test_a_case_without_a_counterparty_has_no_loop(tmp_path: Path) -> None:
     sources = written(frames(50, seed=4), tmp_path, 0, 50)
     with pytest.raises(hr.NotFound, match="card-fraud has no counterparty"):
         headrace("run", "card-fraud", "--closed-loop", *sources, "--home", str(tmp_path / "home"))
+    run = ("run", paper_case.__file__, "--closed-loop", "--source", "-")
     with pytest.raises(DataError, match="stdin is live"):
-        run = ("run", paper_case.__file__, "--closed-loop", "--source", "-")
         headrace(*run, "--home", str(tmp_path / "home"))
