@@ -30,5 +30,10 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
     return _word_at(id(array) + _BEHIND_HEAD).value
 
 
+def address_of_items(items: tuple[object, ...]) -> int:
+    """Where a tuple has the addresses of its items, one word each. Keep the tuple meanwhile."""
+    return id(items) + tuple.__basicsize__
+
+
 _looked_at = np.arange(5)[2:]
 invariant(address_of(_looked_at) == _looked_at.ctypes.data, "arrays lie in memory as in NumPy 2")

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.address import address_of
+from headrace.core.address import address_of, address_of_items
+from headrace.core.address_kernels import column_addresses
 from headrace.core.column_kernels import gather_bytes, gathered_offsets
 from headrace.core.errors import InvariantBroken, invariant
 
@@ -35,9 +36,8 @@ Bytes: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float64]
 
 
-_INT64: np.dtype[Any] = np.dtype(np.int64)
-_INT32: np.dtype[Any] = np.dtype(np.int32)
-_UINT8: np.dtype[Any] = np.dtype(np.uint8)
+#: Of values, offsets and validity. NumPy has one object for each; few arrays have another.
+_TYPES = np.array([id(np.dtype(name)) for name in ("int64", "int32", "uint8")], dtype=np.int64)
 
 
 class Kind(IntEnum):
@@ -164,21 +164,19 @@ class Batch:
         >>> batch.addresses[0, 1] == address_of(batch.fixed("n").values)
         True
         """
-        table = []
-        for name, column in self.columns.items():
-            data, text, width = 0, 0, _INT64
-            main: NDArray[Any]
+        table = np.zeros((len(self.columns), 4), dtype=np.int64)
+        arrays: list[NDArray[Any]] = []
+        for place, column in enumerate(self.columns.values()):
             if isinstance(column, Fixed):
-                main = column.values
+                arrays += (column.values, column.valid, column.valid)
             else:
-                main, data, text, width = column.offsets, address_of(column.data), 1, _INT32
-            valid = column.valid
-            if main.dtype != width or valid.dtype != _UINT8:
-                raise InvariantBroken(f"column {name} is {main.dtype}, valid {valid.dtype}")
-            if not (main.flags.c_contiguous and valid.flags.c_contiguous):
-                raise InvariantBroken(f"column {name} is not in one piece")
-            table.append((text, address_of(main), data, address_of(valid)))
-        return np.array(table, dtype=np.int64).reshape(-1, 4)
+                arrays += (column.offsets, column.data, column.valid)
+                table[place, 0] = 1
+        held = tuple(arrays)
+        done = column_addresses(address_of_items(held), _TYPES, table)
+        for place, (name, column) in list(enumerate(self.columns.items()))[done:]:
+            table[place] = _addresses_of(name, column)
+        return table
 
     def __post_init__(self) -> None:
         rows = self.rows
@@ -214,6 +212,23 @@ class Batch:
     def take(self, rows: NDArray[np.integer]) -> Batch:
         """The same columns at `rows`, in that order."""
         return Batch({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+
+
+def _addresses_of(name: str, column: Column) -> tuple[int, int, int, int]:
+    """A row of `Batch.addresses`, of a column that is no usual one; see there."""
+    data, text = 0, 0
+    width: np.dtype[Any] = np.dtype(np.int64)
+    main: NDArray[Any]
+    if isinstance(column, Fixed):
+        main = column.values
+    else:
+        main, data, text, width = column.offsets, address_of(column.data), 1, np.dtype(np.int32)
+    valid = column.valid
+    if main.dtype != width or valid.dtype != np.dtype(np.uint8):
+        raise InvariantBroken(f"column {name} is {main.dtype}, valid {valid.dtype}")
+    if not (main.flags.c_contiguous and valid.flags.c_contiguous):
+        raise InvariantBroken(f"column {name} is not in one piece")
+    return text, address_of(main), data, address_of(valid)
 
 
 def concatenated(batches: Sequence[Batch]) -> Batch:

@@ -296,6 +296,59 @@ def _read(book: Int64s, layout: Int64s, value: Int64s, status: int) -> tuple[int
 
 
 @kernel
+def places_of(codes: Int64s, there: Bytes, places: Int64s, out: Int64s) -> bool:
+    """The place of each row's book, -1 for none; whether a row has a key that has no book.
+
+    Args:
+        codes: Of the rows' keys.
+        there: Whether a row has a key.
+        places: Of books, by code of their keys.
+        out: Gets them.
+    """
+    missing = False
+    for row in range(len(codes)):
+        out[row] = -1
+        if there[row]:
+            if codes[row] < len(places):
+                out[row] = places[codes[row]]
+            missing |= out[row] < 0
+    return missing
+
+
+@kernel
+def in_known_order(askers: Int64s, changes: Int64s, places: Int64s, asked: Int64s) -> None:
+    """Put the events that ask in known order; a change that asks is applied before.
+
+    Args:
+        askers: A row for each stream and field by which it asks (`S_...`).
+        changes: The changes' places in known order.
+        places: Of books, by code of their keys.
+        asked: Gets a row for each event that asks (`A_...`).
+    """
+    done = 0
+    for event in range(len(asked)):
+        asker, sequence = -1, 0
+        for k in range(len(askers)):
+            row = askers[k, w.S_DONE]
+            if row < askers[k, w.S_ROWS]:
+                its = load_i64(askers[k, w.S_SEQUENCE] + 8 * row)
+                if asker < 0 or its < sequence:
+                    asker, sequence = k, its
+        row = askers[asker, w.S_DONE]
+        askers[asker, w.S_DONE] = row + 1
+        while done < len(changes) and changes[done] <= sequence:
+            done += 1
+        code = load_i64(askers[asker, w.S_CODE] + 8 * row)
+        there = load_u8(askers[asker, w.S_THERE] + row) != 0 and code < len(places)
+        asked[event, w.A_CHANGES] = done
+        asked[event, w.A_BOOK] = places[code] if there else -1
+        asked[event, w.A_AT] = load_i64(askers[asker, w.S_AT] + 8 * row)
+        asked[event, w.A_PLACE] = row
+        asked[event, w.A_FIRST_VALUE] = askers[asker, w.S_FIRST_VALUE]
+        asked[event, w.A_LAST_VALUE] = askers[asker, w.S_LAST_VALUE]
+
+
+@kernel
 def advance(
     books: Int64s,
     layout: Int64s,

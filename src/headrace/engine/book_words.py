@@ -125,6 +125,20 @@ COLUMN_WORDS = 17
 A_CHANGES, A_BOOK, A_AT, A_PLACE, A_FIRST_VALUE, A_LAST_VALUE = range(6)
 ASKED_WORDS = 6
 
+# a stream that asks by a field: addresses of the places of its rows in known order, of the codes of
+# their keys, of whether there is one and of their times; how many rows there are; which values they
+# ask; and how many of them are in order already
+(
+    S_SEQUENCE,
+    S_ROWS,
+    S_CODE,
+    S_THERE,
+    S_AT,
+    S_FIRST_VALUE,
+    S_LAST_VALUE,
+    S_DONE,
+) = range(8)
+
 # a value that is read: what, of which side, which level (or of how many)
 V_PART, V_SIDE, V_LEVEL = range(3)
 VALUE_WORDS = 3

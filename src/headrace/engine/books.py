@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,7 +14,8 @@ from headrace.core.errors import ArtefactError
 from headrace.core.mapping import reserve
 from headrace.definitions.plan import BookPart
 from headrace.engine import book_words as w
-from headrace.engine.book_kernels import advance
+from headrace.engine.book_answers import BookAnswers, asked_by, values_in_rows
+from headrace.engine.book_kernels import advance, in_known_order, places_of
 from headrace.engine.order_kernels import SLOT, restore_orders
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Bytes, Int64s
+    from headrace.core.columns import Batch, Int64s
     from headrace.core.interning import TextTable
     from headrace.definitions.plan import Book, BookValue, Plan
     from headrace.engine.rows import StreamRows
 
 _PARTS = {part: number for number, part in enumerate(BookPart)}
 _MOST_BOOKS = 1 << 20
+_NONE: Int64s = np.zeros(0, dtype=np.int64)
 
 
 #: Changes and questions below which another thread costs more than it gives.
@@ -40,17 +42,6 @@ class Run(Protocol):
 
     def __call__(self, tasks: Sequence[Callable[[], None]], *, spread: bool) -> None:
         """Run them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class BookAnswers:
-    """What books say for a stream's rows: words and validity by number of the value."""
-
-    found: dict[int, tuple[Int64s, Bytes]] = field(default_factory=dict)
-
-    def of(self, load: str) -> tuple[Int64s, Bytes]:
-        """What is loaded as `book:N`."""
-        return self.found[int(load.removeprefix("book:"))]
 
 
 class OrderBooks:
@@ -114,16 +105,20 @@ class BookState:
     """
 
     def __init__(self, plan: Plan, number: int, most_bytes: int, secret: tuple[int, int]) -> None:
+        self.number = number
         self.book: Book = plan.books[number]
-        self._at = plan.stream(self.book.stream).event_time
-        self._values = [(n, v) for n, v in enumerate(plan.book_values) if v.book == number]
-        # the streams that ask, with the values of each, one after the other
-        names = dict.fromkeys((value.stream, value.asked_by) for _, value in self._values)
-        self._asking = [(name, by, _numbers(self._values, name, by)) for name, by in names]
-        order = [number for _, _, numbers in self._asking for number in numbers]
+        values = values_in_rows(plan, number)
+        # the streams that ask by a field, and which rows of the answers each asks
+        self._asking: list[tuple[str, str, int, int]] = []
+        first = 0
+        for (name, by), group in groupby(values, asked_by):
+            last = first + len(list(group))
+            self._asking.append((name, by, first, last))
+            first = last
         self._asked = np.array(
-            [_value_words(plan.book_values[number]) for number in order], dtype=np.int64
+            [_value_words(value) for _, value in values], dtype=np.int64
         ).reshape(-1, w.VALUE_WORDS)
+        self._columns = _Columns(self.book, plan.stream(self.book.stream).event_time)
         slots = 1 << (2 * self.book.orders - 1).bit_length() if self.book.orders else 0
         halves = np.array(secret, dtype=np.uint64).view(np.int64).tolist()
         self._layout: Int64s = np.array(
@@ -149,7 +144,7 @@ class BookState:
 
     def reads(self) -> list[tuple[str, str]]:
         """The text fields whose codes are needed: streams with their keys."""
-        return [(self.book.stream, self.book.key), *((name, by) for name, by, _ in self._asking)]
+        return [(self.book.stream, self.book.key), *(asking[:2] for asking in self._asking)]
 
     def advance(
         self,
@@ -171,72 +166,39 @@ class BookState:
             parts: Into how many the work is split.
         """
         changes = streams.get(self.book.stream)
-        asking = [item for item in self._asking if item[0] in streams]
+        asking = [one for one in self._asking if one[0] in streams]
         if changes is None and not asking:
             return
-        columns, kept = self._columns(changes, codes)
-        asked = self._asked_rows(changes, asking, streams, times, codes)
-        count = sum(len(streams[name].sequence) for name, _, _ in asking)
-        words = np.zeros((max(len(self._asked), 1), count), dtype=np.int64)
+        columns: Int64s = np.zeros(w.COLUMN_WORDS, dtype=np.int64)
+        rows = 0
+        if changes is not None:
+            rows = changes.batch.rows
+            self._columns.put(changes.batch, columns)
+            places = self._begun(codes[self.book.stream, self.book.key], changes.batch)
+            columns[w.C_BOOK] = address_of(places)
+        asked = self._in_order(changes, asking, streams, times, codes)
+        most = max((streams[name].batch.rows for name, _, _, _ in asking), default=0)
+        words = np.zeros((max(len(self._asked), 1), most), dtype=np.int64)
         present = np.zeros(words.shape, dtype=np.uint8)
-        rows = 0 if changes is None else len(changes.sequence)
         given = (self._rows, self._layout, columns, rows, asked, self._asked, words, present)
         run([partial(advance, *given, part, parts) for part in range(parts)], spread=parts > 1)
-        del kept
-        first, row = 0, 0
-        for name, _, numbers in self._asking:
-            if name in streams:
-                last = first + len(streams[name].sequence)
-                for n, number in enumerate(numbers):
-                    where = words[row + n, first:last], present[row + n, first:last]
-                    answers[name].found[number] = where
-                first = last
-            row += len(numbers)
-
-    def _columns(
-        self, changes: StreamRows | None, codes: Mapping[tuple[str, str], Int64s]
-    ) -> tuple[Int64s, list[object]]:
-        """Addresses of the columns of changes; and what must stay until they are not used."""
-        columns: Int64s = np.zeros(w.COLUMN_WORDS, dtype=np.int64)
-        if changes is None:
-            return columns, []
-        book, batch = self.book, changes.batch
-        places = self._begun(codes[book.stream, book.key], batch)
-        columns[w.C_BOOK] = address_of(places)
-        for column, valid, name in (
-            (w.C_AT, -1, self._at),
-            (w.C_BID, -1, book.bid),
-            (w.C_PRICE, w.C_PRICE_VALID, book.price),
-            (w.C_SIZE, -1, book.size),
-            (w.C_FIRST, w.C_FIRST_VALID, book.first),
-            (w.C_LAST, w.C_LAST_VALID, book.last),
-            (w.C_SNAPSHOT, -1, book.snapshot),
-            (w.C_ENDS, -1, book.ends),
-            (w.C_ORDER, w.C_ORDER_VALID, book.order),
-            (w.C_REDUCES, -1, book.reduces),
-            (w.C_REMOVES, -1, book.removes),
-            (w.C_PLACE, -1, book.place),
-        ):
-            if name:
-                found = batch.fixed(name)
-                columns[column] = address_of(found.values)
-                if valid >= 0:
-                    columns[valid] = address_of(found.valid)
-        return columns, [places, batch]
+        for name, _, _, _ in asking:
+            count = streams[name].batch.rows
+            answers[name].found[self.number] = words[:, :count], present[:, :count]
 
     def _begun(self, codes: Int64s, batch: Batch) -> Int64s:
         """The place of each change's book; one that is new is begun, in known order."""
-        there = batch.columns[self.book.key].valid != 0
-        self._make_room(int(codes.max(initial=0)))
-        known = np.where(there, codes, 0)
-        places = np.where(there, self._place[known], -1)
-        fresh = np.flatnonzero(there & (places < 0))
-        if len(fresh) == 0:
-            return places
-        found, first = np.unique(known[fresh], return_index=True)
-        for code in found[np.argsort(first)][: self._most - self._count].tolist():
-            self._begin(code)
-        return np.where(there, self._place[known], -1)
+        there = batch.columns[self.book.key].valid
+        places = np.empty(len(codes), dtype=np.int64)
+        if places_of(codes, there, self._place, places):
+            known = codes[there != 0]
+            self._make_room(int(known.max(initial=0)))
+            found, first = np.unique(known, return_index=True)
+            for code in found[np.argsort(first)].tolist():
+                if self._place[code] < 0 and self._count < self._most:
+                    self._begin(code)
+            places_of(codes, there, self._place, places)
+        return places
 
     def _begin(self, code: int) -> NDArray[np.int64]:
         """A book in which nothing is known."""
@@ -252,38 +214,32 @@ class BookState:
             longer[: len(self._place)] = self._place
             self._place = longer
 
-    def _asked_rows(
+    def _in_order(
         self,
         changes: StreamRows | None,
-        asking: Sequence[tuple[str, str, list[int]]],
+        asking: Sequence[tuple[str, str, int, int]],
         streams: Mapping[str, StreamRows],
         times: Mapping[str, str],
         codes: Mapping[tuple[str, str], Int64s],
     ) -> NDArray[np.int64]:
         """What the kernel is told of the events that ask, in known order."""
-        parts, first = [], 0
-        starts = dict(zip((a[:2] for a in self._asking), _starts(self._asking), strict=True))
-        for name, by, numbers in asking:
+        askers, count = [], 0
+        for name, by, first, last in asking:
             rows = streams[name]
-            found: NDArray[np.int64] = np.empty((len(rows.sequence), w.ASKED_WORDS), dtype=np.int64)
-            known = np.zeros(0, dtype=np.int64) if changes is None else changes.sequence
-            # a change that asks is applied first
-            found[:, w.A_CHANGES] = np.searchsorted(known, rows.sequence, side="right")
-            code, there = codes[name, by], rows.batch.columns[by].valid != 0
-            self._make_room(int(code.max(initial=0)))
-            found[:, w.A_BOOK] = np.where(there, self._place[np.where(there, code, 0)], -1)
-            found[:, w.A_AT] = rows.batch.fixed(times[name]).values
-            found[:, w.A_PLACE] = np.arange(first, first + len(found))
-            found[:, w.A_FIRST_VALUE] = starts[name, by]
-            found[:, w.A_LAST_VALUE] = starts[name, by] + len(numbers)
-            first += len(found)
-            parts.append(found)
-        if not parts:
-            return np.zeros((0, w.ASKED_WORDS), dtype=np.int64)
-        if len(parts) == 1:
-            return parts[0]
-        whole = np.concatenate(parts)
-        return whole[np.argsort(whole[:, w.A_CHANGES], kind="stable")]
+            batch = rows.batch
+            count += batch.rows
+            askers.append(
+                (
+                    *(address_of(rows.sequence), batch.rows),
+                    *(address_of(codes[name, by]), address_of(batch.columns[by].valid)),
+                    *(address_of(batch.fixed(times[name]).values), first, last, 0),
+                )
+            )
+        asked: NDArray[np.int64] = np.empty((count, w.ASKED_WORDS), dtype=np.int64)
+        if count:
+            known = _NONE if changes is None else changes.sequence
+            in_known_order(np.array(askers, dtype=np.int64), known, self._place, asked)
+        return asked
 
     def snapshot(self) -> bytes:
         """All books in the order of their keys' codes: the same books give the same bytes."""
@@ -381,15 +337,53 @@ class BookState:
             self._place[code], self._count = before, count
 
 
-def _numbers(values: Sequence[tuple[int, BookValue]], stream: str, asked_by: str) -> list[int]:
-    """The numbers of the values that a stream's events ask by a field."""
-    return [n for n, v in values if (v.stream, v.asked_by) == (stream, asked_by)]
+class _Columns:
+    """Where the kernel finds the columns of changes, by address.
 
+    Args:
+        book: Whose changes.
+        at: Their field of event time.
+    """
 
-def _starts(asking: Sequence[tuple[str, str, list[int]]]) -> list[int]:
-    """Where the values of each that asks begin."""
-    sizes = [len(numbers) for _, _, numbers in asking]
-    return [sum(sizes[:n]) for n in range(len(sizes))]
+    def __init__(self, book: Book, at: str) -> None:
+        self._wanted = [
+            (column, valid, name)
+            for column, valid, name in (
+                (w.C_AT, None, at),
+                (w.C_BID, None, book.bid),
+                (w.C_PRICE, w.C_PRICE_VALID, book.price),
+                (w.C_SIZE, None, book.size),
+                (w.C_FIRST, w.C_FIRST_VALID, book.first),
+                (w.C_LAST, w.C_LAST_VALID, book.last),
+                (w.C_SNAPSHOT, None, book.snapshot),
+                (w.C_ENDS, None, book.ends),
+                (w.C_ORDER, w.C_ORDER_VALID, book.order),
+                (w.C_REDUCES, None, book.reduces),
+                (w.C_REMOVES, None, book.removes),
+                (w.C_PLACE, None, book.place),
+            )
+            if name
+        ]
+        self._names: tuple[str, ...] = ()
+        self._from, self._into = [np.zeros(0, dtype=np.intp)] * 2
+
+    def put(self, batch: Batch, columns: Int64s) -> None:
+        """Fill in the addresses of a batch's columns; keep the batch while they are used."""
+        names = tuple(batch.columns)
+        if names != self._names:
+            self._lay_out(names)
+        columns[self._into] = batch.addresses.ravel()[self._from]
+
+    def _lay_out(self, names: tuple[str, ...]) -> None:
+        """Learn where the addresses stand of batches with these columns."""
+        pairs = []
+        for column, valid, name in self._wanted:
+            place = 4 * names.index(name)
+            pairs.append((place + 1, column))
+            if valid is not None:
+                pairs.append((place + 3, valid))
+        self._from, self._into = np.array(pairs, dtype=np.intp).T.copy()
+        self._names = names
 
 
 def _value_words(value: BookValue) -> list[int]:

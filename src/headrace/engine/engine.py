@@ -20,9 +20,10 @@ from headrace.core.errors import ArtefactError, LimitReached
 from headrace.core.interning import TextTable
 from headrace.core.mapping import reserve
 from headrace.engine import pool_kernels as pools
-from headrace.engine.books import BookAnswers, OrderBooks
+from headrace.engine.books import OrderBooks
 from headrace.engine.frozen import FrozenEngine, PoolCopy
-from headrace.engine.group_state import Answers, GroupState, Rows
+from headrace.engine.group_inputs import Answers, GroupInputs, Rows
+from headrace.engine.group_state import GroupState
 from headrace.engine.layout import answer_rows, lay_out
 from headrace.engine.programs import (
     CompiledProgram,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from headrace.core.columns import Floats, Int64s
     from headrace.core.sequences import Sequences
     from headrace.definitions.plan import Plan
+    from headrace.engine.book_answers import BookAnswers
     from headrace.engine.layout import GroupLayout
     from headrace.engine.rows import StreamRows
 
@@ -94,13 +96,14 @@ class Engine:
         self._around = Surroundings(plan)
         self._around.point_at(self._tables)
         self._row_programs = {
-            stream.name: RowProgram(stream, self._around) for stream in plan.streams
+            stream.name: RowProgram(plan, stream, self._around) for stream in plan.streams
         }
         self._program = CompiledProgram(plan.program, self._around, outputs_of(plan))
         row_of, self._known = answer_rows(plan, self._program.registers)
-        self._loads = Loads.of(plan.program, row_of)
+        self._loads = Loads.of(plan, row_of)
+        inputs = GroupInputs(plan.on)
         self._groups = [
-            GroupState(lay_out(plan, n), self._pool, secret, row_of)
+            GroupState(lay_out(plan, n), self._pool, secret, row_of, inputs)
             for n in range(len(plan.groups))
         ]
         self._books = OrderBooks(plan, memory_limit_bytes, secret)
@@ -286,8 +289,7 @@ class Engine:
             registers[register], valid[register] = rows.registers[source], rows.valid[source]
         for register, name in self._loads.fields:
             registers[register], valid[register] = words_of(rows.batch, self.plan.on, name, codes)
-        for register, load in self._loads.books:
-            registers[register], valid[register] = books[self.plan.on].of(load)
+        self._loads.books.put(books[self.plan.on], registers, valid)
         for register, twin in self._loads.copies:
             registers[register], valid[register] = registers[twin], valid[twin]
         self._execute(self._program, registers, valid, rows.sequence, features)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.core.address import address_of
-from headrace.core.columns import Text
 from headrace.core.exact import WIDTH
 from headrace.core.mapping import reserve
 from headrace.core.memory import entry
-from headrace.engine import key_kernels as keys
 from headrace.engine import pool_kernels as pools
 from headrace.engine import query_kernels as queries
 from headrace.engine import record_kernels as records
@@ -21,6 +18,7 @@ from headrace.engine import ring_kernels as rings
 from headrace.engine import summary_kernels as summaries
 from headrace.engine import window_kernels as window
 from headrace.engine.frozen import FrozenGroup, Records
+from headrace.engine.group_inputs import Room
 from headrace.engine.ratio_kernels import wide_ratio
 
 if TYPE_CHECKING:
@@ -28,112 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headrace.core.columns import Batch, Int64s
+    from headrace.core.columns import Int64s
+    from headrace.engine.group_inputs import Answers, GroupInputs, Keys, Rows
     from headrace.engine.layout import GroupLayout
 
 _WORK_WORDS = 6 * WIDTH
 _BATCH = struct.Struct(f"{pools.BATCH_WORDS}q")
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows of one stream, ready for groups.
-
-    Attributes:
-        batch: Their columns.
-        sequence: Their places in known order.
-        at: Event times.
-        watermark: Of the decided stream just after each.
-        registers: Of the row program.
-        valid: Of the registers.
-        slots: What the slots `AT` to `ROWS` of a group's table hold for them.
-    """
-
-    batch: Batch
-    sequence: Int64s
-    at: Int64s
-    watermark: Int64s
-    registers: NDArray[np.int64]
-    valid: NDArray[np.uint8]
-    slots: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        times = address_of(self.at), address_of(self.watermark)
-        self.slots = (*times, address_of(self.registers), address_of(self.valid), len(self.at))
-
-
-@dataclass(slots=True)
-class Answers:
-    """What aggregates give: registers that queries write, by row of the matrices.
-
-    Attributes:
-        words: Rows by decided events.
-        present: Their validity.
-        slots: What the slots `OUT` to `OUT_ROWS` of a group's table hold for them.
-    """
-
-    words: NDArray[np.int64]
-    present: NDArray[np.uint8]
-    slots: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.slots = (address_of(self.words), address_of(self.present), self.words.shape[1])
-
-
-class _Room:
-    """Words to work in, which stay between batches, and grow."""
-
-    def __init__(self) -> None:
-        self._words: Int64s = np.empty(0, dtype=np.int64)
-        self._address = 0
-
-    def of(self, words: int) -> int:
-        """The address of room for so many words; what was there before is lost."""
-        if words > len(self._words):
-            self._words = np.empty(max(words, 2 * len(self._words)), dtype=np.int64)
-            self._address = address_of(self._words)
-        return self._address
-
-
-class _Keys:
-    """The keys of a batch's rows: addresses of their columns, and room for their hashes.
-
-    Attributes:
-        columns: Where the addresses stand.
-        rows: How many rows there are.
-        hashes: Where their hashes go.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._held = np.zeros((len(names), keys.KEY_COLUMN_BYTES // 8), dtype=np.int64)
-        self._room = _Room()
-        self.columns = address_of(self._held)
-        self.rows = self.hashes = 0
-
-    def point_at(self, rows: Rows | None) -> int:
-        """Take the keys of these rows, if there are any; words of the longest at most."""
-        self.rows = 0
-        if rows is None:
-            return 0
-        self.rows = rows.batch.rows
-        self.hashes = self._room.of(self.rows)
-        longest = 0
-        for place, name in enumerate(self._names):
-            column = rows.batch.columns[name]
-            if isinstance(column, Text):
-                longest += len(column.data) // 8 + 2
-                about = (1, address_of(column.data), address_of(column.offsets))
-            else:
-                longest += 1
-                about = (0, address_of(column.values), 0)
-            self._held[place] = (*about, address_of(column.valid))
-        return longest
-
-    def hash_part(self, table: int, part: int, parts: int) -> None:
-        """Hash one part of the rows."""
-        first, last = self.rows * part // parts, self.rows * (part + 1) // parts
-        keys.hash_keys(table, self.columns, self.hashes, first, last)
 
 
 class _WorkTable:
@@ -157,7 +55,7 @@ class _WorkTable:
         self._words = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
         self._words[: len(table)] = table
         self._bytes = self._words.data
-        self._key = _Room()
+        self._key = Room()
         self.address = address_of(self._words)
         place = self.address + table.nbytes
         for slot, size in sizes.items():
@@ -185,10 +83,16 @@ class GroupState:
         pool: The engine's.
         secret: Two halves of the key of hashes.
         row_of: The row of `Answers` that each aggregate of the plan goes to.
+        inputs: What it shares with other groups that are moved together.
     """
 
     def __init__(
-        self, layout: GroupLayout, pool: Int64s, secret: tuple[int, int], row_of: Int64s
+        self,
+        layout: GroupLayout,
+        pool: Int64s,
+        secret: tuple[int, int],
+        row_of: Int64s,
+        inputs: GroupInputs,
     ) -> None:
         self.layout = layout
         self._pool = pool
@@ -201,8 +105,10 @@ class GroupState:
             query[queries.Q_DO // 8] = entry(queries.reader(int(function), floating=bool(floating)))
             query[queries.Q_OUT // 8] = row_of[query[queries.Q_OUT // 8]]
         self._put_record = entry(records.put_record)
-        self._entering, self._asking = _Keys(layout.group.key), _Keys(layout.group.asked_by)
-        self._operations, self._order = _Room(), _Room()
+        self._entering, self._asking = inputs.entering(layout), inputs.asking(layout)
+        self._operations = inputs.operations(layout)
+        self._hashing: list[Keys] = []
+        self._order = Room()
         self._table = self._laid_out(secret)
         self._parts: list[_WorkTable] = []
 
@@ -265,10 +171,14 @@ class GroupState:
         if source is None:
             return False
         # an event that asks by the key that it enters by is one operation
-        own = self.layout.own
-        longest = self._entering.point_at(entering)
-        longest = max(longest, self._asking.point_at(None if own else asking))
-        operations, count = (0, len(source.at)) if own else self._merged(entering, asking)
+        given = [(self._entering, entering)]
+        operations, count = 0, len(source.at)
+        if not self.layout.own:
+            given.append((self._asking, asking))
+            self._operations.merge(entering, asking)
+            operations, count = self._operations.address, self._operations.count
+        self._hashing = [keys for keys, rows in given if keys.point_at(rows)]
+        longest = max(keys.longest for keys, _ in given)
         slots = (
             *(self._entering.hashes, self._asking.hashes, operations, count),
             *(self._order.of(count), *source.slots, *answers.slots, visible),
@@ -280,29 +190,14 @@ class GroupState:
         return True
 
     def hash_part(self, part: int, parts: int) -> None:
-        """Hash a part of the batch's keys."""
-        for given in (self._entering, self._asking):
-            if given.rows:
-                given.hash_part(self._parts[part].address, part, parts)
+        """Hash a part of those of the batch's keys that no group before has taken."""
+        for given in self._hashing:
+            given.hash_part(self._parts[part].address, part, parts)
 
     def advance_part(self, part: int, parts: int) -> None:
         """Move a part of the shards on."""
         first, last = pools.SHARDS * part // parts, pools.SHARDS * (part + 1) // parts
         window.advance(self._parts[part].address, first, last)
-
-    def _merged(self, entering: Rows | None, asking: Rows | None) -> tuple[int, int]:
-        """What a batch does to a group by two keys or streams, in known order; how much it is."""
-        given: list[int] = []
-        for rows in (entering, asking):
-            if rows is None:
-                given += [0, 0, 0, 0]
-            else:
-                given += [len(rows.at), address_of(rows.sequence), *rows.slots[:2]]
-        most = given[0] + 2 * given[4]
-        operations = self._operations.of(most * keys.OPERATION_BYTES // 8)
-        about = np.array(given, dtype=np.int64)
-        count = keys.merge_operations(address_of(about), self.layout.phases, operations)
-        return operations, int(count)
 
     def _looking(self, visible: int) -> _WorkTable:
         """A table for calls outside of batches."""

@@ -18,6 +18,7 @@ from headrace.engine import calendar_kernels as calendars
 from headrace.engine import expression_kernels as machine
 from headrace.engine import reference_kernels as references
 from headrace.engine import register_kernels as slots
+from headrace.engine.book_answers import BookLoads
 from headrace.engine.ratio_kernels import wide_ratio
 from headrace.engine.texts import words_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Batch, Bytes, Floats, Int64s
     from headrace.definitions.plan import Plan, Program, StreamPlan
-    from headrace.engine.books import BookAnswers
+    from headrace.engine.book_answers import BookAnswers
     from headrace.engine.reference import ReferenceTable
 
 _PARTS = {
@@ -278,7 +279,7 @@ class RowProgram:
         event_time: The field that says when an event was.
     """
 
-    def __init__(self, stream: StreamPlan, around: Surroundings) -> None:
+    def __init__(self, plan: Plan, stream: StreamPlan, around: Surroundings) -> None:
         self.event_time = stream.event_time
         self.compiled = CompiledProgram(stream.program, around)
         self._name = stream.name
@@ -286,7 +287,7 @@ class RowProgram:
             (register, name, stream.schema.field(name).optional)
             for register, name in stream.program.loaded_fields()
         )
-        self._books = [(r, name) for r, name in enumerate(stream.program.loads) if ":" in name]
+        self._books = BookLoads(plan, stream.program.loads)
 
     def loaded(
         self, batch: Batch, codes: Mapping[tuple[str, str], Int64s], books: BookAnswers
@@ -294,8 +295,7 @@ class RowProgram:
         """Registers and their validity, the first of them loaded from the fields of a batch."""
         shape = (self.compiled.registers, batch.rows)
         registers, valid = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.uint8)
-        for register, load in self._books:
-            registers[register], valid[register] = books.of(load)
+        self._books.put(books, registers, valid)
         for register, field, optional in self._loads:
             values, there = words_of(batch, self._name, field, codes)
             if not optional and np.count_nonzero(there) < batch.rows:
@@ -318,11 +318,12 @@ class Loads:
     rows: tuple[tuple[int, int], ...]
     fields: tuple[tuple[int, str], ...]
     copies: tuple[tuple[int, int], ...]
-    books: tuple[tuple[int, str], ...]
+    books: BookLoads
 
     @staticmethod
-    def of(program: Program, row_of: Int64s) -> Loads:
-        """Those of the feature program; `row_of` says where each aggregate is written."""
+    def of(plan: Plan, row_of: Int64s) -> Loads:
+        """Those of a plan's feature program; `row_of` says where each aggregate is written."""
+        program = plan.program
         loads = [load.partition(":")[::2] for load in program.loads]
         written = [
             (r, int(row_of[int(n)])) for r, (what, n) in enumerate(loads) if what == "aggregate"
@@ -331,7 +332,7 @@ class Loads:
             rows=tuple((r, int(n)) for r, (what, n) in enumerate(loads) if what == "row"),
             fields=tuple((r, n) for r, (what, n) in enumerate(loads) if what == "field"),
             copies=tuple((register, other) for register, other in written if other != register),
-            books=tuple((r, f"{what}:{n}") for r, (what, n) in enumerate(loads) if what == "book"),
+            books=BookLoads(plan, program.loads),
         )
 
 

@@ -15,7 +15,8 @@ from headrace.core.errors import invariant
 from headrace.core.sequences import Sequences
 from headrace.definitions.plan import Group
 from headrace.engine import query_kernels as query
-from headrace.engine.group_state import Answers, GroupState, Rows
+from headrace.engine.group_inputs import Answers, GroupInputs, Rows
+from headrace.engine.group_state import GroupState
 from headrace.engine.key_kernels import AFTER
 from headrace.engine.layout import GroupLayout
 from headrace.engine.pool_kernels import E_FIRST
@@ -79,7 +80,9 @@ class SequenceState:
         assert plan.sequence is not None
         self._features = np.array(plan.sequence.features, dtype=np.int64)
         self._length = plan.sequence.length
-        self.group = GroupState(lay_out_sequence(plan), pool, secret, _COUNT_ROW)
+        self.group = GroupState(
+            lay_out_sequence(plan), pool, secret, _COUNT_ROW, GroupInputs(plan.on)
+        )
 
     def entering(self, rows: Rows, features: Floats) -> Rows:
         """The decided rows with their vectors as what the group holds."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from headrace.definitions.plan import Plan
     from headrace.engine.rows import StreamRows
 
+#: Up to so many rows, texts are looked up first, as if none were new.
+_FEW = 1_024
+
 
 def texts_read(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each stream and table, the text fields whose codes programs read, in order."""
@@ -58,6 +61,10 @@ def intern_all(
         return {(name, field): texts.intern(given.batch.text(field))}
     if not sources:
         return {}
+    if sum(given.batch.rows for _, _, given in sources) <= _FEW:
+        known = _all_known(texts, sources)
+        if known is not None:
+            return known
     columns = [given.batch.text(field) for _, field, given in sources]
     # ranks follow the plan, so that two fields of one event are numbered in its order
     ranks = {
@@ -75,6 +82,19 @@ def intern_all(
         name, field, given = sources[s]
         codes[name, field] = found[first : first + given.batch.rows]
         first += given.batch.rows
+    return codes
+
+
+def _all_known(
+    texts: TextTable, sources: list[tuple[str, str, StreamRows]]
+) -> dict[tuple[str, str], Int64s] | None:
+    """The codes of all texts if none of them is new: then it does not matter which comes first."""
+    codes = {}
+    for name, field, given in sources:
+        text = given.batch.text(field)
+        found = codes[name, field] = texts.find(text)
+        if len(found) and found.min() < 0 and bool(((found < 0) & (text.valid != 0)).any()):
+            return None
     return codes
 
 
