@@ -16,6 +16,7 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import console, stages
+from headrace.core.errors import DataError
 from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import Trained, TrainingSettings
@@ -34,7 +35,7 @@ from headrace.runtime.sources import SourceName
 from headrace.runtime.training import train_on_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.adapters.sinks import LineSink, TableSink
     from headrace.lifecycle.direction_training import TrainedDirection
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
 #: History is short, so little of it is kept back for judging: what comes later judges better.
 _TEST_SHARE = 0.1
+#: Of a direction: test parts that walk forward, unless history is too short.
+_FOLDS = 4
+#: So many times smaller than it is by itself a demo still has enough to learn from.
+_SMALLEST = 20
 #: Of a direction: what is left out beside labels that reach into what is judged on.
 _EMBARGO_NS = 5 * 10**9
 
@@ -156,11 +161,8 @@ def _train(
     found: Solution, place: DemoFolder, history: Mapping[str, Path]
 ) -> Trained | TrainedDirection:
     names = [SourceName(stream, str(path)) for stream, path in history.items()]
-    settings = TrainingSettings(
-        split=SplitSettings(test=_TEST_SHARE), folds=FoldSettings(embargo_ns=_EMBARGO_NS)
-    )
     with _step("trained") as told, stages() as stage:
-        trained = train_on_files(found.case, place.home, names, settings, stage)
+        trained = _trained(found, place, names, stage)
         manifest = trained.artefact.manifest
         if isinstance(trained, Trained):
             learned = f"{manifest.split['trained on']:,} events"
@@ -175,6 +177,35 @@ def _train(
             f" model {trained.artefact.id[:12]}"
         )
     return trained
+
+
+def _trained(
+    found: Solution,
+    place: DemoFolder,
+    names: Sequence[SourceName],
+    stage: Callable[[str, int, int], None],
+) -> Trained | TrainedDirection:
+    """Train; a direction is judged in fewer folds where history is too short for as many.
+
+    Raises:
+        DataError: It is too short for one.
+    """
+    folds = _FOLDS if found.case.direction is not None else 1
+    while True:
+        settings = TrainingSettings(
+            split=SplitSettings(test=_TEST_SHARE),
+            folds=FoldSettings(folds=folds, embargo_ns=_EMBARGO_NS),
+        )
+        try:
+            return train_on_files(found.case, place.home, names, settings, stage)
+        except DataError as error:
+            if folds == 1:
+                enough = found.demo.events // _SMALLEST
+                raise DataError(
+                    f"{error}. For this demo, ask for --events {enough:,} or more, with as many"
+                    f" days as it takes by itself ({found.demo.days})"
+                ) from error
+            folds -= 1
 
 
 def _judge(
