@@ -24,6 +24,7 @@ from headrace_solutions.trading_signal.case import trading_signal
 from headrace_solutions.trading_signal.gateway import Limits, OrderTerms
 from headrace_solutions.trading_signal.lobster import read_lobster
 from headrace_solutions.trading_signal.report import decided_of, sections_of
+from headrace_solutions.trading_signal.tape import tape_of
 from headrace_solutions.trading_signal.venue import Assumptions
 
 if TYPE_CHECKING:
@@ -118,16 +119,15 @@ def page_of(traded: Market, frames: Mapping[str, pa.Table | None]) -> hr.Report:
             hr.KeyFigure("Learned from", f"{LEARNED:.0%}", "of them"),
         ],
     )
-    for section in sections_of(
-        frames,
+    sections = sections_of(
+        tape_of(frames, book=traded.book),
         decided_of(beside),
         since,
         assumptions=traded.assumed,
         limits=traded.limits,
         terms=traded.terms,
-        book=traded.book,
-    ):
-        title, text, parts = section
+    )
+    for title, text, parts in sections:
         page.add(title, text, *parts)
     return page
 

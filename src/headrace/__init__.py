@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from headrace.lifecycle.directions import moves as moves
     from headrace.lifecycle.directions import threshold_of as threshold_of
     from headrace.lifecycle.drawing import Plot as Plot
+    from headrace.lifecycle.drawing import if_drawable as if_drawable
     from headrace.lifecycle.figures import bar_plot as bar_plot
     from headrace.lifecycle.figures import line_plot as line_plot
     from headrace.lifecycle.figures import matrix_plot as matrix_plot
@@ -87,6 +88,8 @@ if TYPE_CHECKING:
     from headrace.policy.policy import review as review
     from headrace.policy.translate import score as score
     from headrace.policy.translate import score_of as score_of
+    from headrace.runtime.closed_loop import Counterparty as Counterparty
+    from headrace.runtime.closed_loop import Heard as Heard
     from headrace.runtime.frames import OpenLane as OpenLane
     from headrace.runtime.frames import alternatives as alternatives
     from headrace.runtime.frames import backtest as backtest
@@ -153,12 +156,13 @@ _PLACES = {
         ["block_error", "class_metrics", "macro_f1", "paired_test"], "lifecycle.classification"
     ),
     **dict.fromkeys(["classes_of", "moves", "threshold_of"], "lifecycle.directions"),
-    "Plot": "lifecycle.drawing",
+    **dict.fromkeys(["Plot", "if_drawable"], "lifecycle.drawing"),
     **dict.fromkeys(["bar_plot", "line_plot", "matrix_plot", "ordered_plot"], "lifecycle.figures"),
     **dict.fromkeys(["KeyFigure", "Report"], "lifecycle.report"),
     **dict.fromkeys(
         ["Sharpe", "annualised_sharpe", "deflated_sharpe", "sharpe"], "lifecycle.sharpe"
     ),
+    **dict.fromkeys(["Counterparty", "Heard"], "runtime.closed_loop"),
     **dict.fromkeys(
         ["OpenLane", "alternatives", "backtest", "compute", "decide", "open_lane", "train"],
         "runtime.frames",

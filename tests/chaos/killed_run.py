@@ -37,6 +37,7 @@ class Work:
         feed: What stdin has, for a source that is "-".
         trained: A home that has a model.
         personal: Fields whose values are surrogates, drawn anew in each home.
+        more: What the command is told beside.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Work:
     feed: Path = Path("/dev/null")
     trained: Path | None = None
     personal: tuple[str, ...] = ("card",)
+    more: tuple[str, ...] = ()
 
     def home(self, folder: Path) -> Path:
         """A home to run in, with the model if there is one."""
@@ -56,7 +58,7 @@ class Work:
     def arguments(self, home: Path, sink: Path) -> list[str]:
         """Behind `headrace`."""
         sources = [f"--source={source}" for source in self.sources]
-        return ["run", self.case, *sources, f"--home={home}", f"--sink={sink}"]
+        return ["run", self.case, *self.more, *sources, f"--home={home}", f"--sink={sink}"]
 
     def started(self, home: Path, sink: Path) -> subprocess.Popen[bytes]:
         """A process that runs."""

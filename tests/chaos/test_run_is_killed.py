@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
+from tests import paper_case
 from tests.session_folder import session_folder
 from tests.warm import headrace
 
@@ -154,7 +156,18 @@ def trading(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     return ready_made(trading_signal, tmp_path, session_folder(tmp_path_factory))
 
 
-@pytest.mark.parametrize("name", ["payments", "piped", "scored", "credit", "trading"])
+@pytest.fixture
+def paper(tmp_path: Path) -> Work:
+    """A closed loop: a paper venue answers, and comes back with the journal after each kill."""
+    sources = []
+    for name, table in paper_case.frames(4_000, seed=9).items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        sources.append(f"{name}={tmp_path / name}.parquet")
+    more = ("--closed-loop",)
+    return Work(tmp_path, paper_case.__file__, "loop", tuple(sources), personal=(), more=more)
+
+
+@pytest.mark.parametrize("name", ["payments", "piped", "scored", "credit", "trading", "paper"])
 def test_killed_at_random_moments(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

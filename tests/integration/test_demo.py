@@ -19,6 +19,8 @@ from headrace.core.errors import DataError
 from headrace.journal.keys import PublicKey
 from headrace.journal.verification import verify
 from headrace.runtime.audit import newest
+from headrace.runtime.home import Home
+from headrace.runtime.replaying import recorded_definitions, replay
 from headrace_solutions.credit_risk import report_sections
 
 if TYPE_CHECKING:
@@ -109,6 +111,19 @@ def test_one_seed_is_one_demo(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "witness.jsonl").read_text() != before
 
 
+@pytest.mark.slow
+def test_a_small_demo_has_fewer_folds_and_one_too_small_says_what_is_enough(
+    tmp_path: Path,
+) -> None:
+    words = ("demo", "trading-signal", "--out", str(tmp_path / "demo"), "--events")
+    build()((*words, "6000"))
+    assert "2 purged folds of history" in (tmp_path / "demo" / "report.html").read_text()
+    with pytest.raises(DataError, match=r"ask for --events 3,000 or more"):
+        build()((*words, "2000"))
+    build()((*words, "3000"))
+    assert "1 purged folds of history" in (tmp_path / "demo" / "report.html").read_text()
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     kept = tmp_path / "thesis.txt"
     kept.write_text("years of work")
@@ -162,15 +177,35 @@ def test_trading_signal_shows_its_directions_and_paper_orders(tmp_path: Path) ->
         "Directions told and true",
         "kill_switch",
         "This is no claim of profit",
+        "What was traded on paper",
+        "net of fees",
     ):
         assert words in page
-    assert "fraud" not in page.lower()
     decisions = pyarrow.parquet.read_table(out / "decisions.parquet")
+    # what came back on paper is in the journal, and only after the end of history
+    answers = pyarrow.parquet.read_table(out / "answers.parquet")
+    assert {"new", "filled"} <= set(answers["status"].to_pylist())
+    assert answers["received"].to_pylist()[0].date() == dt.date(2026, 1, 8)
+    acting = decisions.filter(pyarrow.compute.field("outcome").isin(["buy", "sell"]))
+    later = acting.filter(
+        pyarrow.compute.field("received") >= dt.datetime(2026, 1, 8, tzinfo=dt.UTC)
+    )
+    made = answers.filter(pyarrow.compute.field("status").isin(["new", "rejected"]))
+    assert 0 < len(made) <= len(later)
+    assert decisions["position"].to_numpy().max() > 0
+    assert "fraud" not in page.lower()
     assert {"buy", "sell", "hold", "halt"} == set(decisions["outcome"].unique().to_pylist())
     # nothing is acted on while a book cannot be read
     unsound = decisions.filter(pyarrow.compute.not_equal(decisions["book_status"], 0))
     assert len(unsound) > 0
     assert set(unsound["outcome"].unique().to_pylist()) <= {"hold", "halt"}
+    assert (
+        replay(
+            out / "home" / "journal" / "trading-signal" / "0",
+            recorded_definitions(Home(out / "home"), "trading-signal"),
+        ).difference
+        is None
+    )
     report = verify(
         out / "home" / "journal" / "trading-signal" / "0",
         PublicKey.read(out / "public-key.pem"),

@@ -17,9 +17,13 @@ from headrace.lifecycle.direction_training import TrainedDirection
 from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.registry import Registry
 from headrace.lifecycle.training import TrainingSettings
+from headrace.runtime.audit import explain
+from headrace.runtime.definitions import Definitions
 from headrace.runtime.home import Home
+from headrace.runtime.journals import Place
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
+from headrace.runtime.models import served_model
 from headrace.runtime.replaying import recorded_definitions, replay
 
 if TYPE_CHECKING:
@@ -116,6 +120,39 @@ def test_what_was_judged_is_what_is_served(
     batch = next(stored_batches(home.journal(made.name))).batch()
     has_reasons = bool((batch.decisions.reason_feature >= 0).any())
     assert has_reasons == isinstance(made.model, hr.XGBoost)
+
+
+def test_a_decision_is_explained_by_the_class_that_it_rests_on(
+    tmp_path: Path, history: pa.Table, trained: tuple[hr.UseCase, TrainedDirection]
+) -> None:
+    made, found = trained
+    if not isinstance(made.model, hr.XGBoost):
+        pytest.skip("a net has no exact contributions, and gives no reasons")
+    home = Home(tmp_path / "home")
+    registry = Registry(home.models)
+    registry.use(made.name, registry.add(found.artefact))
+    path = tmp_path / "quotes.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(history, path)
+    settings = RunSettings(lane=LaneSettings(durability="os"), batch_rows=700)
+    LocalRun(made, home, [str(path)], settings=settings).go()
+    model = served_model(made, found.artefact)
+    names = [feature.name for feature in made.plan.features]
+    journal = home.journal(made.name)
+    seen = set()
+    for stored in stored_batches(journal):
+        decisions = stored.batch().decisions
+        taken = model.taken(decisions.features[: len(names)], ())
+        for at in np.flatnonzero(decisions.rule >= 0).tolist():
+            rule = stored.header.rules[int(decisions.rule[at])]
+            place = ("up", "flat", "down").index(rule)
+            wanted = model.reasons(taken, np.array([at]), 3, np.array([place]))
+            assert decisions.reason_feature[:, at].tolist() == wanted[0][:, 0].tolist()
+            assert decisions.reason_contribution[:, at].tobytes() == wanted[1].tobytes()
+            if rule not in seen:
+                seen.add(rule)
+                where = Place(journal, made.name, 0, int(decisions.seq[at]))
+                assert explain(where, Definitions(home.definitions)).explains == rule
+    assert seen == {"up", "down"}
 
 
 @pytest.mark.parametrize("model", [hr.Lstm(), hr.LogisticRegression()])

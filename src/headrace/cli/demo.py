@@ -16,6 +16,7 @@ from headrace.adapters.sinks import open_sink
 from headrace.cli.compile import compiled_once
 from headrace.cli.live_view import LiveView
 from headrace.cli.terminal import console, stages
+from headrace.core.errors import DataError
 from headrace.lifecycle.folds import FoldSettings
 from headrace.lifecycle.split import SplitSettings
 from headrace.lifecycle.training import Trained, TrainingSettings
@@ -25,6 +26,7 @@ from headrace.runtime.demo import (
     gather_evidence,
     judge,
     telling_decision,
+    write_answers,
 )
 from headrace.runtime.demo_report import DemoResult, write_report
 from headrace.runtime.direction_demo import judge_directions
@@ -34,7 +36,7 @@ from headrace.runtime.sources import SourceName
 from headrace.runtime.training import train_on_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headrace.adapters.sinks import LineSink, TableSink
     from headrace.lifecycle.direction_training import TrainedDirection
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
 
 #: History is short, so little of it is kept back for judging: what comes later judges better.
 _TEST_SHARE = 0.1
+#: Of a direction: test parts that walk forward, unless history is too short.
+_FOLDS = 4
+#: So many times smaller than it is by itself a demo still has enough to learn from.
+_SMALLEST = 20
 #: Of a direction: what is left out beside labels that reach into what is judged on.
 _EMBARGO_NS = 5 * 10**9
 
@@ -102,7 +108,7 @@ def demo(
         size = sum(path.stat().st_size for part in parts for path in part.values())
         told.append(f"{settings.events:,} events, {size / 1e6:,.0f} MB in {out / 'data'}")
     trained = _train(found, place, parts[0])
-    meters = _run(found, place, parts)
+    meters = _run(found, place, parts, settings)
     judged, directions = _judge(found, place, parts, trained, settings)
     evidence = _prove(found, place, judged)
     with _step("reported") as told:
@@ -156,11 +162,8 @@ def _train(
     found: Solution, place: DemoFolder, history: Mapping[str, Path]
 ) -> Trained | TrainedDirection:
     names = [SourceName(stream, str(path)) for stream, path in history.items()]
-    settings = TrainingSettings(
-        split=SplitSettings(test=_TEST_SHARE), folds=FoldSettings(embargo_ns=_EMBARGO_NS)
-    )
     with _step("trained") as told, stages() as stage:
-        trained = train_on_files(found.case, place.home, names, settings, stage)
+        trained = _trained(found, place, names, stage)
         manifest = trained.artefact.manifest
         if isinstance(trained, Trained):
             learned = f"{manifest.split['trained on']:,} events"
@@ -175,6 +178,35 @@ def _train(
             f" model {trained.artefact.id[:12]}"
         )
     return trained
+
+
+def _trained(
+    found: Solution,
+    place: DemoFolder,
+    names: Sequence[SourceName],
+    stage: Callable[[str, int, int], None],
+) -> Trained | TrainedDirection:
+    """Train; a direction is judged in fewer folds where history is too short for as many.
+
+    Raises:
+        DataError: It is too short for one.
+    """
+    folds = _FOLDS if found.case.direction is not None else 1
+    while True:
+        settings = TrainingSettings(
+            split=SplitSettings(test=_TEST_SHARE),
+            folds=FoldSettings(folds=folds, embargo_ns=_EMBARGO_NS),
+        )
+        try:
+            return train_on_files(found.case, place.home, names, settings, stage)
+        except DataError as error:
+            if folds == 1:
+                enough = found.demo.events // _SMALLEST
+                raise DataError(
+                    f"{error}. For this demo, ask for --events {enough:,} or more, with as many"
+                    f" days as it takes by itself ({found.demo.days})"
+                ) from error
+            folds -= 1
 
 
 def _judge(
@@ -200,8 +232,15 @@ def _judge(
     return judged, directions
 
 
-def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]) -> Meters:
-    """Decide everything, with the live view."""
+def _run(
+    found: Solution,
+    place: DemoFolder,
+    parts: Sequence[Mapping[str, Path]],
+    settings: DemoSettings,
+) -> Meters:
+    """Decide everything, with the live view; what comes after history is answered, if by anyone."""
+    answering = found.counterparty
+    made = None if answering is None else partial(answering, since_ns=settings.cut_ns)
     sources = [f"{stream}={path}" for part in parts for stream, path in part.items()]
     # the decided stream names the run
     sources.sort(key=lambda text: not text.startswith(f"{found.case.plan.on}="))
@@ -214,14 +253,19 @@ def _run(found: Solution, place: DemoFolder, parts: Sequence[Mapping[str, Path]]
                 [partial(_sink, place.decisions)],
                 RunSettings(checkpoint=place.witness),
                 stage,
+                counterparty=made,
             )
         with LiveView(found.case.name, opened.meters, opened.total):
             opened.go()
         meters = opened.meters
+        back = ""
+        if opened.answers_stream is not None:
+            count = write_answers(found.case, place, opened.answers_stream)
+            back = f"; {count:,} {opened.answers_stream} came back on paper"
         told.append(
             f"{meters.decisions:,} events at [bold]{meters.rate():,.0f} a second[/bold],"
             f" signed and on disk; {_counts(meters.outcomes)};"
-            f" {meters.duplicates:,} duplicates, {meters.quarantined:,} quarantined"
+            f" {meters.duplicates:,} duplicates, {meters.quarantined:,} quarantined{back}"
         )
     return meters
 
@@ -306,7 +350,8 @@ def _farewell(result: DemoResult, seconds: float, *, drawn: bool) -> None:
     # of several classes the score is that of one alone
     plain = told.score is not None and result.directions is None
     score = f", score {told.score:.3f}" if plain else ""
-    _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}:")
+    of = f": what raised the score of {told.explains}" if told.explains else ""
+    _say(f"Why [bold]{told.id}[/bold] came to [bold]{told.outcome}[/bold]{score}{of}:")
     for reason in told.reasons:
         _say(f"  {reason.contribution:+.2f}  {reason.text}")
     _say("")

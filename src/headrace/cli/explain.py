@@ -67,7 +67,9 @@ def show(explanation: Explanation) -> None:
     if not explanation.rules:
         console.print("  no rule matched")
     if explanation.reasons:
-        table = Table("reason", "value", "adds to the margin", title="Why this score")
+        of = f" of {explanation.explains}" if explanation.explains else ""
+        why = f"Why the score{of} is as high as it is" if of else "Why this score"
+        table = Table("reason", "value", "adds to the margin", title=why)
         for reason in explanation.reasons:
             table.add_row(reason.text, _shown(reason.value), f"{reason.contribution:+.4f}")
         console.print(table)

@@ -19,7 +19,7 @@ from headrace.cli.terminal import aside, console, stages
 from headrace.core.errors import DataError
 from headrace.definitions.describe import EVENTS_PER_KEY, KEYS, worst_case_bytes
 from headrace.runtime.home import Home
-from headrace.runtime.loading import load_case
+from headrace.runtime.loading import load_case, load_counterparty
 from headrace.runtime.local import LocalRun, RunSettings
 from headrace.runtime.local_lane import LaneSettings
 from headrace.runtime.traces import traces_wanted
@@ -73,12 +73,13 @@ class Watched:
     traces: str | None = None
 
 
-def run(
+def run(  # noqa: PLR0913 - each is asked for by name
     case: str,
     /,
     *,
     source: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)],
     sink: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = (),
+    closed_loop: Annotated[bool, Parameter(negative="")] = False,
     kafka_config: Path | None = None,
     model: str | None = None,
     lasting: Lasting | None = None,
@@ -101,6 +102,9 @@ def run(
         Write decisions here too: a name that ends in .jsonl, .csv, .parquet or .arrow; - for
         stdout, which gets a line for each event as soon as its decision is durable; with a source
         in Kafka, kafka://HOST:PORT/TOPIC.
+    closed_loop
+        Have the counterparty that the use case brings answer the decisions, on paper: its answers
+        are inputs too, and later decisions know of them. With files alone.
     kafka_config
         A TOML file with settings of the Kafka client (librdkafka), such as those of security.
     model
@@ -134,6 +138,11 @@ def run(
             f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
             " one machine keeps them in its home. Leave the setting out"
         )
+    if over_kafka and closed_loop:
+        raise DataError(
+            "--closed-loop: topics are live, and a closed loop puts answers among finished history"
+            " by their times: give files, or leave it out"
+        )
     if over_kafka:
         with stages() as stage:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
@@ -144,7 +153,10 @@ def run(
         return
     with stages() as stage:
         makers = [partial(_sink, name) for name in sink]
-        opened = LocalRun(use_case, place, source, makers, settings, stage, say=aside.print)
+        made = partial(load_counterparty(case), since_ns=0) if closed_loop else None
+        opened = LocalRun(
+            use_case, place, source, makers, settings, stage, counterparty=made, say=aside.print
+        )
     _say_what_was_found(opened)
     with watching(opened), LiveView(use_case.name, opened.meters, opened.total):
         opened.go()

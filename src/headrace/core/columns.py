@@ -72,6 +72,10 @@ class Fixed:
         """The same column at `rows`, in that order."""
         return Fixed(self.values[rows], self.valid[rows])
 
+    def part(self, begin: int, end: int) -> Fixed:
+        """The rows from `begin` to before `end`, where they are."""
+        return Fixed(self.values[begin:end], self.valid[begin:end])
+
     def floats(self) -> Floats:
         """The values of a FLOAT column; missing rows read as NaN."""
         return np.where(self.valid != 0, self.values.view(np.float64), np.nan)
@@ -106,6 +110,12 @@ class Text:
         data = np.empty(offsets[-1], dtype=np.uint8)
         gather_bytes(self.offsets, address_of(self.data), index, offsets, address_of(data))
         return Text(offsets, data, self.valid[index])
+
+    def part(self, begin: int, end: int) -> Text:
+        """The rows from `begin` to before `end`, their bytes where they are."""
+        offsets = self.offsets[begin : end + 1]
+        data = self.data[offsets[0] : offsets[-1]]
+        return Text(offsets - offsets[0], data, self.valid[begin:end])
 
     def strings(self) -> list[str | None]:
         """The rows as Python strings; for people and tests, not for the hot path."""
@@ -188,6 +198,16 @@ class Batch:
         column = self.columns[name]
         invariant(isinstance(column, Text), f"column {name} is text")
         return column  # type: ignore[return-value]  # the invariant above has looked
+
+    def part(self, begin: int, end: int) -> Batch:
+        """The rows from `begin` to before `end`, as views where that can be.
+
+        >>> batch = Batch({"x": Text.of(["a", "bc", "d"])}, 3)
+        >>> batch.part(1, 3).text("x").strings()
+        ['bc', 'd']
+        """
+        columns = {name: column.part(begin, end) for name, column in self.columns.items()}
+        return Batch(columns, end - begin)
 
     def take(self, rows: NDArray[np.integer]) -> Batch:
         """The same columns at `rows`, in that order."""

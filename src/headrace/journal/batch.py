@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.columns import Batch, Bytes, Floats, Int32s, Int64s, Text
+from headrace.core.columns import Batch, Bytes, Floats, Int32s, Int64s, Text, concatenated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,18 @@ class Inputs:
         return len(self.stream)
 
     @staticmethod
+    def joined(parts: Sequence[Inputs]) -> Inputs:
+        """The inputs of several batches, one after the other; rows count on from batch to batch."""
+        whole = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in INPUT_TYPES
+        }
+        row, typed = whole["row"], whole["row"] >= 0
+        for rank in set(whole["stream"].tolist()):
+            mine = (whole["stream"] == rank) & typed
+            row[mine] = np.arange(int(mine.sum()))
+        return Inputs(**whole)
+
+    @staticmethod
     def empty() -> Inputs:
         """No inputs."""
         return Inputs(**{name: np.zeros(0, dtype) for name, dtype in INPUT_TYPES.items()})
@@ -123,6 +135,20 @@ class Decisions:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    @staticmethod
+    def joined(parts: Sequence[Decisions]) -> Decisions:
+        """The decisions of several batches, at least one, one after the other."""
+        some = [part for part in parts if len(part)] or [parts[0]]
+        if len(some) == 1:
+            return some[0]
+        wide = ("features", "reason_feature", "reason_contribution")
+        return Decisions(
+            **{
+                name: np.concatenate([getattr(part, name) for part in some], axis=-1)
+                for name in (*DECISION_TYPES, *wide)
+            }
+        )
 
     @staticmethod
     def empty(features: int = 0) -> Decisions:
@@ -180,6 +206,24 @@ class Quarantined:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    @staticmethod
+    def joined(parts: Sequence[Quarantined]) -> Quarantined:
+        """The quarantined of several batches, at least one, one after the other."""
+        some = [part for part in parts if len(part)] or [parts[0]]
+
+        def texts(name: str) -> Text:
+            columns = [Batch({name: getattr(part, name)}, len(part)) for part in some]
+            return concatenated(columns).text(name)
+
+        return Quarantined(
+            np.concatenate([part.seq for part in some]),
+            texts("field"),
+            texts("value"),
+            texts("expected"),
+            texts("vault"),
+            np.concatenate([part.length for part in some]),
+        )
 
     @staticmethod
     def empty() -> Quarantined:
@@ -250,6 +294,31 @@ class JournalBatch:
     measured: Measured = field(default_factory=Measured)
     positions: Mapping[str, Position] = field(default_factory=dict)
     categories: Mapping[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def joined(parts: Sequence[JournalBatch]) -> JournalBatch:
+        """Several batches that follow each other as one: the records in it are the same.
+
+        Args:
+            parts: At least one, none of them with a control record.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        events: dict[str, list[Batch]] = {}
+        for part in parts:
+            for name, batch in part.events.items():
+                if len(batch):
+                    events.setdefault(name, []).append(batch)
+        return JournalBatch(
+            first_seq=parts[0].first_seq,
+            inputs=Inputs.joined([part.inputs for part in parts]),
+            events={name: concatenated(batches) for name, batches in events.items()},
+            decisions=Decisions.joined([part.decisions for part in parts]),
+            quarantined=Quarantined.joined([part.quarantined for part in parts]),
+            measured=parts[0].measured,
+            positions={name: at for part in parts for name, at in part.positions.items()},
+            categories={code: text for part in parts for code, text in part.categories.items()},
+        )
 
     @staticmethod
     def of_control(seq: int, record: Mapping[str, object], now_ns: int) -> JournalBatch:

@@ -31,7 +31,7 @@ class ServedClasses:
     """An XGBoost model of several classes made ready to score the features of a plan.
 
     Margins equal the library's, bit for bit; their softmax is ours. Reasons are what raised the
-    margin of the first class, exactly.
+    margin of a class, exactly.
 
     Attributes:
         artefact: The model.
@@ -66,19 +66,19 @@ class ServedClasses:
                 f" names the classes {list(self.classes)}: restore it, or train again"
             )
         self._scorers = [TreeScorer(ensemble) for ensemble in self._ensembles]
-        self._contributions: ContributionScorer | None = None
+        self._contributions: dict[int, ContributionScorer] = {}
 
-    @property
-    def contributions(self) -> ContributionScorer:
-        """Exact contributions to the first class's margin; made when they are first asked for."""
-        if self._contributions is None:
-            self._contributions = ContributionScorer(self._ensembles[0], self._scorers[0])
-        return self._contributions
+    def contributions(self, place: int) -> ContributionScorer:
+        """Exact contributions to the margin of a class, by its number; made when first needed."""
+        if place not in self._contributions:
+            made = ContributionScorer(self._ensembles[place], self._scorers[place])
+            self._contributions[place] = made
+        return self._contributions[place]
 
     def make_ready(self, *, reasons: bool) -> None:
         """Make what scoring needs before the first events come."""
-        if reasons:
-            _ = self.contributions
+        for place in range(len(self.classes)) if reasons else ():
+            self.contributions(place)
 
     def taken(self, values: Floats, dictionary: Sequence[str]) -> Floats:
         """Features of the plan (features by rows) as the model takes them."""
@@ -95,12 +95,26 @@ class ServedClasses:
         softmax(margins, scores)
         return Scores(margins[0].copy(), scores[0].copy(), scores)
 
-    def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
-        """What raised the first class's margin most in the rows numbered `rows`.
+    def reasons(
+        self, taken: Floats, rows: Int64s, count: int, of: Int64s | None = None
+    ) -> tuple[NDArray[np.int16], Floats]:
+        """What raised the margin of a class most in the rows numbered `rows`.
+
+        Args:
+            taken: Of all rows.
+            rows: Those to explain.
+            count: Reasons of each at most.
+            of: The number of the class that each of them is explained by; None is the first.
 
         Returns:
             Feature (by place in the plan, -1: none) and contribution, each `[count, len(rows)]`.
         """
-        contributions = self.contributions.contributions(taken, rows=rows)
-        feature, contribution = top_reasons(contributions, count)
-        return self._named[feature], contribution
+        feature = np.full((count, len(rows)), -1, dtype=np.int16)
+        contribution = np.zeros((count, len(rows)))
+        asked = np.zeros(len(rows), dtype=np.int64) if of is None else of
+        for place in np.unique(asked).tolist():
+            mine = (asked == place).nonzero()[0]
+            made = self.contributions(place).contributions(taken, rows=rows[mine])
+            found, contribution[:, mine] = top_reasons(made, count)
+            feature[:, mine] = self._named[found]
+        return feature, contribution

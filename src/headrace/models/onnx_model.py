@@ -165,6 +165,7 @@ class OnnxModel:
         taken: Floats,  # noqa: ARG002 - as every model
         rows: Int64s,
         count: int,
+        of: Int64s | None = None,  # noqa: ARG002 - as every model
     ) -> tuple[NDArray[np.int16], Floats]:
         """No reasons: contributions to such a score cannot be given exactly, so none are."""
         return np.full((count, len(rows)), -1, dtype=np.int16), np.zeros((count, len(rows)))

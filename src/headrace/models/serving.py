@@ -112,7 +112,13 @@ class ServedModel:
             return Scores(margin, calibration.probability(margin))
         return Scores(margin, self._scorer.probabilities(margin))
 
-    def reasons(self, taken: Floats, rows: Int64s, count: int) -> tuple[NDArray[np.int16], Floats]:
+    def reasons(
+        self,
+        taken: Floats,
+        rows: Int64s,
+        count: int,
+        of: Int64s | None = None,  # noqa: ARG002 - as every model
+    ) -> tuple[NDArray[np.int16], Floats]:
         """What raised the margin most in the rows numbered `rows`; features by place in the plan.
 
         Returns:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace.core.columns import concatenated
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +48,29 @@ class Refused:
         """No input was refused."""
         return _NONE_REFUSED
 
+    def at(self, places: Int64s) -> Refused:
+        """Those of them at `places`, each now the input that `places` has it stand for.
+
+        Args:
+            places: For each refused input its new index, -1 for one that is left out.
+        """
+        kept = np.flatnonzero(places >= 0)
+        order = kept[np.argsort(places[kept], kind="stable")]
+        chosen = order.tolist()
+
+        def texts(column: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(column[row] for row in chosen)
+
+        return Refused(
+            places[order],
+            self.reasons[order],
+            texts(self.fields),
+            texts(self.values),
+            texts(self.expected),
+            texts(self.references),
+            self.lengths[order],
+        )
+
 
 _NO_NUMBERS = np.zeros(0, dtype=np.int64)
 _NONE_REFUSED = Refused(_NO_NUMBERS, np.zeros(0, np.uint16), (), (), (), (), _NO_NUMBERS)
@@ -81,3 +106,107 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.stream)
+
+    def part(self, begin: int, end: int, names: Sequence[str]) -> Inputs:
+        """The inputs from `begin` to before `end`; where sources go on is left out.
+
+        Args:
+            begin: The first.
+            end: After the last.
+            names: Of streams and tables, by rank.
+        """
+        stream, row = self.stream[begin:end], self.row[begin:end]
+        batches, moved = {}, row.copy()
+        for rank in set(stream.tolist()):
+            mine = ((stream == rank) & (row >= 0)).nonzero()[0]
+            if len(mine) == 0:
+                continue
+            first = int(row[mine[0]])
+            batches[names[rank]] = self.batches[names[rank]].part(first, first + len(mine))
+            moved[mine] -= first
+        refused = self.refused
+        if len(refused):
+            within = (refused.index >= begin) & (refused.index < end)
+            refused = refused.at(np.where(within, refused.index - begin, -1))
+        return Inputs(
+            stream=stream,
+            row=moved,
+            source=self.source[begin:end],
+            position=self.position[begin:end],
+            received_ns=self.received_ns[begin:end],
+            read_ns=self.read_ns[begin:end],
+            batches=batches,
+            refused=refused,
+            retried=self.retried,
+        )
+
+
+def interleaved(parts: Sequence[Inputs], order: Int64s, names: Sequence[str]) -> Inputs:
+    """Several batches of inputs as one, in another order.
+
+    Args:
+        parts: At least one.
+        order: Which of all their inputs, numbered one part after the other, comes first, second...
+            Those of one part stay in their order.
+        names: Of streams and tables, by rank.
+    """
+    row = np.concatenate([part.row for part in parts])
+    stream = np.concatenate([part.stream for part in parts])[order]
+    first = np.cumsum([0, *(len(part) for part in parts)])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    batches = {}
+    for rank, name in enumerate(names):
+        pieces, before = [], 0
+        for part, begin in zip(parts, first.tolist(), strict=False):
+            batch = part.batches.get(name)
+            if batch is None or len(batch) == 0:
+                continue
+            mine = begin + np.flatnonzero((part.stream == rank) & (part.row >= 0))
+            row[mine] += before
+            pieces.append(batch)
+            before += len(batch)
+        if pieces:
+            mine = np.flatnonzero((stream == rank) & (row[order] >= 0))
+            batches[name] = concatenated(pieces).take(row[order][mine])
+            row[order[mine]] = np.arange(len(mine))
+    refused = [
+        part.refused.at(place[begin + part.refused.index])
+        for part, begin in zip(parts, first.tolist(), strict=False)
+        if len(part.refused)
+    ]
+
+    def joined(column: str) -> NDArray[np.int64]:
+        whole: NDArray[np.int64] = np.concatenate([getattr(part, column) for part in parts])[order]
+        return whole
+
+    return Inputs(
+        stream=stream,
+        row=row[order],
+        source=np.concatenate([part.source for part in parts])[order],
+        position=joined("position"),
+        received_ns=joined("received_ns"),
+        read_ns=joined("read_ns"),
+        batches=batches,
+        refused=_one_refused(refused),
+        next_positions={
+            name: position for part in parts for name, position in part.next_positions.items()
+        },
+    )
+
+
+def _one_refused(parts: Sequence[Refused]) -> Refused:
+    """The refused of several parts, by their index."""
+    if not parts:
+        return Refused.none()
+    index = np.concatenate([part.index for part in parts])
+    whole = Refused(
+        index,
+        np.concatenate([part.reasons for part in parts]),
+        tuple(text for part in parts for text in part.fields),
+        tuple(text for part in parts for text in part.values),
+        tuple(text for part in parts for text in part.expected),
+        tuple(text for part in parts for text in part.references),
+        np.concatenate([part.lengths for part in parts]),
+    )
+    return whole.at(index)

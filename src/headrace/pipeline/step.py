@@ -29,6 +29,7 @@ from headrace.journal.batch import (
     Inputs as JournaledInputs,
 )
 from headrace.pipeline.acceptance import Verdict
+from headrace.pipeline.explained import explained_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -245,7 +246,7 @@ def decide(
     if definition.policy is not None:
         decided = definition.policy.evaluate(values, score, events)
         outcome, rule, rules = decided.outcome, decided.rule, decided.rules
-    feature, contribution = _reasons(definition, taken, outcome)
+    feature, contribution = _reasons(definition, taken, outcome, rule)
     return Decisions(
         seq=seq,
         features=values,
@@ -262,7 +263,7 @@ def decide(
 
 
 def _reasons(
-    definition: Definition, taken: Floats, outcome: NDArray[np.uint8]
+    definition: Definition, taken: Floats, outcome: NDArray[np.uint8], rule: NDArray[np.int16]
 ) -> tuple[NDArray[np.int16], Floats]:
     """Reason codes of the decisions that carry some."""
     count = taken.shape[1]
@@ -273,7 +274,9 @@ def _reasons(
     everyone = definition.explaining.everyone or definition.policy is None
     rows = np.arange(count) if everyone else outcome.nonzero()[0]
     if len(rows):
-        found, added = definition.model.reasons(taken, rows, definition.explaining.most)
+        model = definition.model
+        of = explained_classes(definition.policy, rule[rows], model.classes)
+        found, added = model.reasons(taken, rows, definition.explaining.most, of)
         feature[:, rows] = found
         contribution[:, rows] = added
     return feature, contribution

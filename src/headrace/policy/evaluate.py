@@ -38,6 +38,7 @@ from headrace.policy.operand_values import (
 )
 from headrace.policy.policy import Policy, Rule, check_sense
 from headrace.policy.reasoning import Known
+from headrace.policy.wanted_high import wanted_high
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +88,11 @@ class CompiledPolicy:
         schema: Of the event that is decided.
         limits: What an operand can be, where that is not everything.
 
+    Attributes:
+        policy: The same.
+        outcomes: Their names, by number.
+        wanted_high: For each rule, what it wants high.
+
     Raises:
         DefinitionError: With the rule's line and the fix, for names that are not there and
             comparisons that cannot be meant.
@@ -119,6 +125,7 @@ class CompiledPolicy:
             dtype=np.uint8,
         )
         self._fields = self._values.fields
+        self.wanted_high = tuple(wanted_high(rule.condition) for rule in policy.rules)
 
     def evaluate(
         self, features: NDArray[np.float64], score: NDArray[np.float64], events: Batch | None = None

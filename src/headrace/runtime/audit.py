@@ -16,13 +16,15 @@ from headrace.events.schema import Role
 from headrace.journal.checkpoint import read_checkpoints
 from headrace.journal.reader import stored_batches
 from headrace.models.reasons import reason_text
+from headrace.pipeline.explained import explained_class
 from headrace.policy.conditions import Operand, Source
 from headrace.policy.explain import because
+from headrace.policy.wanted_high import wanted_high
 from headrace.runtime.local_lane import lane_name
 from headrace.runtime.vectors import sequence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from headrace.core.columns import Batch
@@ -108,6 +110,7 @@ class Explanation:
         rule: The rule that decided; "" when none matched.
         rules: Every rule that matched, with why, in words.
         reasons: Of the score, the strongest first.
+        explains: The class whose score they are of; "" where there is one score alone.
         features: Every feature value; None where missing.
         versions: Digests of what was in force.
         backfilled: Whether the event came back from quarantine.
@@ -128,6 +131,7 @@ class Explanation:
     versions: dict[str, str]
     backfilled: bool
     sequence: tuple[Vector, ...] = ()
+    explains: str = ""
     followed: tuple[tuple[str, dict[str, object]], ...] = ()
 
 
@@ -198,8 +202,18 @@ def explain(place: Place, definitions: Definitions, *, later: bool = False) -> E
         },
         backfilled=bool(decisions.marks[at] & 1),
         sequence=sequence_of(place, plan),
+        explains=_explains(policy, first, header.features[len(plan.features) :]),
         followed=_followed(place, header, event) if later else (),
     )
+
+
+def _explains(policy: Policy | None, rule: int, columns: Sequence[str]) -> str:
+    """The class that a decision rests on; `columns` are those of the classes' scores."""
+    if not columns:
+        return ""
+    classes = [name.removeprefix("score_") for name in columns]
+    wanted = wanted_high(policy.rules[rule].condition) if policy and rule >= 0 else ()
+    return classes[explained_class(wanted, classes)]
 
 
 def _followed(

@@ -5,6 +5,7 @@ All of it lies in one folder:
     data/                 what was simulated: history, and what comes later
     home/                 journal, models, vault, keys
     decisions.parquet     every decision
+    answers.parquet       what a counterparty answered to them, where the use case brings one
     witness.jsonl         the checkpoint, outside the journal's folder
     proof.json            of one decision, with verify_proof.py and public-key.pem beside it
     report.html           what came of it
@@ -21,12 +22,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet
 
 from headrace.adapters.opening import open_file
 from headrace.core.errors import DataError, invariant
+from headrace.events.arrow_forms import arrow_schema, to_arrow
 from headrace.events.schema import Role
 from headrace.journal.proof import VERIFIER, prove, write_proof
+from headrace.journal.reader import stored_batches
 from headrace.journal.verification import Report as Verification
 from headrace.journal.verification import verify
 from headrace.runtime.audit import explain, newest
@@ -114,6 +118,11 @@ class DemoFolder:
     def decisions(self) -> Path:
         """Every decision, as Parquet."""
         return self.folder / "decisions.parquet"
+
+    @property
+    def answers(self) -> Path:
+        """Every answer of a counterparty, as Parquet."""
+        return self.folder / "answers.parquet"
 
     @property
     def witness(self) -> Path:
@@ -340,6 +349,20 @@ def gather_evidence(
         if case.adverse_action and explanation.outcome in case.adverse_action.outcomes
         else None,
     )
+
+
+def write_answers(case: UseCase, place: DemoFolder, stream: str) -> int:
+    """Write the events of a counterparty's stream as the journal has them; how many there are."""
+    schema = case.plan.stream(stream).schema
+    parts = [arrow_schema(schema).empty_table()]
+    for stored in stored_batches(place.home.journal(case.name)):
+        batch = stored.batch()
+        events = batch.events.get(stream)
+        if events:
+            parts.append(pa.Table.from_batches([to_arrow(schema, events)]))
+    table = pa.concat_tables(parts)
+    pyarrow.parquet.write_table(table, place.answers)
+    return len(table)
 
 
 def _verified(place: DemoFolder) -> tuple[bool, str]:

@@ -247,7 +247,9 @@ def _of_the_case(page: Report, result: DemoResult) -> None:
     if sections is None:
         return
     since = dt.datetime.fromtimestamp(result.settings.cut_ns // 10**9, tz=dt.UTC)
-    for title, text, parts in sections(result.place.folder / "data", result.place.decisions, since):
+    place = result.place
+    answers = place.answers if place.answers.exists() else None
+    for title, text, parts in sections(place.folder / "data", place.decisions, since, answers):
         page.add(title, text, *parts)
 
 

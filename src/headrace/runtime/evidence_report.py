@@ -25,10 +25,11 @@ def add_evidence(page: Report, evidence: Evidence, place: DemoFolder, positive: 
     """
     told = evidence.explanation
     rules = sorted(told.rules.items(), key=lambda item: item[0] != told.rule)
+    of = f" (what raised the score of {told.explains})" if told.explains else ""
     turned_out = f"It turned out to be a {positive}." if evidence.positive else ""
     page.add(
         "One decision explained",
-        "Why a decision was made: rules, reasons, values. Personal data stand as surrogates. "
+        f"Why a decision was made: rules, reasons{of}, values. Personal data stand as surrogates. "
         + turned_out,
         DecisionExplained(
             told.id,

@@ -20,7 +20,8 @@ from headrace.core.errors import DataError, DefinitionError, NotFound
 from headrace.definitions.calls import checked, shown
 from headrace.definitions.source_lines import user_line
 from headrace.events.frames import table_of
-from headrace.journal.batch import Decisions, Inputs, JournalBatch
+from headrace.journal.batch import Decisions, JournalBatch
+from headrace.journal.batch import Inputs as JournaledInputs
 from headrace.lifecycle.alternatives import SearchSettings, search_history
 from headrace.lifecycle.backtest import backtest as run_backtest
 from headrace.lifecycle.direction_training import TrainedDirection, train_direction
@@ -32,17 +33,20 @@ from headrace.models.specification import ModelFile
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import accept, step
 from headrace.pipeline.use_case import UseCase
+from headrace.runtime.closed_loop import ClosedLoop, source_of
 from headrace.runtime.frame_rows import FrameRows, decision_columns
 from headrace.runtime.intake import Assembly, HistoryIntake
 from headrace.runtime.models import import_declared, served_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from headrace.lifecycle.alternatives import Alternatives, Chosen
     from headrace.lifecycle.backtest import Backtest
     from headrace.models.serving import Model
+    from headrace.pipeline.inputs import Inputs
     from headrace.policy.policy import Policy
+    from headrace.runtime.closed_loop import Counterparty
 
 #: A frame, or a frame for each stream and table by name.
 Frames: TypeAlias = Any
@@ -52,19 +56,36 @@ _BATCH = 16_384
 _KEY = (0, 0)
 
 
-def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> HistoryIntake:
-    """The frames in known order; `labels` is the stream of labels where they are needed."""
+def _intake(
+    case: UseCase,
+    frames: Frames,
+    *,
+    labels: str | None = None,
+    assembly: Assembly | None = None,
+    answered: str | None = None,
+) -> HistoryIntake:
+    """The frames in known order.
+
+    Args:
+        case: Whose.
+        frames: As of `compute`.
+        labels: The stream of labels, where they are needed.
+        assembly: That makes the inputs; None makes one.
+        answered: The stream of a counterparty's answers, of which no frame is needed.
+    """
     _check_case(case)
     plan = case.plan
     given: Mapping[str, Any] = frames if isinstance(frames, Mapping) else {plan.on: frames}
-    assembly = Assembly(plan, None)
+    assembly = assembly or Assembly(plan, None)
     for name in given:
         if name not in assembly.names:
             raise DataError(
                 f"a frame is called {name!r}, and {case.name} reads {', '.join(assembly.names)}:"
                 " call it as one of them"
             )
-    lacking = [name for name in (*plan.read(), labels) if name and name not in given]
+    lacking = [
+        name for name in (*plan.read(), labels) if name and name not in given and name != answered
+    ]
     if lacking:
         example = ", ".join(f"{name!r}: ..." for name in (*given, *lacking))
         raise DataError(
@@ -81,7 +102,7 @@ def _intake(case: UseCase, frames: Frames, *, labels: str | None = None) -> Hist
         if frame is not None
     ]
     after = {stream.name: stream.arrives_after_ns for stream in plan.streams}
-    return HistoryIntake(assembly, sources, after, time.time_ns)
+    return HistoryIntake(assembly, sources, after, time.time_ns, keeps_times=answered is not None)
 
 
 def _check_case(case: object) -> None:
@@ -239,6 +260,7 @@ def decide(
     *,
     model: Artefact | None = None,
     policy: Policy | None = None,
+    counterparty: Counterparty | None = None,
     threads: int | None = None,
 ) -> pa.Table:
     """The decisions on every event of a frame, as they would be made.
@@ -250,6 +272,8 @@ def decide(
             the model file that the use case names, or decides by rules alone where it declares no
             model.
         policy: In place of the use case's own.
+        counterparty: Hears the decisions, and answers with events of a stream, which later ones
+            know of; a frame of that stream is not needed.
         threads: For the engine; None takes what the machine has. The result does not depend on it.
 
     Returns:
@@ -261,7 +285,7 @@ def decide(
         DataError: When a frame's columns cannot be those of its stream.
         NotFound: When the use case declares a model that is to be trained, and none is given.
     """
-    return OpenLane(case, model, policy, threads).decide(frames)
+    return OpenLane(case, model, policy, threads).decide(frames, counterparty)
 
 
 @checked
@@ -300,24 +324,23 @@ class OpenLane:
         self._case = case
         self._lane = Lane(case.definition(served, policy), _KEY, _limits(threads))
 
-    def decide(self, frames: Frames) -> pa.Table:
+    def decide(self, frames: Frames, counterparty: Counterparty | None = None) -> pa.Table:
         """The decisions on every event of the decided stream's frame.
 
         Args:
             frames: As in the function `decide`.
+            counterparty: Likewise; another call's frames are known to it as to the lane.
 
         Raises:
             DataError: When a frame's columns cannot be those of its stream.
         """
         case, lane = self._case, self._lane
         held = _held(case, frames)
-        intake = _intake(case, held)
         rows = FrameRows(case, held)
         width = len(lane.definition.columns)
-        nothing = JournalBatch(0, Inputs.empty(), decisions=Decisions.empty(width))
+        nothing = JournalBatch(0, JournaledInputs.empty(), decisions=Decisions.empty(width))
         parts = [decision_columns(lane.definition, nothing, nothing.inputs.position)]
-        for inputs in intake.batches(0, _BATCH):
-            batch = step(lane, inputs)
+        for inputs, batch in self._stepped(held, counterparty):
             rows.judged(inputs, batch.inputs.kind, batch.inputs.reason)
             positions = inputs.position[batch.decisions.seq - batch.first_seq]
             rows.computed(positions, batch.decisions.features[: len(case.plan.features)])
@@ -330,6 +353,25 @@ class OpenLane:
         for name in made.column_names[1:]:
             columns[name] = made[name].combine_chunks().take(places)
         return pa.table(columns)
+
+    def _stepped(
+        self, frames: Mapping[str, Any], counterparty: Counterparty | None
+    ) -> Iterator[tuple[Inputs, JournalBatch]]:
+        """What went in, and what was decided on it, batch by batch."""
+        case, lane = self._case, self._lane
+        if counterparty is None:
+            for inputs in _intake(case, frames).batches(0, _BATCH):
+                yield inputs, step(lane, inputs)
+            return
+        assembly = Assembly(case.plan, None)
+        history = _intake(case, frames, assembly=assembly, answered=counterparty.stream)
+        names = [*frames, source_of(counterparty)]
+        numbers = {name: number for number, name in enumerate(names)}
+        loop = ClosedLoop(lane.definition, assembly, history, counterparty, numbers, time.time_ns)
+        for inputs in loop.inputs(0, _BATCH):
+            batch = step(lane, inputs)
+            yield inputs, batch
+            loop.heard(batch)
 
 
 def _served(case: UseCase, model: Artefact | None) -> Model | None:

@@ -171,6 +171,7 @@ class HistoryIntake:
         clock: For the measured part alone.
         progress: Called with the rows looked through while the order is worked out.
         earlier: Where the journal says that each source goes on; None where nothing is journaled.
+        keeps_times: Whether `happened` can be asked for.
 
     Attributes:
         begin: The place in known order that comes after what an earlier run decided.
@@ -187,6 +188,8 @@ class HistoryIntake:
         clock: Callable[[], int],
         progress: Callable[[int], None] = lambda _rows: None,
         earlier: Mapping[str, Position] | None = None,
+        *,
+        keeps_times: bool = False,
     ) -> None:
         self._assembly = assembly
         # sources in the order of their streams' ranks, so that their places break ties as ranks do
@@ -196,13 +199,17 @@ class HistoryIntake:
         self._arrives_after_ns = arrives_after_ns
         self.begin = 0
         self._goes_on: list[Position] = []
+        self._happened: list[Int64s] = []
         if earlier is None:
-            self._order = _in_known_order(self._times(progress))
+            times = self._times(progress)
+            self._order = _in_known_order(times)
+            self._happened = [part.at for part in times] if keeps_times else []
             return
         named = [source for _, source in self._sources]
         with Continuation(named, earlier, arrives_after_ns) as continuation:
             times = self._times(progress)
             self._order = _in_known_order(times)
+            self._happened = [part.at for part in times] if keeps_times else []
             self._goes_on = continuation.positions([len(part) for part in times])
         self.begin = continuation.begin(self._order)
 
@@ -217,16 +224,35 @@ class HistoryIntake:
     def __len__(self) -> int:
         return len(self._order)
 
-    def batches(self, begin: int, size: int) -> Iterator[Inputs]:
-        """Inputs from place `begin` of the known order on, `size` at a time.
+    @property
+    def known(self) -> Int64s:
+        """When each input is known, in known order."""
+        return self._order.known
+
+    def ranks(self, begin: int, end: int) -> Int64s:
+        """The ranks of the streams of inputs at these places of the known order."""
+        return np.array(self._ranks, dtype=np.int64)[self._order.ranks[begin:end]]
+
+    def happened(self, begin: int, end: int) -> Int64s:
+        """When the inputs at these places of the known order happened."""
+        of, rows = self._order.ranks[begin:end], self._order.positions[begin:end]
+        at = np.empty(end - begin, dtype=np.int64)
+        for index, times in enumerate(self._happened):
+            mine = of == index
+            at[mine] = times[rows[mine]]
+        return at
+
+    def batches(self, begin: int, size: int, end: int | None = None) -> Iterator[Inputs]:
+        """Inputs from place `begin` of the known order on, `size` at a time, to before `end`.
 
         The first batches are smaller, so that the first decisions come at once.
         """
         width = min(size, 1_024)
         stretch = begin
-        while begin < len(self._order):
+        last = len(self._order) if end is None else end
+        while begin < last:
             if begin == stretch:
-                stretch = min(begin + _STRETCH, len(self._order))
+                stretch = min(begin + _STRETCH, last)
                 self._expect(begin, stretch)
             end = min(begin + width, stretch)
             yield self._batch(begin, end)

@@ -16,6 +16,8 @@ from headrace.policy.policy import Policy
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from headrace.runtime.closed_loop import MakeCounterparty
+
 #: The group of entry points under which ready-made use cases are found.
 SOLUTIONS = "headrace.solutions"
 
@@ -37,16 +39,39 @@ def load_case(name: str) -> UseCase:
         DefinitionError: When its definition cannot be meant, or its file fails.
     """
     path, _, wanted = name.partition(":")
+    return _chosen(_module_called(path), name, wanted)
+
+
+def load_counterparty(name: str) -> MakeCounterparty:
+    """What makes the counterparty of a use case: `counterparty` in the same module.
+
+    Args:
+        name: As `load_case` takes it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    path, _, _ = name.partition(":")
+    found: MakeCounterparty | None = getattr(_module_called(path), "counterparty", None)
+    if not callable(found):
+        raise NotFound(
+            f"{path} has no counterparty to answer its decisions: define"
+            " counterparty(frames, since_ns) in the same file, which gives an hr.Counterparty, or"
+            " leave --closed-loop out"
+        )
+    return found
+
+
+def _module_called(path: str) -> ModuleType:
+    """The module of a ready-made use case, or a Python file."""
     known = solutions()
     if path in known:
-        module = importlib.import_module(known[path])
-    elif path.endswith(".py"):
-        module = _module_of(Path(path))
-    else:
-        raise NotFound(
-            f"no use case {name!r}: give a Python file, or one of {', '.join(sorted(known))}"
-        )
-    return _chosen(module, name, wanted)
+        return importlib.import_module(known[path])
+    if path.endswith(".py"):
+        return _module_of(Path(path))
+    raise NotFound(
+        f"no use case {path!r}: give a Python file, or one of {', '.join(sorted(known))}"
+    )
 
 
 def _module_of(path: Path) -> ModuleType:

@@ -10,28 +10,40 @@ from typing import TYPE_CHECKING
 from numba.core.event import install_timer
 
 from headrace.adapters.live import LiveLines
+from headrace.core.errors import DataError
 from headrace.core.out_files import out_file
 from headrace.events.json_lines import JsonLines
 from headrace.journal.checkpoint import LaneHead, make_checkpoint, write_checkpoint
 from headrace.runtime.clock import SteadyClock
+from headrace.runtime.closed_loop import ClosedLoop, source_of
 from headrace.runtime.definitions import Definitions
 from headrace.runtime.intake import Assembly, HistoryIntake, LiveIntake
 from headrace.runtime.kernels import load_all
-from headrace.runtime.local_lane import LOG, LaneSettings, LocalLane, now_ns, signing_key
+from headrace.runtime.local_lane import (
+    LOG,
+    LaneSettings,
+    LocalLane,
+    Stepped,
+    now_ns,
+    signing_key,
+)
 from headrace.runtime.meters import Meters
 from headrace.runtime.models import model_of
 from headrace.runtime.run import Run
-from headrace.runtime.sources import historic_sources, named_sources, source_names
+from headrace.runtime.sources import frames_of, historic_sources, named_sources, source_names
 from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from headrace.journal.journal import Commit
     from headrace.pipeline.inputs import Inputs
     from headrace.pipeline.lane import Definition
     from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.closed_loop import Counterparty
     from headrace.runtime.home import Home
     from headrace.runtime.recovery import Recovery
     from headrace.runtime.run import Sink
@@ -39,6 +51,8 @@ if TYPE_CHECKING:
 
 #: Rows of a batch of history: large enough that a call costs nothing, small enough for the caches.
 BATCH_ROWS = 16_384
+#: Rows of stretches of a closed loop that are journaled as one batch.
+_STRETCHES_ROWS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,8 @@ class LocalRun:
     """A run that is opened, goes over its sources, and is closed.
 
     `lacking` names the streams and tables that features read, of which there is no source, and of
-    which no earlier run has read anything.
+    which no earlier run has read anything; `answers_stream` the stream of its counterparty, if it
+    has one.
 
     Args:
         case: The use case.
@@ -114,7 +129,12 @@ class LocalRun:
         sinks: Where decisions go; each is made when the lane is open.
         settings: See `RunSettings`.
         progress: Called with (what is done, done, of how many) before the first decision.
+        counterparty: Makes what answers the decisions, of tables of all sources by stream; its
+            answers are inputs of the lane.
         say: Takes a sentence for whoever runs this, from any thread.
+
+    Raises:
+        DataError: When stdin has a counterparty: it has no order of time with it.
     """
 
     def __init__(
@@ -126,6 +146,7 @@ class LocalRun:
         settings: RunSettings | None = None,
         progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
         *,
+        counterparty: Callable[[Mapping[str, pa.Table]], Counterparty] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or RunSettings()
@@ -138,21 +159,27 @@ class LocalRun:
         self.meters = Meters()
         say = say or LOG.warning
         clock = SteadyClock(now_ns, say)
+        answering = None
+        if counterparty is not None:
+            answering = _answering(counterparty, names, case, progress)
+        self.answers_stream = None if answering is None else answering.stream
         progress("recovering the state", 0, 0)
         with ExitStack() as opening:
             self.local = LocalLane(
                 definition,
                 home,
-                source_names(names),
+                source_names(names) + ([] if answering is None else [source_of(answering)]),
                 self.settings.lane,
                 lambda done, most: progress("replaying the journal", done, most),
                 say=say,
             )
             opening.callback(self.local.close, keep_state=False)
-            self.lacking = lacking(case, self.local, [name.stream for name in names])
+            given = [name.stream for name in names]
+            self.lacking = lacking(case, self.local, [*given, self.answers_stream or case.plan.on])
             assembly = Assembly(case.plan, self.local.vault)
             self._live: LiveIntake | None = None
             self._history: HistoryIntake | None = None
+            self._loop: ClosedLoop | None = None
             if names[0].is_stdin:
                 self._live = self._stdin(names[0], assembly, clock)
                 self._begin = self.local.position(names[0].stdin_name).ordinal
@@ -166,8 +193,15 @@ class LocalRun:
                     clock,
                     lambda done: progress("reading times", done, 0),
                     self.local.journal.positions,
+                    keeps_times=answering is not None,
                 )
                 self._begin = self._history.begin
+                if answering is not None:
+                    numbers = {name: at for at, name in enumerate(self.local.header.sources)}
+                    self._loop = ClosedLoop(
+                        definition, assembly, self._history, answering, numbers, clock
+                    )
+                    self._loop.hear_again(self.local.journal.batches(0))
             self._run = Run(
                 self.local,
                 [make(self.local) for make in sinks],
@@ -229,8 +263,53 @@ class LocalRun:
         if self._tracing is not None:
             self._tracing.close()
 
-    def _batches(self) -> Iterator[Inputs]:
+    def _batches(self) -> Iterator[Inputs | Stepped]:
+        if self._loop is not None:
+            return self._answered(self._loop)
         if self._history is not None:
             return self._history.batches(self._begin, self.settings.batch_rows)
         assert self._live is not None
         return self._live.batches(self._run.takes, self._run.stopped)
+
+    def _answered(self, loop: ClosedLoop) -> Iterator[Stepped]:
+        """Batches that are decided here: what comes next depends on it.
+
+        The counterparty may hear what is not durable yet: it lives in this process, and comes back
+        by the journal.
+        """
+        waiting: list[Stepped] = []
+        size = 0
+        for inputs in loop.inputs(self._begin, self.settings.batch_rows):
+            stepped = self.local.step(inputs)
+            loop.heard(stepped.batch)
+            waiting.append(stepped)
+            size += len(inputs)
+            # a stretch is short, and as a batch of the journal it would cost much
+            stopped = self._run.stopped()
+            if size >= _STRETCHES_ROWS or stepped.state is not None or stopped:
+                yield Stepped.joined(waiting)
+                waiting, size = [], 0
+            if stopped:
+                return
+        if waiting:
+            yield Stepped.joined(waiting)
+
+
+def _answering(
+    counterparty: Callable[[Mapping[str, pa.Table]], Counterparty],
+    names: Sequence[SourceName],
+    case: UseCase,
+    progress: Callable[[str, int, int], None],
+) -> Counterparty:
+    """A counterparty that has heard nothing.
+
+    Raises:
+        DataError: When there is no finished history for it.
+    """
+    if names[0].is_stdin:
+        raise DataError(
+            "stdin is live, and a closed loop puts answers among finished history by their times:"
+            " give files"
+        )
+    progress("reading for the counterparty", 0, 0)
+    return counterparty(frames_of(names, Assembly(case.plan, None)))

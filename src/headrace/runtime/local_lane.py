@@ -113,6 +113,13 @@ class Stepped:
     begun_ns: int = 0
     spent_ns: int = 0
 
+    @staticmethod
+    def joined(parts: Sequence[Stepped]) -> Stepped:
+        """Batches that follow each other as one; only after the last may a snapshot be due."""
+        batch = JournalBatch.joined([part.batch for part in parts])
+        spent_ns = sum(part.spent_ns for part in parts)
+        return Stepped(batch, parts[-1].state, parts[0].begun_ns, spent_ns)
+
 
 def signing_key(home: Home) -> SigningKey:
     """The key that signs a home's journals; made when it is first needed."""

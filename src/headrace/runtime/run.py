@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.runtime.conveyor import Conveyor
+from headrace.runtime.local_lane import Stepped
 from headrace.runtime.meters import Sample
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.adapters.telemetry import Tracing
     from headrace.journal.batch import JournalBatch
     from headrace.pipeline.inputs import Inputs
-    from headrace.runtime.local_lane import LocalLane, Stepped
+    from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.meters import Meters
 
 #: New objects between two collections of garbage during a run.
@@ -69,8 +70,10 @@ class Run:
         self._clock = clock
         self._worth = worth
         self._tracing = tracing
-        self._conveyor: Conveyor[Inputs, Stepped] = Conveyor(
-            local.step, self._keep, lambda inputs: len(inputs) <= _SMALL_ROWS
+        self._conveyor: Conveyor[Inputs | Stepped, Stepped] = Conveyor(
+            lambda item: item if isinstance(item, Stepped) else local.step(item),
+            self._keep,
+            lambda item: not isinstance(item, Stepped) and len(item) <= _SMALL_ROWS,
         )
 
     def takes(self, size: int) -> bool:
@@ -90,12 +93,16 @@ class Run:
         """End reading; what was read is decided, made durable and written to the sinks."""
         self._conveyor.stop()
 
-    def over(self, batches: Iterable[Inputs]) -> None:
-        """Decide all batches; Ctrl-C and SIGTERM end it in good order."""
+    def over(self, batches: Iterable[Inputs | Stepped]) -> None:
+        """Decide all batches; Ctrl-C and SIGTERM end it in good order.
+
+        Where what comes next depends on what was decided, the iterable puts its inputs through
+        `step` itself, all of them; what it gives is then kept as it is.
+        """
         with stopping(self.stop), undisturbed():
             self.through(batches)
 
-    def through(self, batches: Iterable[Inputs]) -> None:
+    def through(self, batches: Iterable[Inputs | Stepped]) -> None:
         """Decide all batches, as one of several runs of a process."""
         self._conveyor.run(batches)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.pipeline.use_case import UseCase
+    from headrace.runtime.closed_loop import MakeCounterparty
 
 
 class SimulateTo(Protocol):
@@ -82,7 +83,7 @@ class ReportSections(Protocol):
     """`report_sections`: what a demo's report shows of this use case beside the usual."""
 
     def __call__(
-        self, data: Path, decisions: Path, since: dt.datetime
+        self, data: Path, decisions: Path, since: dt.datetime, answers: Path | None = None
     ) -> Sequence[tuple[str, str, Sequence[ReportPart]]]:
         """Returns title, text, and tables and plots of each section.
 
@@ -90,6 +91,7 @@ class ReportSections(Protocol):
             data: The folder of the simulation.
             decisions: Every decision, as Parquet.
             since: When history ended.
+            answers: Every answer of the counterparty, as Parquet; None where there is none.
         """
 
 
@@ -132,6 +134,7 @@ class Solution:
         demo: How large a demo is.
         economics: See `Economics`.
         report_sections: See `ReportSections`; None shows the usual alone.
+        counterparty: Makes what answers its decisions on paper; None: nothing does.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Solution:
     demo: DemoSize
     economics: Economics
     report_sections: ReportSections | None
+    counterparty: MakeCounterparty | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ def solution(name: str) -> Solution:
             DemoSize(*module.DEMO),
             Economics(*getattr(module, "ECONOMICS", ())),
             getattr(module, "report_sections", None),
+            getattr(module, "counterparty", None),
         )
     except AttributeError as error:
         raise NotFound(f"{name} has no simulator ({error})") from error

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from headrace.adapters.opening import files_of, open_file
 from headrace.core.errors import DataError
+from headrace.events.arrow_forms import to_arrow
+from headrace.events.parsed import Parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +96,25 @@ def historic_sources(names: Sequence[SourceName], assembly: Assembly) -> list[Hi
         schema = assembly.schemas[name.stream]
         opened += [open_file(path, name.stream, schema) for path in files_of(Path(name.place))]
     return opened
+
+
+def frames_of(names: Sequence[SourceName], assembly: Assembly) -> dict[str, pa.Table]:
+    """The rows of files that can be read, whole, as a table for each stream.
+
+    Raises:
+        NotFound: A file is not there.
+        DataError: A stream is unknown, or a file is of no known format.
+    """
+    found: dict[str, list[pa.RecordBatch]] = {}
+    for source in historic_sources(names, assembly):
+        schema = assembly.schemas[source.stream]
+        times, _ = source.times(0, lambda _rows: None)
+        rows = np.arange(len(times))
+        parts = found.setdefault(source.stream, [to_arrow(schema, Parsed.of(schema, ()).batch)])
+        if len(rows):
+            source.expect(rows)
+            parts.append(to_arrow(schema, source.read(rows).batch))
+    return {stream: pa.Table.from_batches(parts) for stream, parts in found.items()}
 
 
 def source_names(names: Sequence[SourceName]) -> list[str]:

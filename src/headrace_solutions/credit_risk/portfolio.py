@@ -98,7 +98,10 @@ class _Book:
 
 
 def report_sections(
-    data: Path, decisions: Path, since: dt.datetime
+    data: Path,
+    decisions: Path,
+    since: dt.datetime,
+    answers: Path | None = None,  # noqa: ARG001 - as of every use case
 ) -> Sequence[tuple[str, str, Sequence[Table | hr.Plot]]]:
     """Sections of the report.
 
@@ -106,6 +109,7 @@ def report_sections(
         data: The folder of the simulation.
         decisions: Every decision, as Parquet.
         since: When history ended; before it the model has seen the outcomes.
+        answers: None: nobody answers these decisions on paper.
     """
     book = _book(data, decisions, since)
     return (
@@ -241,25 +245,19 @@ def _vintages(book: _Book) -> Table:
     )
 
 
-def _curves_over_time(book: _Book) -> list[hr.Plot]:
+def _curves_over_time(book: _Book) -> tuple[hr.Plot, ...]:
     """Vintages and term structure as pictures, where there is matplotlib."""
     months, labels = np.arange(1.0, MONTHS + 1), ("months on the book", "defaulted, %")
     vintages = {f"quarter {number + 1}": line for number, line in _curves(book).items()}
-    try:
-        return [
-            hr.ordered_plot(
-                title,
-                caption,
-                labels,
-                {name: (months, 100 * line) for name, line in lines.items()},
-            )
-            for title, caption, lines in (
-                ("Vintages", _VINTAGE_CAPTION, vintages),
-                ("Term structure", _TERM_CAPTION, _by_grade(book)),
-            )
-        ]
-    except hr.NotFound:
-        return []
+
+    def curves(title: str, caption: str, lines: dict[str, Floats]) -> hr.Plot:
+        named = {name: (months, 100 * line) for name, line in lines.items()}
+        return hr.ordered_plot(title, caption, labels, named)
+
+    return hr.if_drawable(
+        lambda: curves("Vintages", _VINTAGE_CAPTION, vintages),
+        lambda: curves("Term structure", _TERM_CAPTION, _by_grade(book)),
+    )
 
 
 def _by_grade(book: _Book) -> dict[str, Floats]:

@@ -1,6 +1,7 @@
 """Trading signals: order books and trades as streams, a simulated market, readers of real feeds."""
 
 from headrace_solutions.trading_signal.case import trading_signal
+from headrace_solutions.trading_signal.closed_loop import counterparty
 from headrace_solutions.trading_signal.files import simulate_lines, simulate_to
 from headrace_solutions.trading_signal.formats import FORMATS, convert_to
 from headrace_solutions.trading_signal.report import report_sections
@@ -18,6 +19,7 @@ __all__ = [
     "POSITIVE",
     "WORTH",
     "convert_to",
+    "counterparty",
     "report_sections",
     "simulate_lines",
     "simulate_to",

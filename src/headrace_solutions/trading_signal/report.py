@@ -7,7 +7,7 @@ was recorded or simulated.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import headrace as hr
-from headrace_solutions.trading_signal import case, diagnostics, market
+from headrace_solutions.trading_signal import case, diagnostics
 from headrace_solutions.trading_signal.backtest import (
     Backtest,
     Signals,
@@ -25,21 +25,24 @@ from headrace_solutions.trading_signal.backtest import (
     signals_of,
     tried,
 )
+from headrace_solutions.trading_signal.closed_loop import ASSUMPTIONS, LIMITS, TERMS
 from headrace_solutions.trading_signal.diagnostic_plots import (
     confusion_part,
     series_parts,
     signal_parts,
 )
-from headrace_solutions.trading_signal.gateway import Limits, OrderTerms
+from headrace_solutions.trading_signal.paper_report import paper_section
 from headrace_solutions.trading_signal.tape import Tape, tape_of
-from headrace_solutions.trading_signal.venue import Assumptions
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from headrace_solutions.trading_signal.gateway import Limits, OrderTerms
+    from headrace_solutions.trading_signal.venue import Assumptions
 
     Floats: TypeAlias = NDArray[np.float64]
     Part: TypeAlias = hr.Plot | tuple[str, Sequence[str], Sequence[Sequence[str]]]
@@ -58,6 +61,7 @@ HORIZON = float(case.HORIZON.removesuffix("s"))
 #: Equity curves have about so many intervals, none shorter than a second.
 _INTERVALS = 2_000
 _SECOND = 1_000_000_000
+_TIME = pa.timestamp("ns", "UTC")
 
 _NO_CLAIM = (
     "This is no claim of profit. It is what paper orders would have come to in this one market, had"
@@ -152,13 +156,16 @@ def _nanoseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return found
 
 
-def report_sections(data: Path, decisions: Path, since: dt.datetime) -> Sequence[Section]:
+def report_sections(
+    data: Path, decisions: Path, since: dt.datetime, answers: Path | None = None
+) -> Sequence[Section]:
     """Sections of a demo's report.
 
     Args:
         data: The folder of the simulation.
         decisions: Every decision, as Parquet.
         since: When history ended; before it the model has seen the outcomes.
+        answers: Events of `orders` that the paper venue answered with, as Parquet.
     """
     frames = {
         name: pa.concat_tables(
@@ -166,52 +173,59 @@ def report_sections(data: Path, decisions: Path, since: dt.datetime) -> Sequence
         )
         for name in ("changes", "depth", "trades")
     }
-    return sections_of(frames, decided_of(pq.read_table(decisions)), since)
+    table = pq.read_table(decisions)
+    tape = tape_of(frames)
+    sections = sections_of(tape, decided_of(table), since)
+    if answers is None:
+        return sections
+    later = table.filter(pc.greater_equal(table["received"], pa.scalar(since, _TIME)))
+    paper = paper_section(pq.read_table(answers), later, _since(tape, _nanosecond(since)))
+    return (paper, *sections)
 
 
 def sections_of(
-    frames: Mapping[str, Any],
+    whole: Tape,
     decided: Decided,
     since: dt.datetime,
     *,
     assumptions: Assumptions | None = None,
     limits: Limits | None = None,
     terms: OrderTerms | None = None,
-    book: Any = market.book,
     horizon: float = HORIZON,
 ) -> Sequence[Section]:
     """Sections on decisions over a market.
 
     Args:
-        frames: Of `changes`, `depth` and `trades`, whole.
+        whole: The market, from its beginning.
         decided: On all of `depth`.
         since: From when on the model is judged; it has learned from what was before.
         assumptions: Of the venue.
         limits: Of the gateway.
         terms: Of the orders, of which both kinds are tried.
-        book: As in `tape_of`.
         horizon: Over which the model tells a direction, in seconds.
     """
-    begin = int(since.timestamp()) * _SECOND + since.microsecond * 1_000
-    whole = tape_of(frames, book=book)
-    tape = Tape(
-        tuple(each for each in whole.books if each.received >= begin),
-        tuple(each for each in whole.trades if each.received >= begin),
-    )
+    begin = _nanosecond(since)
+    tape = _since(whole, begin)
     later = decided.received >= begin
     judged, before = decided.chosen(later), decided.chosen(~later)
-    assumed = assumptions or Assumptions()
-    limited = limits or Limits(
-        position=str(case.POSITION_MOST),
-        notional=str(case.NOTIONAL_MOST),
-        loss=str(case.LOSS_MOST),
-    )
-    agreed = terms or OrderTerms(quantity=str(case.LOT))
+    assumed, limited, agreed = assumptions or ASSUMPTIONS, limits or LIMITS, terms or TERMS
     told = _told(judged, before, begin)
     return (
         _backtest_section(tape, judged, assumed, limited, agreed),
         _signal_section(told, judged, horizon),
         _series_section(judged),
+    )
+
+
+def _nanosecond(moment: dt.datetime) -> int:
+    return int(moment.timestamp()) * _SECOND + moment.microsecond * 1_000
+
+
+def _since(tape: Tape, begin: int) -> Tape:
+    """The market from a moment on."""
+    return Tape(
+        tuple(each for each in tape.books if each.received >= begin),
+        tuple(each for each in tape.trades if each.received >= begin),
     )
 
 
@@ -256,7 +270,7 @@ def _backtest_section(
     refused = _refused(trials)
     if refused[2]:
         parts.append(refused)
-    parts += drawn(lambda: _equity(trials), lambda: _latency(decay))
+    parts += hr.if_drawable(lambda: _equity(trials), lambda: _latency(decay))
     return "What the signals would have come to", f"{_NO_CLAIM} {_NOT_OVER}", parts
 
 
@@ -388,7 +402,7 @@ def _signal_section(told: diagnostics.Told, judged: Decided, horizon: float) -> 
             rows,
         )
     ]
-    parts += drawn(
+    parts += hr.if_drawable(
         lambda: confusion_part(truth, told.told, horizon),
         *signal_parts(horizons, regimes, stale),
     )
@@ -403,12 +417,4 @@ def _series_section(judged: Decided) -> Section:
     mine = judged.symbol == judged.symbol[0] if len(judged.symbol) else np.zeros(0, dtype=bool)
     said, tables, makers = series_parts(judged.received[mine], judged.mid[mine])
     name = str(judged.symbol[0]) if len(judged.symbol) else "no symbol"
-    return "What the series is like", f"Of {name}. {said}", [*tables, *drawn(*makers)]
-
-
-def drawn(*makers: Callable[[], hr.Plot]) -> list[hr.Plot]:
-    """The plots, or none where there is no matplotlib."""
-    try:
-        return [make() for make in makers]
-    except hr.NotFound:
-        return []
+    return "What the series is like", f"Of {name}. {said}", [*tables, *hr.if_drawable(*makers)]

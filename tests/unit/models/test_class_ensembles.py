@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.models.test_contributions import brute_force
 
 from headrace.core.columns import Kind
 from headrace.core.errors import ArtefactError, DefinitionError
@@ -30,10 +33,10 @@ def data(count: int = 1_200) -> tuple[np.ndarray, np.ndarray]:
     return X, y.astype(np.int64)
 
 
-def fitted(**settings: Any) -> bytes:
+def fitted(**options: Any) -> bytes:
     X, y = data()
     return fit_xgboost_classes(
-        XGBoost(**{"max_depth": 3, "trees": 12, **settings}),
+        XGBoost(**{"max_depth": 3, "trees": 12, **options}),
         ClassExamples(X[:900], y[:900]),
         ClassExamples(X[900:], y[900:]),
         3,
@@ -64,11 +67,11 @@ def served(content: bytes, classes: tuple[str, ...] = NAMES) -> ServedClasses:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "options",
     [{}, {"early_stopping": None}, {"class_weight": "balanced"}, {"extra": {"max_bin": 32}}],
 )
-def test_margins_are_the_librarys_bit_for_bit(settings: dict[str, Any]) -> None:
-    content = fitted(**settings)
+def test_margins_are_the_librarys_bit_for_bit(options: dict[str, Any]) -> None:
+    content = fitted(**options)
     X, _ = data()
     booster = xgboost.Booster(model_file=bytearray(content))
     matrix = xgboost.DMatrix(X, feature_names=list(COLUMNS))
@@ -98,6 +101,37 @@ def test_reasons_are_what_raised_the_first_class() -> None:
                 assert contribution[place, row] == pytest.approx(known, abs=1e-5)
         if (wanted[row] > 1e-3).any():
             assert feature[0, row] == wanted[row].argmax()
+
+
+CONTENT = fitted(trees=4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 299), st.integers(0, len(NAMES) - 1)), min_size=1, max_size=6
+    ),
+    st.integers(1, 4),
+)
+def test_each_row_is_explained_by_its_class(rows: list[tuple[int, int]], count: int) -> None:
+    """Against Shapley values by their definition, of each class's own trees."""
+    X, _ = data(300)
+    model = served(CONTENT)
+    taken = model.taken(np.ascontiguousarray(X.T), [])
+    numbers, of = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+    feature, contribution = model.reasons(taken, numbers, count, of)
+    assert feature.shape == contribution.shape == (count, len(rows))
+    ensembles = read_xgboost_classes(CONTENT)
+    for at, (row, place) in enumerate(rows):
+        exact = np.array(brute_force(ensembles[place], taken[:, row])[:-1])
+        wanted = np.sort(exact[exact > 1e-9])[::-1][:count]
+        there = feature[:, at] >= 0
+        np.testing.assert_allclose(contribution[there, at][: len(wanted)], wanted, atol=1e-9)
+        np.testing.assert_allclose(exact[feature[there, at]], contribution[there, at], atol=1e-9)
+        # the same bits alone as among others
+        alone = model.reasons(taken, numbers[at : at + 1], count, of[at : at + 1])
+        assert alone[0].tobytes() == np.ascontiguousarray(feature[:, at]).tobytes()
+        assert alone[1].tobytes() == np.ascontiguousarray(contribution[:, at]).tobytes()
 
 
 def test_a_file_of_one_output_has_no_classes() -> None:
