@@ -17,8 +17,7 @@ from headrace.policy.conditions import Source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from headrace.core.columns import Int64s
     from headrace.policy.conditions import Operand
     from headrace.policy.evaluate import CompiledPolicy
 
@@ -45,18 +44,14 @@ def explained_class(wanted: Sequence[Operand], classes: Sequence[str]) -> int:
     return 0
 
 
-def explained_classes(
-    policy: CompiledPolicy | None, rule: NDArray[np.int16], classes: Sequence[str]
-) -> NDArray[np.int64]:
-    """The number of the class that each decision rests on.
+def explained_classes(policy: CompiledPolicy | None, classes: Sequence[str]) -> Int64s:
+    """The number of the class that a decision of each rule rests on; the last is of no rule.
 
     Args:
-        policy: That decided; None where nothing did.
-        rule: The rule that decided each, -1 where none did.
+        policy: That decides; None where nothing does.
         classes: That the model tells apart; one or none has the number 0.
     """
-    if policy is None or len(classes) < 2:
-        return np.zeros(len(rule), dtype=np.int64)
-    # the last one is for the rule -1, which is none
-    wanted = [*policy.wanted_high, ()]
-    return np.array([explained_class(each, classes) for each in wanted])[rule]
+    wanted = [*(policy.wanted_high if policy is not None else ()), ()]
+    if len(classes) < 2:
+        return np.zeros(len(wanted), dtype=np.int64)
+    return np.array([explained_class(each, classes) for each in wanted], dtype=np.int64)

@@ -15,10 +15,12 @@ from headrace.core.mapping import Room
 from headrace.engine.engine import Engine
 from headrace.models.classes import class_columns
 from headrace.pipeline.acceptance import Acceptance
+from headrace.pipeline.explained import explained_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from headrace.core.columns import Int64s
     from headrace.definitions.plan import Feature, Plan
     from headrace.engine.frozen import FrozenEngine
     from headrace.models.serving import Model
@@ -75,6 +77,7 @@ class Definition:
         model: What scores them; None decides by rules alone.
         policy: What makes an outcome of them; None leaves every outcome at the mildest.
         explaining: Which decisions carry reason codes.
+        explained: The class that reasons explain, by the number of the rule that decided.
     """
 
     name: str
@@ -82,6 +85,11 @@ class Definition:
     model: Model | None
     policy: CompiledPolicy | None
     explaining: Explaining = field(default_factory=Explaining)
+    explained: Int64s = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        classes = self.model.classes if self.model else ()
+        object.__setattr__(self, "explained", explained_classes(self.policy, classes))
 
     @property
     def columns(self) -> tuple[Feature, ...]:

@@ -29,7 +29,6 @@ from headrace.journal.batch import (
     Inputs as JournaledInputs,
 )
 from headrace.pipeline.acceptance import Verdict
-from headrace.pipeline.explained import explained_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -274,9 +273,8 @@ def _reasons(
     everyone = definition.explaining.everyone or definition.policy is None
     rows = np.arange(count) if everyone else outcome.nonzero()[0]
     if len(rows):
-        model = definition.model
-        of = explained_classes(definition.policy, rule[rows], model.classes)
-        found, added = model.reasons(taken, rows, definition.explaining.most, of)
+        of = definition.explained[rule[rows]]
+        found, added = definition.model.reasons(taken, rows, definition.explaining.most, of)
         feature[:, rows] = found
         contribution[:, rows] = added
     return feature, contribution
