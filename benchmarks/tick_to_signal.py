@@ -5,9 +5,9 @@
 Everything that was received goes through `step` at the moment at which it is due, together with
 whatever else has become due by then. A signal is out when `step` returns: before it is recorded and
 synced to the disk. Its time counts from when its tick was due, so it includes what it waited for
-the work before it. What a door does (reading, checking types) is done before. One thread. Trades
-come in bursts of hundreds in a millisecond, and a signal after each of them is worked out: there
-the wait is that of the burst.
+the work before it. What a door does (reading, checking types) is done before. One thread, with few
+collections of garbage, as where it is served. Trades come in bursts of hundreds in a millisecond,
+and a signal after each of them is worked out: there the wait is that of the burst.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from headrace.pipeline.inputs import Inputs
 from headrace.pipeline.lane import Lane, LaneLimits
 from headrace.pipeline.step import step
 from headrace.runtime.models import served_model
+from headrace.runtime.run import undisturbed
 from headrace_solutions.trading_signal import lead_lag
 
 if TYPE_CHECKING:
@@ -222,7 +223,8 @@ def main() -> int:
             scorer.make_ready(reasons=True)
             tape = Tape.of(case, frames)
             lane = Lane(case.definition(scorer), (1, 2), LaneLimits(threads=1))
-            made = play(lane, tape, given.times, case.plan.on)
+            with undisturbed():
+                made = play(lane, tape, given.times, case.plan.on)
             changes = sum(frames[n].num_rows for n in ("changes", "tops") if n in frames)
             rows.append(row_of(f"{title}, {name}", made, changes, most))
     title = f"Tick to signal, at {given.times:g} times the rate of {given.seconds:g} s of capture"
