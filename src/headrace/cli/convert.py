@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli.data_folder import check_folder, say_written
+from headrace.cli.days import day_given
 from headrace.cli.terminal import console
 from headrace.core.errors import DataError
 from headrace.runtime.solutions import converter
@@ -47,20 +48,11 @@ def convert(
     if form not in found.formats:
         lines = "\n".join(f"  {name}: {said}" for name, said in found.formats.items())
         raise DataError(f"{case} reads no format {form!r}; it reads:\n{lines}")
-    if out.exists() and not out.is_dir():
-        raise DataError(f"--out {out} is a file: name a folder")
-    written, quarantine, said = found.convert_to(out, form, files, symbol=symbol, day=_day(day))
-    for name, path in written.items():
-        console.print(f"{name}: {path}, {path.stat().st_size / 1e6:,.1f} MB", soft_wrap=True)
+    check_folder(out)
+    written, quarantine, said = found.convert_to(
+        out, form, files, symbol=symbol, day=day_given("--day", day)
+    )
+    say_written(written)
     console.print(said, soft_wrap=True)
     if quarantine is not None:
         console.print(f"quarantine: {quarantine}", soft_wrap=True)
-
-
-def _day(text: str | None) -> dt.date | None:
-    if text is None:
-        return None
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise DataError(f"--day {text}: expected a day, as in 2026-01-05") from error

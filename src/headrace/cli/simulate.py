@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli.data_folder import check_folder, say_written
+from headrace.cli.days import day_given
 from headrace.cli.terminal import console, stages
 from headrace.core.errors import DataError
 from headrace.runtime.solutions import solution
@@ -45,7 +46,7 @@ def simulate(
         Events a second, to stdout alone; as fast as they are taken when left out.
     """
     found = solution(case)
-    first = _day(start)
+    first = day_given("--start", start)
     to_stdout = str(out) == "-"
     if rate is not None and (rate <= 0 or not to_stdout):
         raise DataError(f"--rate {rate:g}: expected events a second above 0, with --out -")
@@ -56,26 +57,15 @@ def simulate(
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
         return
-    if out.exists() and not out.is_dir():
-        raise DataError(f"--out {out} is a file: name a folder, or - for stdout")
+    check_folder(out, instead=", or - for stdout")
     with stages() as stage:
         parts = found.simulate_to(
             out, events=events, days=days, seed=seed, start=first, progress=stage
         )
     files = parts[0]
-    for name, path in files.items():
-        console.print(f"{name}: {path}, {path.stat().st_size / 1e6:,.1f} MB", soft_wrap=True)
+    say_written(files)
     decided = found.case.plan.on
     others = " ".join(f"--history {name}={files[name]}" for name in files if name != decided)
     console.print(
         f"next: headrace train {case} --history {files[decided]} {others}", soft_wrap=True
     )
-
-
-def _day(text: str | None) -> dt.date | None:
-    if text is None:
-        return None
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise DataError(f"--start {text}: expected a day, as in 2026-01-05") from error
