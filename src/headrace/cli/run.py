@@ -133,16 +133,7 @@ def run(  # noqa: PLR0913 - each is asked for by name
         snapshots=lasting.snapshots,
     )
     over_kafka = any(KAFKA in name for name in (*source, *sink))
-    if lasting.snapshots is not None and not over_kafka:
-        raise DataError(
-            f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
-            " one machine keeps them in its home. Leave the setting out"
-        )
-    if over_kafka and closed_loop:
-        raise DataError(
-            "--closed-loop: topics are live, and a closed loop puts answers among finished history"
-            " by their times: give files, or leave it out"
-        )
+    _check_fits(lasting, over_kafka=over_kafka, closed_loop=closed_loop)
     if over_kafka:
         with stages() as stage:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
@@ -164,6 +155,24 @@ def run(  # noqa: PLR0913 - each is asked for by name
     LiveView.summary(
         aside if STDOUT in sink else console, use_case.name, opened.meters, opened.journal
     )
+
+
+def _check_fits(lasting: Lasting, *, over_kafka: bool, closed_loop: bool) -> None:
+    """Look whether settings fit where events come from.
+
+    Raises:
+        DataError: One does not.
+    """
+    if lasting.snapshots is not None and not over_kafka:
+        raise DataError(
+            f"--snapshots {lasting.snapshots}: workers over Kafka share their snapshots; a run on"
+            " one machine keeps them in its home. Leave the setting out"
+        )
+    if over_kafka and closed_loop:
+        raise DataError(
+            "--closed-loop: topics are live, and a closed loop puts answers among finished history"
+            " by their times: give files, or leave it out"
+        )
 
 
 def _watching(

@@ -159,9 +159,7 @@ class LocalRun:
         self.meters = Meters()
         say = say or LOG.warning
         clock = SteadyClock(now_ns, say)
-        answering = None
-        if counterparty is not None:
-            answering = _answering(counterparty, names, case, progress)
+        answering = _answering(counterparty, names, case, progress) if counterparty else None
         self.answers_stream = None if answering is None else answering.stream
         progress("recovering the state", 0, 0)
         with ExitStack() as opening:
@@ -185,11 +183,10 @@ class LocalRun:
                 self._begin = self.local.position(names[0].stdin_name).ordinal
             else:
                 opened = historic_sources(names, assembly)
-                after = {item.name: item.arrives_after_ns for item in case.plan.streams}
                 self._history = HistoryIntake(
                     assembly,
                     [(self.local.source_number(item.name), item) for item in opened],
-                    after,
+                    {item.name: item.arrives_after_ns for item in case.plan.streams},
                     clock,
                     lambda done: progress("reading times", done, 0),
                     self.local.journal.positions,
