@@ -30,7 +30,7 @@ from headrace_solutions.trading_signal.table_rows import (
     SIZE,
     WHOLE,
     Rows,
-    csv_rows,
+    csv_feed,
     one_of,
     parquet_rows,
     units,
@@ -64,9 +64,10 @@ def read_depth(path: Path) -> Feed:
     Raises:
         DataError: If a column is missing.
     """
-    quarantine = Quarantine(path.name)
-    rows = csv_rows(path, list(_DEPTH), quarantine, form="an archive of Binance's depth")
-    kept = rows.checked(_DEPTH, quarantine)
+    return csv_feed(path, _DEPTH, _depth, form="an archive of Binance's depth")
+
+
+def _depth(kept: Rows) -> dict[str, pa.Table]:
     told = kept.told.combine_chunks()
     whole = {
         name: told[name].cast(pa.int64()).to_numpy()
@@ -79,14 +80,13 @@ def read_depth(path: Path) -> Feed:
     at = whole["timestamp"] * _MILLISECOND
     column = {name: pa.concat_arrays(told[name].chunks or [pa.array([], pa.string())])
               for name in ("symbol", "side", "price", "qty")}  # fmt: skip
-    frames = frames_of_levels(
+    return frames_of_levels(
         (at, at),
         column["symbol"],
         (pc.equal(column["side"], "b"), column["price"], column["qty"]),
         snapshot,
         (first, whole["last_update_id"]),
     )
-    return Feed(frames, quarantine.table(), rows.count)
 
 
 def read_quote_table(path: Path) -> Feed:

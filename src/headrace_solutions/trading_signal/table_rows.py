@@ -17,12 +17,12 @@ from pyarrow import parquet
 
 from headrace import DataError
 from headrace_solutions.trading_signal.capture_lines import CaptureLines
-from headrace_solutions.trading_signal.feed import split_words
+from headrace_solutions.trading_signal.feed import Feed, split_words
 from headrace_solutions.trading_signal.message_fields import NUMBER
 from headrace_solutions.trading_signal.quarantine import Quarantine, Reason, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -218,6 +218,30 @@ def csv_rows(
             numbers.append(number)
             kept.append(line)
     return Rows(_columns(kept, found), np.array(numbers, dtype=np.int64), given.count - headed)
+
+
+def csv_feed(
+    path: Path,
+    forms: Mapping[str, Form],
+    frames: Callable[[Rows], Mapping[str, pa.Table]],
+    *,
+    form: str,
+) -> Feed:
+    """A CSV whose first line names its columns, as a feed.
+
+    Args:
+        path: Of the file, compressed or not.
+        forms: The columns that are read, and what may stand in each.
+        frames: Makes frames of the rows that hold what they may.
+        form: What the file should be, for its errors.
+
+    Raises:
+        DataError: If it cannot be read, or a column is missing.
+    """
+    quarantine = Quarantine(path.name)
+    rows = csv_rows(path, list(forms), quarantine, form=form)
+    made = frames(rows.checked(forms, quarantine))
+    return Feed(made, quarantine.table(), rows.count)
 
 
 def _columns(lines: Sequence[bytes], names: Sequence[str]) -> pa.Table:

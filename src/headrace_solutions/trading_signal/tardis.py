@@ -33,6 +33,7 @@ from headrace_solutions.trading_signal.table_rows import (
     SIZE,
     SIZE_IF_ANY,
     Rows,
+    csv_feed,
     csv_rows,
     one_of,
 )
@@ -85,17 +86,17 @@ def read_incremental(path: Path) -> Feed:
     Raises:
         DataError: If a column is missing.
     """
-    quarantine = Quarantine(path.name)
-    rows = csv_rows(path, list(_CHANGE), quarantine, form="a file of incremental_book_L2")
-    kept = rows.checked(_CHANGE, quarantine)
+    return csv_feed(path, _CHANGE, _incremental, form="a file of incremental_book_L2")
+
+
+def _incremental(kept: Rows) -> dict[str, pa.Table]:
     snapshot = pc.equal(kept.told["is_snapshot"], "true").to_numpy()
     levels = (
         _one(pc.equal(kept.told["side"], "bid")),
         _one(kept.told["price"]),
         _one(kept.told["amount"]),
     )
-    frames = frames_of_levels(_times(kept), _symbols(kept), levels, snapshot)
-    return Feed(frames, quarantine.table(), rows.count)
+    return frames_of_levels(_times(kept), _symbols(kept), levels, snapshot)
 
 
 def read_snapshots(path: Path) -> Feed:
@@ -162,9 +163,10 @@ def read_trades(path: Path) -> Feed:
     Raises:
         DataError: If a column is missing.
     """
-    quarantine = Quarantine(path.name)
-    rows = csv_rows(path, list(_TRADED), quarantine, form="a file of trades")
-    kept = rows.checked(_TRADED, quarantine)
+    return csv_feed(path, _TRADED, _trades, form="a file of trades")
+
+
+def _trades(kept: Rows) -> dict[str, pa.Table]:
     told, symbol = kept.told, _symbols(kept)
     side = told["side"]
     took = pc.if_else(pc.equal(side, "unknown"), pa.scalar(None, pa.bool_()), pc.equal(side, "buy"))
@@ -178,7 +180,7 @@ def read_trades(path: Path) -> Feed:
         pa.array(np.zeros(len(kept), dtype=bool)),
     )
     frame = pa.table(dict(zip(TRADE, columns, strict=True)))
-    return Feed({"trades": frame}, quarantine.table(), rows.count)
+    return {"trades": frame}
 
 
 def read_quotes(path: Path) -> Feed:
@@ -190,9 +192,10 @@ def read_quotes(path: Path) -> Feed:
     Raises:
         DataError: If a column is missing.
     """
-    quarantine = Quarantine(path.name)
-    rows = csv_rows(path, list(_QUOTED), quarantine, form="a file of quotes")
-    kept = rows.checked(_QUOTED, quarantine)
+    return csv_feed(path, _QUOTED, _quotes, form="a file of quotes")
+
+
+def _quotes(kept: Rows) -> dict[str, pa.Table]:
     told = kept.told
     columns = (
         pc.cast(pa.array(kept.lines), pa.string()),
@@ -202,7 +205,7 @@ def read_quotes(path: Path) -> Feed:
         *(told[name] for name in ("bid_price", "bid_amount", "ask_price", "ask_amount")),
     )
     frame = pa.table(dict(zip(QUOTE, columns, strict=True)))
-    return Feed({"quotes": frame}, quarantine.table(), rows.count)
+    return {"quotes": frame}
 
 
 def _times(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
