@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -165,10 +166,29 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
     assert lent[0] < lent[1]
 
 
+def _without_pandas(folder: Path, *tokens: str) -> str:
+    """What a command prints where it is installed by itself: pandas, an extra, reads nanoseconds."""
+    absent = folder / "absent"
+    absent.mkdir(exist_ok=True)
+    (absent / "pandas.py").write_text("raise ImportError('it is not installed here')")
+    done = subprocess.run(
+        [sys.executable, "-c", "from headrace.cli import main; main()", *tokens],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(absent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 def test_trading_signal_shows_its_directions_and_paper_orders(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    build()(("demo", "trading-signal", "--out", str(out), "--events", "30000"))
+    _without_pandas(tmp_path, "demo", "trading-signal", "--out", str(out), "--events", "30000")
+    asked = "FROM inputs SELECT received, read LIMIT 3"
+    told = _without_pandas(tmp_path, "query", asked, "--home", str(out / "home"))
+    assert "2026-01-05 14:30:0" in told
     page = (out / "report.html").read_text()
     for title in SECTIONS:
         assert f"<h2>{title}</h2>" in page

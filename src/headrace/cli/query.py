@@ -10,6 +10,7 @@ from rich.table import Table
 
 from headrace.cli.terminal import console, progress
 from headrace.core.errors import DataError
+from headrace.events.plain_columns import in_plain_types
 from headrace.runtime.evidence import evidence
 from headrace.runtime.home import Home
 from headrace.runtime.querying import query as ask
@@ -54,13 +55,13 @@ def query(
     if form == "json":
         import msgspec  # noqa: PLC0415 - needed for this form alone
 
-        for row in answer.to_pylist():
+        for row in in_plain_types(answer).to_pylist():
             console.out(msgspec.json.encode(row, enc_hook=str).decode())
         return
     if rows < 1:
         raise DataError(f"--rows {rows}: expected 1 or more")
     table = Table(*answer.column_names)
-    for row in answer.slice(0, rows).to_pylist():
+    for row in in_plain_types(answer.slice(0, rows)).to_pylist():
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     console.print(table)
     if len(answer) > rows:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, invariant
 from headrace.events.parsed import Parsed, Rejections
+from headrace.events.plain_columns import in_plain_types
 from headrace.events.reasons import Reason, Rejected, shown
 from headrace.events.times import STRICT, Reading
 from headrace.events.validation import validate
@@ -100,7 +101,7 @@ class Chunk:
             if item.row == place:
                 return item.data
         index = int(np.searchsorted(self.rows, place))
-        values = self.batch.slice(index, 1).to_pylist()[0]
+        values = in_plain_types(self.batch.slice(index, 1)).to_pylist()[0]
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
         # bytes that are no UTF-8 stay as they are, so that they are refused again and not mended
         return text.encode(errors="surrogateescape")
