@@ -167,7 +167,7 @@ def test_credit_risk_shows_its_loan_book(tmp_path: Path) -> None:
 
 
 def _without_pandas(folder: Path, *tokens: str) -> str:
-    """What a command prints where it is installed by itself: pandas, an extra, reads nanoseconds."""
+    """What a command prints where pandas, an extra, does not read nanoseconds for it."""
     absent = folder / "absent"
     absent.mkdir(exist_ok=True)
     (absent / "pandas.py").write_text("raise ImportError('it is not installed here')")

@@ -57,8 +57,10 @@ features = hr.features(
     micro_off_mid=(seen.micro_price - seen.mid).described(
         "the micro-price is {value:.4f} off the mid"
     ),
-    imbalance=seen.imbalance(),
-    imbalance_5=seen.imbalance(levels=5),
+    imbalance=seen.imbalance().described("the imbalance of the best level is {value:+.2f}"),
+    imbalance_5=seen.imbalance(levels=5).described(
+        "the imbalance of the best 5 levels is {value:+.2f}"
+    ),
     imbalance_at_2=level_imbalance(2),
     imbalance_at_3=level_imbalance(3),
     bid_change=seen.queue_change("bid"),
