@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import msgspec
@@ -12,7 +13,11 @@ from confluent_kafka.admin import AdminClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tests.integration.kafka.topic_stage import Stage, inputs_in, payment
+from tests.integration.kafka.topic_stage import COMMAND, Stage, inputs_in, payment
+from tests.warm import started
+
+from headrace.adapters.kafka.cluster import Cluster
+from headrace.adapters.kafka.partition_reader import PartitionReader
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +90,40 @@ def test_a_topic_is_decided_as_the_same_lines_are(stage: Stage, tmp_path: Path) 
         return [tuple(item[name] for name in names) for item in items]
 
     assert made(inputs) == made(inputs_in(other, stage.name))
+
+
+def opened(stage: Stage, payloads: list[bytes]) -> Producer:
+    """A producer whose transaction holds messages, all of them written, and is not committed."""
+    producer = Producer({"bootstrap.servers": stage.servers, "transactional.id": stage.name})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for payload in payloads:
+        producer.produce(stage.source, payload)
+    assert producer.flush(60) == 0
+    return producer
+
+
+def test_the_end_is_after_transactions_that_were_open(stage: Stage) -> None:
+    """A producer's commit is answered before readers see it: what was sent is not left behind."""
+    stage.feed([payment(number) for number in range(10)])
+    producer = opened(stage, [payment(number) for number in range(10, 20)])
+    process = started(stage.command()[len(COMMAND) :], stage.folder)
+    while len(stage.decisions()) < 10:
+        assert process.poll() is None, "it ended before the transaction did"
+    producer.commit_transaction(60)
+    assert process.wait(60) == 0
+    assert [item["event_id"] for item in stage.decisions()] == [f"p{at}" for at in range(20)]
+
+
+def test_a_partition_is_read_to_the_end_that_writers_had_reached(stage: Stage) -> None:
+    payloads = [payment(number) for number in range(10)]
+    producer = opened(stage, payloads)
+    with PartitionReader(Cluster(stage.servers, {}), stage.source, 0) as reader:
+        assert reader.bounds() == (0, 10)
+        committing = Timer(1.0, producer.commit_transaction, (60,))
+        committing.start()
+        assert [message.value() for message in reader.messages(0)] == payloads
+        committing.join()
 
 
 def test_sinks_as_batches_and_whole(stage: Stage) -> None:

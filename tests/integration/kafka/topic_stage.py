@@ -247,22 +247,32 @@ def end_of(consumer: Consumer, place: TopicPartition) -> int:
             time.sleep(0.2)
 
 
-def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Message]:
-    """Every committed message of a topic, partition by partition as they come."""
-    consumer = Consumer(
+def reading(servers: str, client: Mapping[str, str], isolation: str) -> Consumer:
+    """A consumer that tells of the ends of partitions."""
+    return Consumer(
         {
             "bootstrap.servers": servers,
             "group.id": "tests",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "log_level": 0,
             **client,
         }
     )
-    partitions = len(consumer.list_topics(topic, timeout=120).topics[topic].partitions)
+
+
+def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Message]:
+    """Every committed message of a topic, partition by partition as they come.
+
+    A commit is answered before all of it is written out: what is on its way is waited for.
+    """
+    asking = reading(servers, client, "read_uncommitted")
+    partitions = len(asking.list_topics(topic, timeout=120).topics[topic].partitions)
     places = [TopicPartition(topic, number, 0) for number in range(partitions)]
-    ends = [end_of(consumer, place) for place in places]
+    ends = [end_of(asking, place) for place in places]
+    asking.close()
+    consumer = reading(servers, client, "read_committed")
     consumer.assign(places)
     found: list[Message] = []
     ended: set[int | None] = set()
@@ -276,6 +286,7 @@ def committed(servers: str, topic: str, client: Mapping[str, str]) -> list[Messa
             found.append(message)
         else:
             assert error.code() == KafkaError._PARTITION_EOF, error
-            ended.add(message.partition())
+            if int(message.offset() or 0) >= ends[message.partition() or 0]:
+                ended.add(message.partition())
     consumer.close()
     return found

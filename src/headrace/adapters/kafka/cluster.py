@@ -12,6 +12,7 @@ try:
     from confluent_kafka import (
         Consumer,
         ConsumerGroupState,
+        IsolationLevel,
         KafkaError,
         KafkaException,
         Message,
@@ -19,7 +20,10 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # OffsetSpec is documented
+        AdminClient,
+        OffsetSpec,
+    )
     from confluent_kafka.cimpl import NewTopic
 
     from headrace.adapters.kafka import codes
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("headrace.kafka")
 _LOG.addHandler(logging.NullHandler())
 
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 #: How long to wait for the first answer of a cluster.
 ANSWER_SECONDS = 15.0
 #: What a message has around its content, at most.
@@ -146,6 +152,27 @@ class Cluster:
                 f"Kafka at {self.servers} has no topic {topic!r}; check the name, or create it"
             )
         return count
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset of a partition that is held, and that after the last.
+
+        The last may belong to a transaction that is still open, or one whose commit has been
+        answered and is being written out: a reader of what is committed comes to it a little later.
+
+        Raises:
+            KafkaException: The cluster does not say.
+        """
+        low, end = (self._offset(topic, partition, at) for at in (_EARLIEST, _LATEST))
+        return low, end
+
+    def _offset(self, topic: str, partition: int, at: OffsetSpec) -> int:
+        place = TopicPartition(topic, partition)
+        asked = self._admin.list_offsets(
+            {place: at},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=ANSWER_SECONDS,
+        )
+        return int(asked[place].result().offset)
 
     def topic_id(self, topic: str) -> str:
         """What tells a topic from another of the same name, made when this one was deleted."""

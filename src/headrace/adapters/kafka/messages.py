@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from headrace.adapters.kafka import codes
-from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, TopicPartition
+from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
 from headrace.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -217,12 +217,9 @@ class Messages:
     def _end(self, name: Partition) -> int:
         """The offset after the last message of a partition, as it is now."""
         try:
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
-            )
+            return self._cluster.bounds(name.topic, name.number)[1]
         except KafkaException as error:
             raise self._cluster.failed(str(name), error) from error
-        return found[1] if found else 0
 
     def _counted(self, arrived: ArrivedMessages) -> ArrivedMessages:
         """The same, once it is known whose end it reaches."""
@@ -250,7 +247,9 @@ class Messages:
             return False
         name = Partition(str(message.topic()), int(message.partition() or 0))
         if error.code() == codes.PARTITION_END:
-            self._unended.pop(name, None)
+            # a transaction that was open when the end was asked for may lie between here and there
+            if int(message.offset() or 0) >= self._unended.get(name, 0):
+                self._unended.pop(name, None)
             return True
         if error.code() == codes.OFFSET_GONE:
             raise DataError(

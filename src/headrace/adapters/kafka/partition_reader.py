@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from headrace.adapters.kafka.cluster import Cluster, Consumer, Message
 
-#: How long to wait for what is there before saying that it does not come.
-_SILENT_POLLS = 30
+#: Seconds to wait for what is there before saying that it does not come: longer than a transaction
+#: of a worker that hangs stays open.
+_SILENT_POLLS = 90
 #: How often a cluster that does not answer is asked where a partition ends.
 _TRIES = 10
 _PAUSE_SECONDS = 2.0
@@ -23,6 +24,9 @@ _PAUSE_SECONDS = 2.0
 
 class PartitionReader:
     """Reads committed messages of a partition, to the end that it has when `bounds` is called.
+
+    A transaction that is open then is waited for: its worker may have had the answer to its commit
+    while the broker was still writing it out.
 
     Args:
         cluster: Where it is.
@@ -52,16 +56,14 @@ class PartitionReader:
 
     def bounds(self) -> tuple[int, int]:
         """The first offset that is held, and that after the last."""
-        place = TopicPartition(self._topic, self._number)
         for more in reversed(range(_TRIES)):
             try:
-                found = self._consumer.get_watermark_offsets(place, timeout=10.0)
+                low, self._end = self._cluster.bounds(self._topic, self._number)
             except KafkaException as error:
                 if not more or not self._cluster.passes(error.args[0]):
                     raise self._cluster.failed(f"{self._topic}/{self._number}", error) from error
                 time.sleep(_PAUSE_SECONDS)
             else:
-                low, self._end = found or (0, 0)
                 break
         return low, self._end
 
@@ -85,7 +87,8 @@ class PartitionReader:
                     return  # it is written meanwhile, and has no end that could be waited for
                 yield message
             elif error.code() == codes.PARTITION_END:
-                return
+                if int(message.offset() or 0) >= self._end:
+                    return
             elif not error.retriable() and not self._cluster.passes(error):
                 raise self._cluster.failed(f"{self._topic}/{self._number}", KafkaException(error))
         raise Unavailable(

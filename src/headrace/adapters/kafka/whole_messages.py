@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka import codes
-from headrace.adapters.kafka.cluster import ANSWER_SECONDS, KafkaException, TopicPartition
+from headrace.adapters.kafka.cluster import KafkaException, TopicPartition
 from headrace.adapters.kafka.messages import Partition, PartitionEnds
 from headrace.adapters.kafka.parts import Gathering, headers_of
 from headrace.core.errors import DataError
@@ -111,7 +111,7 @@ class WholeMessages:
         self.paused -= {partition}
 
     def expect_ends(self) -> dict[Partition, int]:
-        """Where every partition ends now.
+        """Where every partition ends now, with what is not committed yet.
 
         Raises:
             DataError: The cluster does not say.
@@ -119,12 +119,9 @@ class WholeMessages:
         found = {}
         for name in self._gathering:
             try:
-                bounds = self._consumer.get_watermark_offsets(
-                    TopicPartition(name.topic, name.number), timeout=ANSWER_SECONDS
-                )
+                _, found[name] = self._cluster.bounds(name.topic, name.number)
             except KafkaException as error:
                 raise self._cluster.failed(str(name), error) from error
-            found[name] = bounds[1] if bounds else 0
         return found
 
     def has_reached(self, ends: Mapping[Partition, int]) -> bool:
