@@ -12,7 +12,6 @@ try:
     from confluent_kafka import (
         Consumer,
         ConsumerGroupState,
-        IsolationLevel,
         KafkaError,
         KafkaException,
         Message,
@@ -20,10 +19,7 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # OffsetSpec is documented
-        AdminClient,
-        OffsetSpec,
-    )
+    from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
     from headrace.adapters.kafka import codes
@@ -37,8 +33,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("headrace.kafka")
 _LOG.addHandler(logging.NullHandler())
 
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 #: How long to wait for the first answer of a cluster.
 ANSWER_SECONDS = 15.0
 #: What a message has around its content, at most.
@@ -162,17 +156,16 @@ class Cluster:
         Raises:
             KafkaException: The cluster does not say.
         """
-        low, end = (self._offset(topic, partition, at) for at in (_EARLIEST, _LATEST))
-        return low, end
-
-    def _offset(self, topic: str, partition: int, at: OffsetSpec) -> int:
-        place = TopicPartition(topic, partition)
-        asked = self._admin.list_offsets(
-            {place: at},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=ANSWER_SECONDS,
+        asking = self.consumer(
+            # a name is needed, and nothing is kept under it
+            group_id=f"{topic}.reading",
+            isolation_level="read_uncommitted",
         )
-        return int(asked[place].result().offset)
+        try:
+            place = TopicPartition(topic, partition)
+            return asking.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
+        finally:
+            asking.close()
 
     def topic_id(self, topic: str) -> str:
         """What tells a topic from another of the same name, made when this one was deleted."""
