@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # wait for each other. It is read when such a library is loaded, here and in commands that tests
 # start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Brokers live for moments: code that is compiled once, and fast, costs them half the processor.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # The same examples each time, however busy the machine is: a change breaks a test, or does not.
 # `--hypothesis-profile=explore` draws others, and many more of them where a test does not say.
@@ -27,14 +29,14 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
-#: Files whose tests share what takes long to make: a process takes all of such a file.
+#: Files whose tests share what takes long to make, by what it is: a process takes all of those.
 TOGETHER = {
-    "tests/chaos/test_run_is_killed.py",
-    "tests/integration/deploy/test_container.py",
-    "tests/integration/test_benchmarks.py",
-    "tests/integration/test_demo.py",
-    "tests/integration/test_handbook.py",
-    "tests/parity/test_processors.py",
+    "tests/chaos/test_run_is_killed.py": "killed runs",
+    "tests/integration/deploy/test_container.py": "image",
+    "tests/integration/test_benchmarks.py": "benchmarks",
+    "tests/integration/test_demo.py": "demo",
+    "tests/integration/test_handbook.py": "handbook",
+    "tests/parity/test_processors.py": "image",
 }
 #: The tests here wait more than they work: for a broker, a group, a session to end.
 WAITING = "tests/integration/kafka/"
@@ -53,7 +55,7 @@ class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", maxsplit=1)[0]
-        return file if file in TOGETHER else nodeid
+        return TOGETHER.get(file, nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         self._waits = not self._waits
