@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 
 #: The request that ends a transaction, in Kafka's protocol.
 END_TRANSACTION = 26
@@ -39,7 +40,8 @@ class LosingProxy(threading.Thread):
                 threading.Thread(target=work[0], args=work[1:], daemon=True).start()
 
     def _requests(self, client: socket.socket, broker: socket.socket, number: int) -> None:
-        with client, broker, client.makefile("rb") as sent:
+        # where one side has gone, the other goes with it
+        with client, broker, client.makefile("rb") as sent, suppress(OSError):
             while len(head := sent.read(_HEAD)) == _HEAD:
                 rest = sent.read(int.from_bytes(head[:4]) + 4 - _HEAD)
                 if int.from_bytes(head[4:]) == self._kind and number < self._deaf_before:
@@ -50,8 +52,7 @@ class LosingProxy(threading.Thread):
 
     @staticmethod
     def _answers(broker: socket.socket, client: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             while answer := broker.recv(1 << 16):
                 client.sendall(answer)
-        except OSError:
-            pass  # one side has gone, and the other goes with it
+            client.shutdown(socket.SHUT_WR)
