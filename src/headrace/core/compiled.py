@@ -156,6 +156,21 @@ load_u64 = _loader(64, types.uint64)
 load_f64 = _loader(64, types.float64, floating=True)
 
 
+@intrinsic
+def move_words(typing_context: Any, target: Any, source: Any, count: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    """In a kernel: copy so many words from one address to another; the two may overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
+        pointer, word = ir.IntType(8).as_pointer(), ir.IntType(64)
+        move = builder.module.declare_intrinsic("llvm.memmove", [pointer, pointer, word])
+        places = [builder.inttoptr(address, pointer) for address in arguments[:2]]
+        size = builder.mul(arguments[2], word(8))
+        builder.call(move, [*places, size, ir.IntType(1)(0)])
+        return context.get_dummy_value()
+
+    return types.none(types.intp, types.intp, types.intp), generate
+
+
 def float_bits(value: float) -> int:
     """The 64 bits of a float as a signed integer, as `Fixed` carries it.
 

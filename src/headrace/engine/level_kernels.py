@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.core.compiled import inner_kernel
+from headrace.core.compiled import inner_kernel, move_words
 from headrace.engine import book_words as w
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def place_of(book: Int64s, base: int, count: int, price: int) -> int:
 @inner_kernel
 def _remove(book: Int64s, base: int, levels: int, count: int, place: int) -> None:
     """Take a level out; better ones move down."""
+    first = book.ctypes.data + 8 * (base + place)
     for part in range(3):
-        start = base + part * levels
-        for i in range(start + place, start + count - 1):
-            book[i] = book[i + 1]
+        at = first + 8 * part * levels
+        move_words(at, at + 8, count - 1 - place)
 
 
 @inner_kernel
 def _insert(book: Int64s, base: int, levels: int, count: int, place: int) -> None:
     """Make room for a level; better ones move up."""
+    first = book.ctypes.data + 8 * (base + place)
     for part in range(3):
-        start = base + part * levels
-        for i in range(start + count, start + place, -1):
-            book[i] = book[i - 1]
+        at = first + 8 * part * levels
+        move_words(at + 8, at, count - place)
 
 
 @inner_kernel

@@ -1,5 +1,6 @@
 """Faults of cluster, messages and settings: each is told, and nothing is lost or decided twice."""
 
+import os
 import signal
 import sys
 import time
@@ -10,9 +11,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from benchmarks.broker import Broker, make_topic
+from benchmarks.broker import NO_KAFKA, Broker, make_topic
 from tests.integration.kafka.certificates import Certificates, made
 from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
+from tests.integration.kafka.losing_proxy import END_TRANSACTION, LosingProxy
 from tests.integration.kafka.topic_stage import COMMAND, Stage, payment
 from tests.warm import started
 
@@ -62,6 +64,27 @@ def test_the_broker_is_gone_for_a_minute(own_broker: Broker, tmp_path: Path) -> 
     assert worker.returncode == 0, said.decode()
     assert "cannot be reached; waiting for it" in " ".join(said.decode().split())
     check(stage, feeder)
+
+
+@pytest.mark.skipif(not os.environ.get("HEADRACE_KAFKA_BROKER"), reason=NO_KAFKA)
+def test_a_commit_that_is_never_answered(tmp_path: Path) -> None:
+    """Another client takes the place of one whose commits get lost, and nothing is sent twice."""
+    broker = Broker(tmp_path / "kafka")
+    proxy = LosingProxy(broker.port, END_TRANSACTION)
+    broker.settings = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
+    proxy.start()
+    broker.start()
+    try:
+        stage = Stage(broker.servers, tmp_path, "unanswered")
+        stage.feed([payment(number) for number in range(100)])
+        done = stage.run()
+        assert done.returncode == 0, done.stderr
+        assert proxy.lost > 0
+        assert "another client takes its place" in " ".join(done.stderr.split())
+        assert len(stage.check_evidence()) == 100
+        assert [item["event_id"] for item in stage.decisions()] == [f"p{at}" for at in range(100)]
+    finally:
+        broker.kill()
 
 
 #: What a producer may send, none of it a payment.

@@ -35,6 +35,8 @@ _LOG.addHandler(logging.NullHandler())
 
 #: How long to wait for the first answer of a cluster.
 ANSWER_SECONDS = 15.0
+#: A cluster that does not answer within this is away.
+_PRESENT_SECONDS = 3.0
 #: What a message has around its content, at most.
 _AROUND_BYTES = 16_384
 #: Between two words on the same thing.
@@ -119,6 +121,14 @@ class Cluster:
     def part_bytes(self) -> int:
         """The most bytes of a content that is cut into parts, a message for each."""
         return max(self.message_bytes - _AROUND_BYTES, self.message_bytes // 2)
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        try:
+            self._admin.describe_cluster(request_timeout=_PRESENT_SECONDS).result()
+        except KafkaException:
+            return False
+        return True
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 where there is no such topic.

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from headrace.adapters.kafka import codes
@@ -176,7 +177,7 @@ class Transactions:
                     self._produce(item)
                 if positions:
                     self._again(partial(self._calls.made, send_offsets, _PATIENCE_SECONDS))
-                self._again(commit)
+                self._again(commit, _PATIENCE_SECONDS)
             except NoAnswer:
                 self._replace()
             except KafkaException as error:
@@ -189,7 +190,7 @@ class Transactions:
     def _replace(self) -> None:
         """Go on with another producer, where the client does not answer any more.
 
-        The one before it is left behind, with the call that does not return.
+        The one before it is left behind, with the call that does not return, if there is one.
         """
         if not self._holder.holds(self._lane.number):
             raise self._fenced()
@@ -197,6 +198,7 @@ class Transactions:
             f"the client of Kafka gave no answer for {_PATIENCE_SECONDS:.0f} s while it committed a"
             f" batch of lane {self._lane}; another client takes its place"
         )
+        self.close()
         self._open()
 
     def _produce(self, item: Outgoing) -> None:
@@ -214,8 +216,13 @@ class Transactions:
                 except BufferError:
                     self._producer.poll(_PAUSE_SECONDS)
 
-    def _again(self, call: Callable[[], None]) -> None:
-        """Make a call until it goes through, as long as only time stands in its way."""
+    def _again(self, call: Callable[[], None], within_s: float = inf) -> None:
+        """Make a call until it goes through, as long as only time stands in its way.
+
+        Raises:
+            NoAnswer: It does not, though the cluster has answered other calls for so long.
+        """
+        began = time.monotonic()
         while True:
             try:
                 call()
@@ -223,6 +230,10 @@ class Transactions:
                 said = error.args[0]
                 if not said.retriable() or said.fatal() or said.txn_requires_abort():
                     raise
+                if not self._cluster.answers():
+                    began = time.monotonic()
+                elif time.monotonic() - began >= within_s:
+                    raise NoAnswer from error
                 self._waits(said)
             else:
                 return
@@ -234,7 +245,10 @@ class Transactions:
         if said.fatal() or said.code() in codes.FENCED or not undone:
             raise self._error(error) from error
         try:
-            self._again(partial(self._producer.abort_transaction, _CALL_SECONDS))
+            abort = partial(self._producer.abort_transaction, _CALL_SECONDS)
+            self._again(abort, _PATIENCE_SECONDS)
+        except NoAnswer:
+            self._replace()
         except KafkaException as failed:
             raise self._error(failed) from failed
         if said.code() not in codes.UNDOES:
