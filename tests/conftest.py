@@ -40,13 +40,15 @@ TOGETHER = {
 }
 #: The tests here wait more than they work: for a broker, a group, a session to end.
 WAITING = "tests/integration/kafka/"
+#: Those of them that take a minute: they begin first, so that none is waited for in the end.
+LONG = ("/test_workers.py", "/test_faults.py", "/test_killed.py", "/test_stages.py")
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
     """Each test goes to the process that is free next, but for files that are kept together.
 
     Tests that wait are dealt out by turns with those that work, so that others use the processor
-    meanwhile.
+    meanwhile; the longest of them first.
     """
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:
@@ -59,10 +61,10 @@ class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         self._waits = not self._waits
-        for scope in self.workqueue:
-            if scope.startswith(WAITING) == self._waits:
-                self.workqueue.move_to_end(scope, last=False)
-                break
+        turn = [scope for scope in self.workqueue if scope.startswith(WAITING) == self._waits]
+        long = [scope for scope in turn if any(name in scope for name in LONG)]
+        for scope in (long or turn)[:1]:
+            self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)
 
 

@@ -87,7 +87,6 @@ class Stage:
         client: Settings that clients need, such as those of security.
         session_ms: After so long a classic group misses a member; 6,000 is the least that a broker
             allows for.
-        settings: Others that stand in the source's address.
     """
 
     servers: str
@@ -99,7 +98,6 @@ class Stage:
     protocol: str = "classic"
     client: Mapping[str, str] = field(default_factory=dict)
     session_ms: int = 6_000
-    settings: str = ""
     home: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +143,7 @@ class Stage:
             *COMMAND,
             "run",
             "case.py",
-            f"--source=kafka://{self.servers}/{self.source}?{how}{until}{self.settings}",
+            f"--source=kafka://{self.servers}/{self.source}?{how}{until}",
             f"--sink=kafka://{self.servers}/{self.sink}{sink}",
             f"--home={home or self.home}",
         ]
