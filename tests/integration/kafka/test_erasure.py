@@ -33,12 +33,12 @@ from headrace.cli import main
 
 made, calls = Transactions._again, []
 
-def again(self, call):
+def again(self, call, *more):
     calls.append(call)
     if (len(calls), "before") == AT:
         self._producer.flush(5)
         os.kill(os.getpid(), signal.SIGKILL)
-    made(self, call)
+    made(self, call, *more)
     if (len(calls), "after") == AT:
         os.kill(os.getpid(), signal.SIGKILL)
 
