@@ -1,6 +1,7 @@
 """Requests a second and their latency, beside the server's ceiling and a peer, in one run.
 
-    python -m benchmarks.online [--folder FOLDER] [--seconds 4] [--runs 5] [--only PART ...]
+    python -m benchmarks.online [--folder FOLDER] [--seconds 4] [--runs 5] [--connections 64 500]
+                                [--only PART ...]
 
 The workload is `benchmarks.workload`, the use case `benchmarks.payments`: each request is a payment
 that was not sent before. The load comes from `wrk` (Debian's package of that name), which shares
@@ -114,11 +115,13 @@ class Online:
         bench: Workload and folder.
         seconds: Of each load.
         runs: Of each number of connections.
+        connections: Their numbers.
     """
 
     bench: Bench
     seconds: int
     runs: int = 1
+    connections: tuple[int, ...] = CONNECTIONS
 
     def turns(
         self, url: str, bodies: Path, counts: Sequence[int], seconds: int
@@ -162,7 +165,8 @@ def single(online: Online) -> None:
     rows = [("durability", "connections", "requests/s", "p50 ms", "p99 ms", "no 2xx", "goal")]
     for durability in ("fsync", "os"):
         with online.headrace("--durability", durability) as url:
-            turns = online.turns(url, online.bench.work.json, (1, *CONNECTIONS), online.seconds)
+            counts = (1, *online.connections)
+            turns = online.turns(url, online.bench.work.json, counts, online.seconds)
         for connections, loads in turns.items():
             refused = sum(one.refused for one in loads)
             goal = _goal(durability, connections, p99)
@@ -233,7 +237,7 @@ def peers(online: Online) -> None:
     ):
         with running(command, at, {"HEADRACE_BENCHMARK_MODEL": str(model)}) as peer:
             turns = online.turns(
-                f"{peer.url}/decide", online.bench.work.json, CONNECTIONS, online.seconds
+                f"{peer.url}/decide", online.bench.work.json, online.connections, online.seconds
             )
         for connections, loads in turns.items():
             rows.append((name, str(connections), *_cells(loads)))
@@ -250,13 +254,15 @@ def main() -> None:
     options.add_argument("--seconds", type=int, default=4, help="of each run")
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--events", type=int, default=None, help="fewer events, for a trial")
+    options.add_argument("--connections", type=int, nargs="*", choices=LEAST, default=CONNECTIONS)
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     given = options.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("the load comes from wrk: apt-get install wrk")
     surroundings()
     work = prepared(given.folder / "times-1", events=given.events)
-    online = Online(Bench(work, given.folder), given.seconds, given.runs)
+    bench = Bench(work, given.folder)
+    online = Online(bench, given.seconds, given.runs, tuple(given.connections))
     for name in given.only:
         PARTS[name](online)
 

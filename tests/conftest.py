@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # wait for each other. It is read when such a library is loaded, here and in commands that tests
 # start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Brokers live for moments: code that is compiled once, and fast, costs them half the processor.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # The same examples each time, however busy the machine is: a change breaks a test, or does not.
 # `--hypothesis-profile=explore` draws others, and many more of them where a test does not say.
@@ -27,24 +29,26 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
-#: Files whose tests share what takes long to make: a process takes all of such a file.
+#: Files whose tests share what takes long to make, by what it is: a process takes all of those.
 TOGETHER = {
-    "tests/chaos/test_run_is_killed.py",
-    "tests/integration/deploy/test_container.py",
-    "tests/integration/test_benchmarks.py",
-    "tests/integration/test_demo.py",
-    "tests/integration/test_handbook.py",
-    "tests/parity/test_processors.py",
+    "tests/chaos/test_run_is_killed.py": "killed runs",
+    "tests/integration/deploy/test_container.py": "image",
+    "tests/integration/test_benchmarks.py": "benchmarks",
+    "tests/integration/test_demo.py": "demo",
+    "tests/integration/test_handbook.py": "handbook",
+    "tests/parity/test_processors.py": "image",
 }
 #: The tests here wait more than they work: for a broker, a group, a session to end.
 WAITING = "tests/integration/kafka/"
+#: Those of them that take a minute: they begin first, so that none is waited for in the end.
+LONG = ("/test_workers.py", "/test_faults.py", "/test_killed.py", "/test_stages.py")
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
     """Each test goes to the process that is free next, but for files that are kept together.
 
     Tests that wait are dealt out by turns with those that work, so that others use the processor
-    meanwhile.
+    meanwhile; the longest of them first.
     """
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:
@@ -53,14 +57,14 @@ class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # not typed
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", maxsplit=1)[0]
-        return file if file in TOGETHER else nodeid
+        return TOGETHER.get(file, nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         self._waits = not self._waits
-        for scope in self.workqueue:
-            if scope.startswith(WAITING) == self._waits:
-                self.workqueue.move_to_end(scope, last=False)
-                break
+        turn = [scope for scope in self.workqueue if scope.startswith(WAITING) == self._waits]
+        long = [scope for scope in turn if any(name in scope for name in LONG)]
+        for scope in (long or turn)[:1]:
+            self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)
 
 

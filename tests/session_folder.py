@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,15 +27,18 @@ def session_folder(factory: pytest.TempPathFactory) -> Path:
 def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     """A folder that is filled by whoever asks first; the others wait for it.
 
+    It is filled where it stays, as files in it may name each other.
+
     Args:
         folder: Where it is, or will be.
         make: Fills the folder that it is given.
     """
     with folder.with_name(f"{folder.name}.lock").open("w") as one_by_one:
         fcntl.flock(one_by_one, fcntl.LOCK_EX)
-        if not folder.exists():
-            draft = folder.with_name(f"{folder.name}.draft-{os.getpid()}")
-            draft.mkdir()
-            make(draft)
-            draft.rename(folder)
+        whole = folder.with_name(f"{folder.name}.whole")
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what somebody left half-made
+            folder.mkdir()
+            make(folder)
+            whole.touch()
     return folder

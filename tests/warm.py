@@ -30,6 +30,7 @@ SERVER = Path(__file__).with_name("fork_server.py")
 #: How long a command that is late may take to say where each of its threads stands.
 _STACKS_SECONDS = 1.0
 NO_MORE: Mapping[str, str] = MappingProxyType({})
+NOTHING = Path(os.devnull)
 
 
 class WarmProcess:
@@ -148,14 +149,16 @@ class WarmInterpreter:
         folder: Path,
         environment: Mapping[str, str],
         output: tuple[Path, Path] | None = None,
+        feed: Path = NOTHING,
     ) -> WarmProcess:
-        """Start `headrace` with arguments, and let it run; its standard input is empty.
+        """Start `headrace` with arguments, and let it run.
 
         Args:
             arguments: Behind `headrace`.
             folder: That it works in.
             environment: As of `run`.
             output: Files that stdout and stderr are put at the end of; None for new ones.
+            feed: What is in its standard input.
         """
         made = Path(tempfile.mkdtemp(prefix="headrace-"))
         atexit.register(shutil.rmtree, made, ignore_errors=True)
@@ -166,7 +169,7 @@ class WarmInterpreter:
             "arguments": list(arguments),
             "folder": str(folder),
             "environment": dict(environment),
-            "stdin": os.devnull,
+            "stdin": str(feed),
             "stdout": str(output[0]),
             "stderr": str(output[1]),
             "ended": str(made / "ended"),
@@ -219,6 +222,7 @@ def started(
     folder: Path,
     variables: Mapping[str, str] = NO_MORE,
     output: tuple[Path, Path] | None = None,
+    feed: Path = NOTHING,
 ) -> WarmProcess:
     """Start the command with the variables of this process and some more; it goes on beside."""
-    return WARM.start(arguments, folder, {**os.environ, **variables}, output)
+    return WARM.start(arguments, folder, {**os.environ, **variables}, output, feed)

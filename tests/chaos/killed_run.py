@@ -6,23 +6,19 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tests.warm import headrace
+from tests.warm import NOTHING, WarmProcess, headrace, started
 
 from headrace.journal.reader import stored_batches
 from headrace.runtime.home import Home
 
 if TYPE_CHECKING:
     import random
-
-COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Work:
     case: str
     name: str
     sources: tuple[str, ...]
-    feed: Path = Path("/dev/null")
+    feed: Path = NOTHING
     trained: Path | None = None
     personal: tuple[str, ...] = ("card",)
     more: tuple[str, ...] = ()
@@ -60,16 +56,9 @@ class Work:
         sources = [f"--source={source}" for source in self.sources]
         return ["run", self.case, *self.more, *sources, f"--home={home}", f"--sink={sink}"]
 
-    def started(self, home: Path, sink: Path) -> subprocess.Popen[bytes]:
+    def started(self, home: Path, sink: Path) -> WarmProcess:
         """A process that runs."""
-        with self.feed.open("rb") as feed:
-            return subprocess.Popen(
-                [*COMMAND, *self.arguments(home, sink)],
-                cwd=self.folder,
-                stdin=feed,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+        return started(self.arguments(home, sink), self.folder, feed=self.feed)
 
     def finished(self, home: Path, sink: Path) -> None:
         """Run to the end."""

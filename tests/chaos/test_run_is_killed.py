@@ -28,13 +28,14 @@ from headrace_solutions.trading_signal.case import trading_signal
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 import cases
-from killed_run import COMMAND, Work  # type: ignore[import-not-found]  # on the path above
+from killed_run import Work  # type: ignore[import-not-found]  # on the path above
 
 if TYPE_CHECKING:
     import headrace as hr
 
 pytestmark = pytest.mark.slow
 
+COMMAND = [sys.executable, "-c", "from headrace.cli import main; main()"]
 #: How often a run is killed.
 KILLS = int(os.environ.get("HEADRACE_CHAOS_KILLS", "5"))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmarks.broker import Broker
 
-#: Workers may ask to be missed soon, by either protocol.
+#: Workers may ask to be missed soon, by either protocol; what they left open is undone soon, too.
 SOON = {
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "6000",

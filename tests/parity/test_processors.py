@@ -1,12 +1,14 @@
 """Machine code is made for one processor: all of it by `headrace compile`, and with the same bits.
 
-It is made once here, for a plain processor, without wide vectors or fused multiply-add.
+It is that of an image for a plain processor, without wide vectors or fused multiply-add, and is
+worked with from outside of the image.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,25 +18,33 @@ import numpy as np
 import pytest
 import xgboost
 from kernel_work import WITHOUT
+from tests.integration.deploy.container_file import PLAIN, plain_image, stages
+from tests.session_folder import session_folder
 
 from headrace.models.contributions import ContributionScorer
 from headrace.models.scorer import TreeScorer
 from headrace.models.xgboost_format import read_xgboost
 
 HERE = Path(__file__).parent
-PLAIN = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
 class PlainProcessor:
-    """Commands run with machine code for a plain processor, which lies in a cache of its own."""
+    """Commands run with machine code for a plain processor.
 
+    Attributes:
+        packages: Those of the image, which are found before others.
+        cache: A copy of the image's machine code, to which more can be written.
+    """
+
+    packages: Path
     cache: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
-        environment = {**os.environ, **PLAIN, "HEADRACE_CACHE": str(self.cache)}
+        environment = {**os.environ, **stages(PLAIN)[0].environment}
+        environment |= {"HEADRACE_CACHE": str(self.cache), "PYTHONPATH": str(self.packages)}
         environment.pop("NUMBA_CACHE_DIR", None)
         return subprocess.run(command, env=environment, capture_output=True, check=False)
 
@@ -52,8 +62,14 @@ class PlainProcessor:
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlainProcessor, set[str]]:
     """A plain processor for which `headrace compile` ran, and what code that made."""
-    plain = PlainProcessor(tmp_path_factory.mktemp("plain"))
-    plain.done(str(Path(sys.executable).with_name("headrace")), "compile")
+    image, cache = plain_image(session_folder(tmp_path_factory)), tmp_path_factory.mktemp("plain")
+    for path in (image / "cache").rglob("*"):
+        if path.is_file():
+            copy = cache / path.relative_to(image / "cache")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    (packages,) = image.glob("lib/python*/site-packages")
+    plain = PlainProcessor(packages, cache)
     return plain, plain.code()
 
 

@@ -12,11 +12,23 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from tests.session_folder import made_once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTAINERFILE = ROOT / "deploy" / "Containerfile"
 #: Where a file of the image stands in it, and so what is replaced by a folder of the test.
 INSTALLED = "/opt/headrace"
+IN_FOLDER = "headrace"
+#: What a build is told beside the file.
+NOTHING: Mapping[str, str] = MappingProxyType({})
+#: For a processor without wide vectors or fused multiply-add: its code runs on every other one.
+PLAIN: Mapping[str, str] = MappingProxyType({"PROCESSOR": "generic"})
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
 
@@ -51,8 +63,12 @@ def filled(text: str, variables: dict[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def stages() -> list[Stage]:
-    """The stages of the file, each with the values that its variables have by default."""
+def stages(arguments: Mapping[str, str] = NOTHING) -> list[Stage]:
+    """The stages of the file.
+
+    Args:
+        arguments: What `--build-arg` gives; other variables have the values of the file.
+    """
     text = re.sub(r"^\s*#.*\n", "", CONTAINERFILE.read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", " ").splitlines()
     before: dict[str, str] = {}
@@ -66,7 +82,8 @@ def stages() -> list[Stage]:
             found.append(Stage(base, name))
         elif word == "ARG":
             name, _, value = rest.partition("=")
-            (found[-1].variables if found else before)[name] = value or before.get(name, "")
+            value = arguments.get(name) or value or before.get(name, "")
+            (found[-1].variables if found else before)[name] = value
         else:
             found[-1].instructions.append((word, rest))
             if word == "ENV":
@@ -104,10 +121,19 @@ def copied(sources: list[str], target: Path) -> None:
                 shutil.copy(path, target / name)
 
 
-def build(folder: Path) -> Path:
-    """Carry out the first stage in a folder; where `INSTALLED` lies then."""
-    stage = stages()[0]
-    installed, here = folder / "headrace", folder / "source"
+def plain_image(shared: Path) -> Path:
+    """Where `INSTALLED` lies of an image for a plain processor, which is built once for a session.
+
+    Args:
+        shared: The folder of the session (`tests.session_folder`).
+    """
+    return made_once(shared / "image", lambda folder: build(folder, PLAIN)) / IN_FOLDER
+
+
+def build(folder: Path, arguments: Mapping[str, str]) -> None:
+    """Carry out the first stage in a folder; `INSTALLED` lies at `IN_FOLDER` then."""
+    stage = stages(arguments)[0]
+    installed, here = folder / IN_FOLDER, folder / "source"
     here.mkdir()
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
@@ -132,4 +158,3 @@ def build(folder: Path) -> Path:
                 check=False,
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return installed

@@ -1,8 +1,9 @@
 """The Containerfile: what it names is there, and what it builds starts with nothing to compile.
 
 There is no container engine in these tests. The commands of its first stage are carried out in a
-folder; what comes out is run with the variables of the last stage, and with the rights of its
-container: no capabilities, and no file to write but in the home and in /tmp.
+folder, for a plain processor (`tests/parity/test_processors.py` works with the same code); what
+comes out is run with the variables of the last stage, and with the rights of its container: no
+capabilities, and no file to write but in the home and in /tmp.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from benchmarks.ports import free_port
 sys.path.insert(0, str(Path(__file__).parent))
 from container_file import (  # type: ignore[import-not-found]  # on the path above
     INSTALLED,
+    PLAIN,
     ROOT,
-    build,
     ignored,
+    plain_image,
     stages,
 )
 from manifests import DEPLOY, documents  # type: ignore[import-not-found]  # on the path above
+from tests.session_folder import session_folder
 
 from headrace.cli import build as commands
 
@@ -56,6 +59,8 @@ def test_both_stages_look_for_the_same_machine_code() -> None:
     assert last["NUMBA_CPU_FEATURES"] == ""
     assert last["NUMBA_CPU_NAME"] == "x86-64-v3"
     assert last["HEADRACE_CACHE"].startswith(INSTALLED)
+    for stage in stages({"PROCESSOR": "x86-64-v2"}):
+        assert stage.environment["NUMBA_CPU_NAME"] == "x86-64-v2"
 
 
 def test_what_is_copied_is_there_and_reaches_the_build() -> None:
@@ -95,8 +100,8 @@ def test_its_extras_are_ones_that_there_are(extra: str) -> None:
 class Container:
     """What a container of the image is, without a container: its files, variables and rights."""
 
-    def __init__(self, folder: Path) -> None:
-        self.image = build(folder)
+    def __init__(self, image: Path, folder: Path) -> None:
+        self.image = image
         self.home = folder / "home"
         self.home.mkdir(mode=0o700)
         temporary = folder / "tmp"
@@ -105,7 +110,7 @@ class Container:
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o555)
         self.environment = {"TMPDIR": str(temporary), "HOME": "/nonexistent"}
-        for name, value in stages()[1].environment.items():
+        for name, value in stages(PLAIN)[1].environment.items():
             said = value.replace(INSTALLED, str(self.image))
             said = said.replace("/var/lib/headrace", str(self.home))
             self.environment[name] = said.replace("${PATH}", os.environ["PATH"])
@@ -188,7 +193,8 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    found = Container(tmp_path_factory.mktemp("container"))
+    image = plain_image(session_folder(tmp_path_factory))
+    found = Container(image, tmp_path_factory.mktemp("container"))
     yield found
     for path in (found.image, *found.image.rglob("*")):
         if path.is_dir() and not path.is_symlink():

@@ -200,9 +200,12 @@ def test_what_cannot_be_erased_is_told(stage: Stage, tmp_path: Path) -> None:
 
 
 def killed(stage: Stage, at: tuple[int, str]) -> None:
-    """An erasure of card c1 that is killed at a call."""
+    """An erasure of card c1 that is killed at a call; what it left open is undone in seconds."""
+    settings = stage.folder / "kafka.toml"
+    settings.write_text('"transaction.timeout.ms" = "3000"\n')
+    erase = command(stage, "--field=card", f"--kafka-config={settings}")
     done = subprocess.run(
-        [sys.executable, "-c", KILLED.replace("AT", repr(at)), *command(stage, "--field=card")],
+        [sys.executable, "-c", KILLED.replace("AT", repr(at)), *erase],
         input=b"c1\n",
         capture_output=True,
         timeout=300,

@@ -16,6 +16,7 @@ from tests.integration.kafka.certificates import Certificates, made
 from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
 from tests.integration.kafka.losing_proxy import END_TRANSACTION, LosingProxy
 from tests.integration.kafka.topic_stage import COMMAND, Stage, payment
+from tests.warm import started
 
 pytestmark = pytest.mark.slow
 
@@ -268,9 +269,9 @@ def test_tls_and_passwords(servers: str, certificates: Certificates, tmp_path: P
     try:
         stage = Stage(broker.servers, tmp_path, "secured", client=broker.client)
         stage.feed([payment(number) for number in range(300)])
-        config = tmp_path / "kafka.toml"
 
-        def told(**changed: str) -> str:
+        def told(name: str = "right", **changed: str) -> str:
+            config = tmp_path / f"{name}.toml"
             settings = {**broker.client} | {
                 name.replace("_", "."): v for name, v in changed.items()
             }
@@ -278,16 +279,26 @@ def test_tls_and_passwords(servers: str, certificates: Certificates, tmp_path: P
             return f"--kafka-config={config}"
 
         command = stage.command()[len(COMMAND) :]
-        for changed, word in [
-            ({"sasl_password": "wrong"}, "check the address, that it runs, and the security"),
-            ({"ssl_ca_location": str(certificates.other_ca)}, "the security settings"),
-            ({"security_protocol": "PLAINTEXT"}, "the security settings"),
-        ]:
-            refused = stage.headrace([*command, told(**changed)])
-            assert refused.returncode == 1
-            assert word in " ".join(refused.stderr.split())
-            assert "Traceback" not in refused.stderr
-            assert "secret" not in refused.stderr
+        # each of them waits for an answer, and all at once
+        refused = [
+            (started([*command, told(f"wrong-{at}", **changed)], tmp_path), word)
+            for at, (changed, word) in enumerate(
+                [
+                    (
+                        {"sasl_password": "wrong"},
+                        "check the address, that it runs, and the security",
+                    ),
+                    ({"ssl_ca_location": str(certificates.other_ca)}, "the security settings"),
+                    ({"security_protocol": "PLAINTEXT"}, "the security settings"),
+                ]
+            )
+        ]
+        for one, word in refused:
+            said = one.communicate(timeout=240)[1].decode()
+            assert one.returncode == 1
+            assert word in " ".join(said.split())
+            assert "Traceback" not in said
+            assert "secret" not in said
         done = stage.headrace([*command, told()])
         assert done.returncode == 0, done.stderr
         source = f"--from=kafka://{broker.servers}"

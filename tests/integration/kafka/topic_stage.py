@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,9 +125,7 @@ class Stage:
 
     def feed(self, payloads: Sequence[bytes | None], topic: str = "") -> None:
         """Send messages, one after the other to each partition in turn."""
-        producer = Producer(
-            {"bootstrap.servers": self.servers, "enable.idempotence": True, **self.client}
-        )
+        producer = producer_to(self.servers, *self.client.items())
         for number, payload in enumerate(payloads):
             partition = 0 if topic else number % self.partitions
             producer.produce(topic or self.source, payload, partition=partition)
@@ -203,6 +202,19 @@ class Stage:
         return [msgspec.json.decode(value or b"") for _, value in self.messages(self.sink)]
 
 
+@lru_cache(maxsize=1)
+def producer_to(servers: str, *client: tuple[str, str]) -> Producer:
+    """The producer of tests that feed one cluster after the other; a new one waits for its id."""
+    return Producer(
+        {
+            "bootstrap.servers": servers,
+            "enable.idempotence": True,
+            "log_level": 0,
+            **dict(client),
+        }
+    )
+
+
 def inputs_in(home: Path, name: str) -> list[dict[str, Any]]:
     """What the journal of a home says of every input."""
     found: list[dict[str, Any]] = []
@@ -256,6 +268,7 @@ def reading(servers: str, client: Mapping[str, str], isolation: str) -> Consumer
             "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
             "log_level": 0,
             **client,
         }

@@ -175,6 +175,8 @@ class Messages:
             isolation_level="read_committed",
             auto_offset_reset="error",
             enable_partition_eof=until_end,
+            # a broker says that a partition ends when it has waited so long for more
+            fetch_wait_max_ms=20 if until_end else 500,
             queued_min_messages=100_000,
             fetch_queue_backoff_ms=10,
             fetch_error_backoff_ms=100,

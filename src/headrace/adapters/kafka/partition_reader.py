@@ -45,6 +45,8 @@ class PartitionReader:
             isolation_level="read_committed",
             auto_offset_reset="error",
             enable_partition_eof=True,
+            # a broker says that a partition ends when it has waited so long for more
+            fetch_wait_max_ms=20,
             fetch_queue_backoff_ms=10,
         )
 
