@@ -185,7 +185,7 @@ def _goal(durability: str, connections: int, p99: float) -> str:
 
 def rare(online: Online) -> None:
     """Requests of one event, each after a pause, in which others use the processor's caches."""
-    rows = [("durability", "requests", "p50 ms", "p90 ms", "p99 ms")]
+    rows: list[tuple[str, ...]] = [("durability", "requests", "p50 ms", "p90 ms", "p99 ms")]
     for durability in ("fsync", "os"):
         waited: list[float] = []
         for _ in range(online.runs):
