@@ -19,12 +19,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
+from benchmarks.http_connection import HttpConnection
 from benchmarks.ports import free_port
 from benchmarks.report import surroundings, table
 from benchmarks.service import running, served
@@ -38,6 +42,8 @@ CONNECTIONS = (64, 500)
 #: Goals: at least so many requests a second at so many connections.
 LEAST = {64: 11_000, 500: 15_000}
 _BATCH = 100
+#: Between two rare requests; and how many of them do not count.
+_PAUSE_SECONDS, _NOT_COUNTED = 0.01, 50
 _LUA = """
 local bodies, n, i = {}, 0, 0
 function init(args)
@@ -177,6 +183,34 @@ def _goal(durability: str, connections: int, p99: float) -> str:
     return f"{LEAST[connections]:,}/s{latency}"
 
 
+def rare(online: Online) -> None:
+    """Requests of one event, each after a pause, in which others use the processor's caches."""
+    rows: list[tuple[str, ...]] = [("durability", "requests", "p50 ms", "p90 ms", "p99 ms")]
+    for durability in ("fsync", "os"):
+        waited: list[float] = []
+        for _ in range(online.runs):
+            with online.headrace("--durability", durability) as url:
+                waited += after_pauses(url, online.bench.work.json, online.seconds)
+        quantiles = (f"{value:.2f}" for value in np.percentile(waited, [50, 90, 99]))
+        rows.append((durability, f"{len(waited):,}", *quantiles))
+    table(f"One request every {_PAUSE_SECONDS * 1e3:.0f} ms", rows)
+
+
+def after_pauses(url: str, bodies: Path, seconds: float) -> list[float]:
+    """How long requests took that were sent one by one with pauses, in ms, but for the first."""
+    at = urlsplit(url)
+    connection = HttpConnection(at.port or 80, at.path, "application/json")
+    waited = []
+    with bodies.open("rb") as lines:
+        for line in islice(lines, _NOT_COUNTED + int(seconds / _PAUSE_SECONDS)):
+            time.sleep(_PAUSE_SECONDS)
+            connection.send(line.rstrip(b"\n"))
+            while not connection.receive():
+                pass
+            waited.append((time.monotonic_ns() - connection.sent_ns) / 1e6)
+    return waited[_NOT_COUNTED:]
+
+
 def batched(online: Online) -> None:
     """Requests of a hundred events."""
     rows = [("connections", "decisions/s", "p50 ms", "p99 ms", "goal")]
@@ -210,7 +244,7 @@ def peers(online: Online) -> None:
     table("The ceiling and a peer, the same run", rows)
 
 
-PARTS = {"single": single, "batched": batched, "peers": peers}
+PARTS = {"single": single, "rare": rare, "batched": batched, "peers": peers}
 
 
 def main() -> None:
