@@ -412,8 +412,14 @@ def add_float(bits: int, work: Workspace) -> None:
 
 
 @kernel
-def add_square(bits: int, work: Workspace) -> None:
-    """Add the square of the finite float of these bits to the sum of squares, exactly."""
+def add_square(bits: int, sign: int, work: Workspace) -> None:
+    """Add the square of the finite float of these bits, or take it away, exactly.
+
+    Args:
+        bits: Of the float.
+        sign: 1 to add, -1 to take away.
+        work: With the sum of squares.
+    """
     exponent = (bits >> 52) & 0x7FF
     mantissa = bits & 0xFFFFFFFFFFFFF
     if exponent:
@@ -424,8 +430,17 @@ def add_square(bits: int, work: Workspace) -> None:
     for piece in range(4):
         word = low if piece < 2 else high
         digit = np.uint64((word >> (32 * (piece & 1))) & _LIMB) << np.uint64(shift)
-        work[5, limb + piece] += np.int64(digit & np.uint64(_LIMB))
-        work[5, limb + piece + 1] += np.int64(digit >> np.uint64(32))
+        work[5, limb + piece] += sign * np.int64(digit & np.uint64(_LIMB))
+        work[5, limb + piece + 1] += sign * np.int64(digit >> np.uint64(32))
+
+
+@kernel
+def copy_sums(work: Workspace, into: Workspace) -> None:
+    """Copy exact sums of floats and of their squares, as what reads them destroys them."""
+    for i in range(SUM_LIMBS):
+        into[3, i] = work[3, i]
+    for i in range(SQUARES_LIMBS):
+        into[5, i] = work[5, i]
 
 
 @inner_kernel

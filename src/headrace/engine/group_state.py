@@ -11,6 +11,7 @@ from headrace.core.address import address_of
 from headrace.core.exact import WIDTH
 from headrace.core.mapping import reserve
 from headrace.core.memory import entry
+from headrace.engine import float_sum_kernels as float_sums
 from headrace.engine import pool_kernels as pools
 from headrace.engine import query_kernels as queries
 from headrace.engine import record_kernels as records
@@ -51,6 +52,7 @@ class _WorkTable:
             pools.WORK: _WORK_WORDS,
             pools.THERE: 1,
             pools.SHARDS_AT: 2 * pools.SHARDS + 1,
+            pools.KEPT_SUMS: float_sums.KEPT * float_sums.KEPT_WORDS * len(layout.queries),
         }
         self._words = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
         self._words[: len(table)] = table

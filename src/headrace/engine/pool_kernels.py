@@ -47,7 +47,9 @@ REGISTERS, VALID, ROWS, OUT, PRESENT, OUT_ROWS, VISIBLE = range(344, 400, 8)
 BATCH_WORDS = 14
 # the decided row that a function called at its address answers for
 ASKED = 400
-TABLE_WORDS = 51
+# sums of floats that were read last (`float_sum_kernels`), and how often rows were moved or changed
+KEPT_SUMS, ROWS_MOVED = 408, 416
+TABLE_WORDS = 53
 
 # places in a shard's control row
 BUMP, BUMP_END, DIRECTORY, DEPTH, ENTITIES, HELD, SWEEP_PAGE, SWEEP_CREDIT, PAGES = range(0, 72, 8)

@@ -15,6 +15,7 @@ import numpy as np
 from headrace.core import exact
 from headrace.core.compiled import as_bits, inner_kernel, load_i64
 from headrace.core.memory import call_word, entry_kernel, store_i64, store_u8, words_at
+from headrace.engine.float_sum_kernels import sum_floats
 from headrace.engine.pool_kernels import (
     ASKED,
     DO_RATIO,
@@ -206,13 +207,7 @@ def read_floats(table: int, query: int, entity: int, low: int, high: int, at: in
     if count < (2 if function >= VARIANCE else 1):
         return _given(table, 1 if function == SUM else 0, 0)
     work = numba.carray(words_at(load_i64(table + WORK)), (6, exact.WIDTH))
-    exact.clear_sums(work)
-    for i in range(low, high):
-        value = load_i64(row_at(table, entity, i) + word)
-        if value != MISSING:
-            exact.add_float(ordered(value), work)
-            if function >= VARIANCE:
-                exact.add_square(ordered(value), work)
+    sum_floats(table, query, entity, word, low, high, function >= VARIANCE, work)
     if function <= MEAN:
         return _finite(table, exact.float_ratio(1 if function == SUM else count, work))
     moment = exact.float_variance(count, work)

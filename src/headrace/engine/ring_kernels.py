@@ -33,6 +33,7 @@ from headrace.engine.pool_kernels import (
     REGISTERS,
     ROW,
     ROWS,
+    ROWS_MOVED,
     SUMMARIES,
     VALID,
     add_to,
@@ -147,6 +148,7 @@ def _refresh(table: int, entity: int, first: int) -> None:
 @inner_kernel
 def _move(table: int, entity: int, to: int) -> None:
     """Move the rows into a ring of class `to`, which holds them all."""
+    add_to(table + ROWS_MOVED, 1)
     row = load_i64(table + ROW)
     base, end = load_i64(entity + E_BASE), load_i64(entity + E_END)
     old, size_class = load_i64(entity + E_RING), load_i64(entity + E_CLASS)
@@ -338,6 +340,8 @@ def insert(table: int, entity: int, at: int, visible: int) -> int:
         store_i64(entity + E_END, end + 1)
         add_to(load_i64(table + CONTROL) + HELD, 1)
         store_i64(ring + (place & mask) * row, at)
+    if place < end:
+        add_to(table + ROWS_MOVED, 1)
     _put_columns(table, entity, place, 1 if merging else 0)
     if not merging and place == end:
         note_last(table, entity)

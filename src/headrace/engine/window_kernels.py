@@ -58,6 +58,7 @@ from headrace.engine.pool_kernels import (
     QUERIES_END,
     REACH,
     ROW,
+    ROWS_MOVED,
     SHARDS_AT,
     SUMMARIES,
     SWEEP_CREDIT,
@@ -198,6 +199,8 @@ def advance(table: int, first_shard: int, last_shard: int) -> None:
     `table` is the address of the group's table, of which each thread has its own.
     """
     deal(table, first_shard, last_shard)
+    # what is kept of sums is of this batch: between batches anything may have changed
+    add_to(table + ROWS_MOVED, 1)
     order, entities = load_i64(table + ORDER), load_i64(table + ENTITIES_AT)
     operations, shards = load_i64(table + OPERATIONS), load_i64(table + SHARDS_AT)
     times, watermarks = load_i64(table + AT), load_i64(table + WATERMARK)

@@ -108,7 +108,7 @@ def test_means_and_variances_of_floats_are_rounded_once(values: list[float]) -> 
     exact.clear_sums(WORK)
     for value in values:
         exact.add_float(float_bits(value), WORK)
-        exact.add_square(float_bits(value), WORK)
+        exact.add_square(float_bits(value), 1, WORK)
     assert exact.float_variance(count, WORK) == nearest(
         (count * squares - total**2) / (count * (count - 1))
     )
@@ -116,3 +116,29 @@ def test_means_and_variances_of_floats_are_rounded_once(values: list[float]) -> 
     for value in values:
         exact.add_float(float_bits(value), WORK)
     assert exact.float_ratio(count, WORK) == nearest(total / count)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(FINITE | st.floats(-1e6, 1e6), min_size=2, max_size=20),
+    st.lists(FINITE, max_size=20),
+)
+def test_what_is_taken_away_leaves_no_trace(values: list[float], others: list[float]) -> None:
+    def moments() -> tuple[float, float]:
+        kept = exact.workspace()
+        exact.copy_sums(WORK, kept)
+        return exact.float_ratio(len(values), WORK), exact.float_variance(len(values), kept)
+
+    exact.clear_sums(WORK)
+    for value in values:
+        exact.add_float(float_bits(value), WORK)
+        exact.add_square(float_bits(value), 1, WORK)
+    expected = moments()
+    exact.clear_sums(WORK)
+    for value in [*others, *values]:
+        exact.add_float(float_bits(value), WORK)
+        exact.add_square(float_bits(value), 1, WORK)
+    for value in others:
+        exact.add_float(float_bits(-value), WORK)
+        exact.add_square(float_bits(value), -1, WORK)
+    assert moments() == expected
