@@ -150,8 +150,9 @@ def test_killed_in_the_midst_of_all_its_topics(stage: ReadyMade) -> None:
             at = dice.randrange(count)
             workers.kill(at)  # in the midst of what was sent
             workers.start(at)
+        before = len(stage.decisions())
         stage.send(parts[-1])
-        until_decided(stage, len(stage.decisions()) + 1)
+        until_decided(stage, before + 1)
         for at in range(count):
             workers.stop(at)
             assert "Traceback" not in workers.said(at)
