@@ -35,6 +35,13 @@ _WORK_WORDS = 6 * WIDTH
 _BATCH = struct.Struct(f"{pools.BATCH_WORDS}q")
 
 
+def _float_sums(layout: GroupLayout) -> int:
+    """For how many queries sums of floats are kept: for all, if one of them reads such sums."""
+    function, floating = (layout.queries[:, q // 8] for q in (queries.Q_FUNCTION, queries.Q_FLOAT))
+    sums = (function >= queries.SUM) & (function <= queries.STD) & (floating != 0)
+    return len(layout.queries) if sums.any() else 0
+
+
 class _WorkTable:
     """A copy of a group's table with places of its own to work in.
 
@@ -52,7 +59,7 @@ class _WorkTable:
             pools.WORK: _WORK_WORDS,
             pools.THERE: 1,
             pools.SHARDS_AT: 2 * pools.SHARDS + 1,
-            pools.KEPT_SUMS: float_sums.KEPT * float_sums.KEPT_WORDS * len(layout.queries),
+            pools.KEPT_SUMS: float_sums.KEPT * float_sums.KEPT_WORDS * _float_sums(layout),
         }
         self._words = np.zeros(len(table) + sum(sizes.values()), dtype=np.int64)
         self._words[: len(table)] = table
