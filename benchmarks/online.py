@@ -208,6 +208,7 @@ def after_pauses(url: str, bodies: Path, seconds: float) -> list[float]:
             while not connection.receive():
                 pass
             waited.append((time.monotonic_ns() - connection.sent_ns) / 1e6)
+    connection.close()
     return waited[_NOT_COUNTED:]
 
 
