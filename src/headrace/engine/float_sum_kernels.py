@@ -32,6 +32,7 @@ _SUMS = 40
 KEPT_WORDS = 5 + 6 * exact.WIDTH
 #: Begun anew after so many, so that no limb overflows.
 _MOST_TAKEN = 1 << 28
+#: A query takes 2 to the power of this many bytes in its table.
 _QUERY_BYTES_BITS = 7
 _SIGN = -(2**63)
 
