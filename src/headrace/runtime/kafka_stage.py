@@ -127,6 +127,9 @@ class LaneStage(Protocol):
     def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
         """The partitions that a lane reads."""
 
+    def offsets_tell(self, lane: int) -> list[Partition]:
+        """The partitions whose committed offsets tell how far a lane is."""
+
     def form_of(self, topic: ReadTopic) -> TopicForm:
         """In what form the messages of a topic are."""
 
@@ -248,6 +251,10 @@ class KafkaStage:
     def partitions_of(self, lane: int) -> dict[Partition, ReadTopic]:
         """The partitions that a lane reads."""
         return {place: topic for topic in self.reads for place in topic.of(lane)}
+
+    def offsets_tell(self, lane: int) -> list[Partition]:
+        """Those of events: each message there is an input; rows of tables go to every lane."""
+        return [place for place, topic in self.partitions_of(lane).items() if not topic.whole]
 
     def decision_topics(self, came_from: Sequence[int]) -> list[DecisionTopic]:
         """The topics that decisions go to.

@@ -200,6 +200,10 @@ class StageLanes:
         """In what form the messages of a topic are; those of stages are in none that has a name."""
         return self.admission.forms.get(topic.name, TopicForm())
 
+    def offsets_tell(self, _lane: int) -> list[Partition]:
+        """None: a message may hold nothing for the stage, and its offset is not committed then."""
+        return []
+
     def _own(self, topic: str) -> ReadTopic:
         """A topic that stages write, of which a lane reads its partition."""
         return ReadTopic(topic, "", self.cluster.topic_id(topic), self.lanes, whole=False)

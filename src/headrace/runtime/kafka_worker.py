@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from headrace.adapters.kafka.group_progress import GroupProgress
 from headrace.adapters.kafka.membership import Alone, Membership
 from headrace.core.errors import HeadraceError
 from headrace.runtime.lane_thread import LaneThread
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.1
 #: A lane that was fenced and is the worker's still is opened again after so long.
 _RETAKE_SECONDS = 15.0
-#: A worker that is to end, and has had no lane for so long, asks whether others have them all.
+#: A worker that is to end, and has had no lane for so long, looks at those of others.
 _IDLE_SECONDS = 3.0
+#: Between two looks at them.
+_OTHERS_SECONDS = 1.0
 
 
 class KafkaWorker:
@@ -49,7 +52,9 @@ class KafkaWorker:
         self._stop = threading.Event()
         self._holder: Holder
         self._idle_since = time.monotonic()
-        self._told_idle = False
+        self._told_waiting = False
+        self._next_look_s = 0.0
+        self._progress = GroupProgress(stage.cluster, stage.group)
 
     def open_lanes(self) -> list[KafkaLane]:
         """The lanes that are open now; from any thread."""
@@ -112,25 +117,34 @@ class KafkaWorker:
             return True
         if not self.stage.until_end:
             return False
-        if not threads:
-            return self._left_out(membership)
-        return not any(thread.running or thread.fenced for thread in threads)
+        if any(thread.running or thread.fenced for thread in threads):
+            return False
+        return self._others_are_through(membership)
 
-    def _left_out(self, membership: Membership) -> bool:
-        """Whether it is given no lane since others have them all.
+    def _others_are_through(self, membership: Membership) -> bool:
+        """Whether other lanes have reached the end too; those of a worker that dies come here.
 
         A group that misses a member gives that one's lanes to nobody for a while.
         """
-        if time.monotonic() - self._idle_since < _IDLE_SECONDS:
+        now = time.monotonic()
+        idle_s = now - self._idle_since
+        if now < self._next_look_s or (not self._threads and idle_s < _IDLE_SECONDS):
             return False
-        self._idle_since = time.monotonic()
-        if membership.left_out():
+        self._next_look_s = now + _OTHERS_SECONDS
+        others = [
+            place
+            for lane in range(self.stage.lanes)
+            if lane not in self._threads
+            for place in self.stage.offsets_tell(lane)
+        ]
+        if membership.settled() and self._progress.is_through(others):
             return True
-        if not self._told_idle:
-            self._told_idle = True
+        if not self._told_waiting and idle_s > _IDLE_SECONDS:
+            self._told_waiting = True
             self._say(
-                f"the group {self.stage.group} gives this worker no lane yet; where a worker was"
-                " killed, its lanes are free after session.timeout.ms (45 s unless it is set)"
+                f"waiting for the lanes that group {self.stage.group} has not given to this worker;"
+                " where a worker was killed, its lanes are free after session.timeout.ms (45 s"
+                " unless it is set)"
             )
         return False
 

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.broker import Broker
 from tests.integration.kafka.feeder import Feeder, check, until_decided, until_more_decided
+from tests.integration.kafka.topic_stage import payment
 from tests.integration.kafka.workers import Workers, killed_at_random, stage_on
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,30 @@ def test_a_worker_joins_and_leaves(servers: str, tmp_path: Path) -> None:
         workers.stop(1)
         assert "taken over" not in workers.said(0) + workers.said(1), "lanes were given up in order"
     check(stage, feeder)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_run_to_the_end_waits_for_lanes_of_the_dead(
+    servers: str, tmp_path: Path, protocol: str
+) -> None:
+    """Others it has at once; those, when the group misses the worker that was killed."""
+    stage = stage_on(servers, tmp_path, protocol)
+    stage.feed([payment(number) for number in range(400)])
+    with Workers(stage, 2) as workers:
+        until_decided(stage, 400)
+        workers.start(0)
+        wait_for(lambda: "the group gives this worker lane" in workers.said(0))
+        workers.start(1)
+        wait_for(lambda: "the group gives this worker lane" in workers.said(1))
+        stage.feed([payment(number) for number in range(400, 800)])
+        until_decided(stage, 800)
+        workers.kill(1)
+        workers.stop(0)
+    stage.feed([payment(number) for number in range(800, 1_200)])
+    done = stage.run()
+    assert done.returncode == 0, done.stderr
+    assert "400 received = 400 accepted" in done.stdout
+    assert len(stage.check_evidence()) == len(stage.decisions()) == 1_200
 
 
 def test_the_broker_restarts_under_two_workers(own_broker: Broker, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ try:
     from confluent_kafka import (
         Consumer,
         ConsumerGroupState,
+        ConsumerGroupTopicPartitions,
         KafkaError,
         KafkaException,
         Message,
@@ -27,7 +28,7 @@ except ModuleNotFoundError as error:
     raise DataError("kafka:// needs the client of Kafka: pip install 'headrace[kafka]'") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 #: What the client has to say; nobody hears it unless logging is set up.
 _LOG = logging.getLogger("headrace.kafka")
@@ -199,6 +200,31 @@ class Cluster:
         if found.state != ConsumerGroupState.STABLE:
             return None
         return {member.member_id: member.assignment.topic_partitions for member in found.members}
+
+    def committed(
+        self, group: str, partitions: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], int]:
+        """The offset that a group goes on from, of each of these partitions that it has one of.
+
+        Args:
+            group: Its name.
+            partitions: Topic and number of each.
+
+        Raises:
+            DataError: The cluster does not let us look.
+            Unavailable: It does not answer.
+        """
+        places = [TopicPartition(*name) for name in partitions]
+        asked = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, places)], request_timeout=ANSWER_SECONDS
+        )
+        try:
+            found = asked[group].result().topic_partitions
+        except KafkaException as error:
+            if self.passes(error.args[0]) or error.args[0].code() in codes.MOVING:
+                return {}
+            raise self.failed(f"group {group}", error) from error
+        return {(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     def ensure(self, topic: str, partitions: int, settings: Mapping[str, str], like: str) -> None:
         """Create one of Headrace's own topics if it is not there.

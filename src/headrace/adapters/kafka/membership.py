@@ -148,14 +148,17 @@ class Membership:
                 self._metadata = self._consumer.consumer_group_metadata()
                 self._stale = False
 
-    def left_out(self) -> bool:
-        """Whether the group has settled, and has given every lane to others."""
+    def settled(self) -> bool:
+        """Whether the group has given away every lane, and has no more to give this worker.
+
+        It has not while it misses a member: the lanes of that one are to be given to others.
+        """
         found = self._cluster.group(self._group)
         me = self._consumer.memberid()
-        if found is None or me is None or found.get(me):
+        if found is None or me is None or me not in found:
             return False
-        given = [place for places in found.values() for place in places]
-        return me in found and len(given) == self._cluster.needed(self._topic)
+        given = sum(len(places) for places in found.values())
+        return set(_lanes(found[me])) == self._held and given == self._cluster.needed(self._topic)
 
     def holds(self, lane: int) -> bool:
         """Whether a lane is the worker's, as far as it has heard."""
