@@ -115,7 +115,7 @@ def test_a_worker_without_a_lane(servers: str, tmp_path: Path) -> None:
     stage.feed([payment(number) for number in range(400, 600)])
     done = stage.run()
     assert done.returncode == 0, done.stderr
-    assert "gives this worker no lane yet" in " ".join(done.stderr.split())
+    assert "waiting for the lanes that group" in " ".join(done.stderr.split())
     assert "200 received = 200 accepted" in done.stdout
     assert len(stage.check_evidence()) == len(stage.decisions()) == 600
 
