@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.core.compiled import kernel, load_i64
+from headrace.core.compiled import kernel, load_i32, load_i64
 
 if TYPE_CHECKING:
     from headrace.core.columns import Int64s
 
-#: Where an array has the address of its first element, that of its type, and its flags, in bytes
-#: from where the object begins; and the flag of one that lies in one piece.
-DATA, TYPE, FLAGS, IN_ONE_PIECE = 16, 56, 64, 1
+#: Where an array has the address of its first element, its number of dimensions, the address of
+#: their sizes, that of its type, and its flags, in bytes from where the object begins; and the flag
+#: of one that lies in one piece.
+DATA, DIMENSIONS, SIZES, TYPE, FLAGS, IN_ONE_PIECE = 16, 24, 32, 56, 64, 1
 
 
 @kernel
@@ -37,3 +38,32 @@ def column_addresses(arrays: int, types: Int64s, table: Int64s) -> int:
             table[column, 2] = load_i64(load_i64(arrays + 24 * column + 8) + DATA)
         table[column, 3] = load_i64(valid + DATA)
     return len(table)
+
+
+@kernel
+def array_addresses(
+    arrays: int, types: Int64s, shapes: Int64s, counts: Int64s, table: Int64s
+) -> int:
+    """Fill in where arrays are, as long as they have their type and shape, in one piece; how many.
+
+    Args:
+        arrays: Address of the addresses of the arrays.
+        types: Address of the type of each.
+        shapes: For each, where in `counts` its rows are, and its columns; -1 where it has none.
+        counts: Sizes of dimensions.
+        table: Gets the address of the first element of each.
+    """
+    for place in range(len(types)):
+        array = load_i64(arrays + 8 * place)
+        if load_i64(array + TYPE) != types[place] or not load_i64(array + FLAGS) & IN_ONE_PIECE:
+            return place
+        flat = shapes[place, 1] < 0
+        sizes = load_i64(array + SIZES)
+        if load_i32(array + DIMENSIONS) != (1 if flat else 2):
+            return place
+        if load_i64(sizes) != counts[shapes[place, 0]]:
+            return place
+        if not flat and load_i64(sizes + 8) != counts[shapes[place, 1]]:
+            return place
+        table[place] = load_i64(array + DATA)
+    return len(types)

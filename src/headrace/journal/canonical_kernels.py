@@ -41,11 +41,12 @@ _NAN = np.int64(0x7FF8000000000000)
 #: and of control records.
 STREAM, KIND, ROW, SOURCE, POSITION, RECEIVED, REASON, ORIGINAL, QUARANTINED, CONTROL = range(10)
 
-#: Columns of the table of decisions: one address for each column, then for each matrix its address
-#: and the bytes from one row of it to the next.
+#: Columns of the table of decisions: an address for each column and each matrix, then for each
+#: matrix the bytes from one row of it to the next.
 (
     D_SEQ, D_MARGIN, D_SCORE, D_RULES, D_RULE, D_OUTCOME, D_ARM, D_MARKS,
-    D_FEATURES, D_FEATURES_STEP, D_REASONS, D_REASONS_STEP, D_CONTRIBUTIONS, D_CONTRIBUTIONS_STEP,
+    D_FEATURES, D_REASONS, D_CONTRIBUTIONS,
+    D_FEATURES_STEP, D_REASONS_STEP, D_CONTRIBUTIONS_STEP,
 ) = range(14)  # fmt: skip
 
 #: Columns of the table of sizes: rows of decisions, of what was quarantined, of controls; rows of

@@ -50,6 +50,7 @@ class IndexWriter:
         self._segments, self._folder = segments, folder
         self._segment = -1
         self._noted: dict[int, tuple[JournalBatch, JournalHeader]] = {}
+        self._waiting: tuple[FrameGroup, int, int, bytes] | None = None
         self._header_at = 0
         self._gathering = Gathering(0, 0, folder.hash_key)
         self._logs = (-1, -1)
@@ -71,7 +72,7 @@ class IndexWriter:
             self._noted[batch.first_seq] = (batch, header)
 
     def committed(self, group: FrameGroup, segment: int, start: int, written: bytes) -> None:
-        """Log a group that was written.
+        """Take a group that was written; it is logged with the next one, or in `catch_up`.
 
         Args:
             group: The group; each of its batches was noted.
@@ -79,8 +80,17 @@ class IndexWriter:
             start: Where its frames start.
             written: The header that was in force before it; b"" in a new segment.
         """
-        if not self.is_kept:
-            return
+        self.catch_up()
+        if self.is_kept:
+            self._waiting = (group, segment, start, written)
+
+    def catch_up(self) -> None:
+        """Log the last group: whoever waits for its decisions should not wait for this too."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and self.is_kept:
+            self._log(*waiting)
+
+    def _log(self, group: FrameGroup, segment: int, start: int, written: bytes) -> None:
         try:
             if segment != self._segment:
                 self._begin(segment, group.first_seq, group.previous)
@@ -100,6 +110,7 @@ class IndexWriter:
 
     def close(self) -> None:
         """Log what was gathered, and finish what is sorted."""
+        self.catch_up()
         if self.is_kept:
             try:
                 self._flush()

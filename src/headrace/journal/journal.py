@@ -184,6 +184,11 @@ class Journal:
             self._committed = Commit(group.head, group.next_seq, size, self._durable)
             return self._committed
 
+    def catch_up(self) -> None:
+        """Bring the index to the last commit, once its decisions have gone out."""
+        if self._files.index is not None:
+            self._files.index.catch_up()
+
     def close(self) -> None:
         """Commit what was appended, make it durable in any case, and let go of the folder."""
         if not self._files.is_open:

@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.address import address_of
+from headrace.core.address import address_of, address_of_items
+from headrace.core.address_kernels import array_addresses
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.core.errors import InvariantBroken, invariant
 from headrace.journal.batch import DECISION_DTYPES, INPUT_DTYPES
-from headrace.journal.canonical_kernels import DECISION_BYTES, F_KIND, F_VALUES, FIXED_BYTES
+from headrace.journal.canonical_kernels import (
+    CONTROL,
+    DECISION_BYTES,
+    F_KIND,
+    F_VALUES,
+    FIXED_BYTES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from headrace.core.columns import Int64s
-    from headrace.journal.batch import Decisions, Inputs, JournalBatch, Quarantined
+    from headrace.journal.batch import JournalBatch, Quarantined
     from headrace.journal.header import JournalHeader, StreamHeader
 
 #: Up to so many texts, their bytes together bound the longest closely enough.
 _FEW = 64
 
-_INT64, _INT16, _FLOAT = np.dtype(np.int64), np.dtype(np.int16), np.dtype(np.float64)
-_READ, _SEQ = (("read_ns", _INT64),), (("seq", _INT64),)
-_FEATURES = ("features", _FLOAT)
-_REASON_FEATURE, _REASON_CONTRIBUTION = ("reason_feature", _INT16), ("reason_contribution", _FLOAT)
 #: The fields of what was quarantined, as records have them.
 _TOLD = (Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.INT)
-#: The columns of inputs that records hold, with their types.
-_RECORDED = [(name, dtype) for name, dtype in INPUT_DTYPES.items() if name != "read_ns"]
-_DECIDED = list(DECISION_DTYPES.items())
+#: What a dimension of an array counts: inputs, or what `S_DECISIONS` to `S_REASONS` name.
+_INPUTS, _DECISIONS, _QUARANTINED, _CONTROLS, _FEATURES, _REASONS, _NONE = (0, 1, 2, 3, 4, 5, -1)
+#: The columns of inputs; records hold all but the first.
+_OF_INPUTS = ("read_ns", *(name for name in INPUT_DTYPES if name != "read_ns"))
+#: The arrays of decisions that records hold, columns before matrices.
+_MATRICES = ("features", "reason_feature", "reason_contribution")
+_OF_DECISIONS = (*DECISION_DTYPES, *_MATRICES)
+_input_arrays, _decision_arrays = attrgetter(*_OF_INPUTS), attrgetter(*_OF_DECISIONS)
+_INT64 = np.dtype(np.int64)
+#: All arrays in the order in which they are looked at: name, type, what rows and columns count.
+_ARRAYS: list[tuple[str, np.dtype[Any], int, int]] = [
+    *((name, INPUT_DTYPES[name], _INPUTS, _NONE) for name in _OF_INPUTS),
+    ("quarantined seq", _INT64, _QUARANTINED, _NONE),
+    ("control seq", _INT64, _CONTROLS, _NONE),
+    *((name, dtype, _DECISIONS, _NONE) for name, dtype in DECISION_DTYPES.items()),
+    ("features", np.dtype(np.float64), _FEATURES, _DECISIONS),
+    ("reason_feature", np.dtype(np.int16), _REASONS, _DECISIONS),
+    ("reason_contribution", np.dtype(np.float64), _REASONS, _DECISIONS),
+]
+_TYPES = np.array([id(dtype) for _, dtype, _, _ in _ARRAYS], dtype=np.int64)
+_SHAPES = np.array([(rows, columns) for _, _, rows, columns in _ARRAYS], dtype=np.int64)
+#: Bytes of an element of each matrix.
+_ITEM_BYTES = [dtype.itemsize for _, dtype, _, columns in _ARRAYS if columns != _NONE]
 
 
 class RecordLayout:
@@ -131,11 +157,22 @@ class RecordTables:
         if len(controls):
             self._take(Batch({"record": controls}, len(controls)), int(layout.streams[258]))
             self.bound += 9 + _longest(controls)
-        self.inputs = self._input_table(batch.inputs, told, control_seq)
-        self.decisions = self._decision_table(decisions, len(header.features))
-        self.sizes = np.array(
-            [len(decisions), len(told), len(controls), features, reasons, *rows], dtype=np.int64
+        counts = [len(batch.inputs), len(decisions), len(told), len(controls), features, reasons]
+        invariant(
+            len(decisions) == 0 or features == len(header.features),
+            "decisions carry every feature of the header",
         )
+        arrays = (
+            *_input_arrays(batch.inputs),
+            told.seq,
+            control_seq,
+            *_decision_arrays(decisions),
+        )
+        table = self._addresses(arrays, counts)
+        table[len(arrays) :] = [size * len(decisions) for size in _ITEM_BYTES]
+        self.inputs = table[1 : 2 + CONTROL]
+        self.decisions = table[2 + CONTROL :]
+        self.sizes = np.array([*counts[1:], *rows], dtype=np.int64)
 
     def _take(self, batch: Batch, first: int) -> None:
         """Put the columns of a batch in the table of fields."""
@@ -175,53 +212,22 @@ class RecordTables:
         self._take(Batch({**texts, "length": length}, len(told)), first)
         self.bound += 9 * 5 + sum(_longest(text) for text in texts.values())
 
-    def _addresses(
-        self,
-        owner: object,
-        names: Sequence[tuple[str, np.dtype[Any]]],
-        shape: tuple[int, ...],
-    ) -> list[int]:
-        """Where columns of these types and one shape are; they are kept as long as this object."""
-        found = []
-        for name, dtype in names:
-            column = getattr(owner, name)
-            if column.dtype != dtype or column.shape != shape:
-                raise InvariantBroken(
-                    f"{name} is {dtype} {shape}, not {column.dtype} {column.shape}"
-                )
-            if not column.flags.c_contiguous:
-                column = np.ascontiguousarray(column)
-                self._alive.append(column)
-            found.append(address_of(column))
-        return found
-
-    def _input_table(self, inputs: Inputs, told: Quarantined, control_seq: Int64s) -> Int64s:
-        shape = (len(inputs),)
-        self._addresses(inputs, _READ, shape)
-        return np.array(
-            [
-                *self._addresses(inputs, _RECORDED, shape),
-                *self._addresses(told, _SEQ, (len(told),)),
-                address_of(control_seq),
-            ],
-            dtype=np.int64,
-        )
-
-    def _decision_table(self, decisions: Decisions, features: int) -> Int64s:
-        count = len(decisions)
-        invariant(
-            count == 0 or len(decisions.features) == features,
-            "decisions carry every feature of the header",
-        )
-        table = self._addresses(decisions, _DECIDED, (count,))
-        reasons = len(decisions.reason_feature)
-        for name, rows in (
-            (_FEATURES, len(decisions.features)),
-            (_REASON_FEATURE, reasons),
-            (_REASON_CONTRIBUTION, reasons),
-        ):
-            table += *self._addresses(decisions, (name,), (rows, count)), name[1].itemsize * count
-        return np.array(table, dtype=np.int64)
+    def _addresses(self, arrays: tuple[NDArray[Any], ...], sizes: list[int]) -> Int64s:
+        """Where arrays are, and room for the steps; they are kept as long as this object."""
+        self._alive.append(arrays)
+        table = np.empty(len(arrays) + len(_MATRICES), dtype=np.int64)
+        counts = np.array(sizes, dtype=np.int64)
+        done = array_addresses(address_of_items(arrays), _TYPES, _SHAPES, counts, table)
+        for place in range(done, len(arrays)):
+            name, dtype, rows, columns = _ARRAYS[place]
+            shape = (sizes[rows],) if columns == _NONE else (sizes[rows], sizes[columns])
+            array = arrays[place]
+            if array.dtype != dtype or array.shape != shape:
+                raise InvariantBroken(f"{name} is {dtype} {shape}, not {array.dtype} {array.shape}")
+            array = np.ascontiguousarray(array)
+            self._alive.append(array)
+            table[place] = address_of(array)
+        return table
 
 
 def _longest(text: Text) -> int:

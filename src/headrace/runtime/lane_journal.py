@@ -49,6 +49,9 @@ class LaneJournal(Protocol):
     def commit(self) -> Commit:
         """Sign what was appended, and make it durable."""
 
+    def catch_up(self) -> None:
+        """Do what may wait until decisions have gone out."""
+
     def close(self) -> None:
         """Commit what was appended, and let go."""
 

@@ -322,6 +322,10 @@ class LocalLane:
         self.vault.commit(durable=self._durable)
         return self.journal.commit()
 
+    def catch_up(self) -> None:
+        """Do what commits leave for later, once decisions have gone out."""
+        self.journal.catch_up()
+
     def settle(self) -> None:
         """Sync surrogates to disk that were committed without, once decisions have gone out.
 

@@ -132,6 +132,7 @@ class Run:
         )
         for sink in self._sinks:
             sink.write(batches)
+        self._local.catch_up()
         self._local.settle()
         if self._tracing is not None:
             self._trace(self._tracing, stepped, oldest, (begun, durable))

@@ -122,6 +122,7 @@ class ServedLane:
         )
         while (messages := self._heard()) is not None:
             committer.end(self._round(messages))
+            self._local.catch_up()
             self._settle()
 
     def _settle(self) -> None:
