@@ -101,6 +101,10 @@ class Verdicts:
         same: NDArray[np.bool_] = self.verdict == int(verdict)
         return same
 
+    def all_accepted(self) -> bool:
+        """Whether every input is accepted, as they mostly are."""
+        return not np.count_nonzero(self.verdict)
+
     def count(self, verdict: Verdict) -> int:
         """How many inputs got that verdict."""
         return int(np.count_nonzero(self.are(verdict)))

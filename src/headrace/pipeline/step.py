@@ -125,10 +125,10 @@ def _accepted_rows(
     inputs: Inputs, verdicts: Verdicts, name: str, rank: int, first_seq: int
 ) -> StreamRows:
     """The rows of a stream or table that were accepted."""
-    batch, accepted = inputs.batches[name], verdicts.are(Verdict.ACCEPTED)
-    if len(batch) == len(inputs) == np.count_nonzero(accepted):
-        sequence = np.arange(first_seq, first_seq + len(inputs))
-        return StreamRows(batch, sequence, verdicts.watermark)
+    batch, size = inputs.batches[name], len(inputs)
+    if len(batch) == size and verdicts.all_accepted():
+        return StreamRows(batch, np.arange(first_seq, first_seq + size), verdicts.watermark)
+    accepted = verdicts.are(Verdict.ACCEPTED)
     chosen = (accepted & (inputs.stream == rank) & (inputs.row >= 0)).nonzero()[0]
     whole = len(chosen) == len(batch)
     return StreamRows(
@@ -165,10 +165,11 @@ def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> Journal
         scoring=scoring,
     )
     verdicts = accepted.verdicts
-    kind = verdicts.verdict.copy()
+    kind, original = verdicts.verdict, verdicts.original
     if verdicts.backfill:
-        kind[verdicts.are(Verdict.ACCEPTED)] = InputKind.BACKFILL
-    duplicate = verdicts.are(Verdict.DUPLICATE)
+        kind = np.where(verdicts.are(Verdict.ACCEPTED), np.uint8(InputKind.BACKFILL), kind)
+    if not verdicts.all_accepted():
+        original = np.where(verdicts.are(Verdict.DUPLICATE), original, -1)
     return JournalBatch(
         first_seq=first_seq,
         inputs=JournaledInputs(
@@ -179,7 +180,7 @@ def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> Journal
             position=inputs.position,
             received_ns=inputs.received_ns,
             reason=verdicts.reason,
-            original_seq=np.where(duplicate, verdicts.original, -1),
+            original_seq=original,
             read_ns=inputs.read_ns,
         ),
         events=inputs.batches,
@@ -231,21 +232,26 @@ def decide(
     if count == 0:
         return Decisions.empty(len(definition.columns))
     invariant(values.shape[1] == count, "every accepted event has features")
-    missing = np.full(count, np.nan)
-    margin, score, taken = missing, missing, values
-    if definition.model is not None:
+    taken = values
+    if definition.model is None:
+        margin = score = np.full(count, np.nan)
+    else:
         taken = definition.model.taken(values, categories)
         scores = scoring(definition.model, taken, sequences, seq)
         margin, score = scores.margin, scores.probability
         if len(scores.classes):
             values = np.concatenate([values, scores.classes])
-    outcome = np.zeros(count, dtype=np.uint8)
-    rule = np.full(count, -1, dtype=np.int16)
-    rules = np.zeros(count, dtype=np.uint64)
-    if definition.policy is not None:
+    if definition.policy is None:
+        outcome = np.zeros(count, dtype=np.uint8)
+        rule = np.full(count, -1, dtype=np.int16)
+        rules = np.zeros(count, dtype=np.uint64)
+    else:
         decided = definition.policy.evaluate(values, score, events)
         outcome, rule, rules = decided.outcome, decided.rule, decided.rules
     feature, contribution = _reasons(definition, taken, outcome, rule)
+    marks = np.zeros(count, dtype=np.uint8)
+    if backfilled:
+        marks[:] = MARK_BACKFILLED
     return Decisions(
         seq=seq,
         features=values,
@@ -257,7 +263,7 @@ def decide(
         rule=rule,
         outcome=outcome,
         arm=np.zeros(count, dtype=np.uint8),
-        marks=np.full(count, MARK_BACKFILLED if backfilled else 0, dtype=np.uint8),
+        marks=marks,
     )
 
 

@@ -99,7 +99,10 @@ class Assembly:
         """One batch of inputs; the places of all parts together are 0, 1, 2, ..."""
         size = len(received_ns)
         stream = np.empty(size, dtype=np.uint8)
-        row = np.full(size, -1, dtype=np.int32)
+        row = np.empty(size, dtype=np.int32)
+        row.fill(-1)
+        read = np.empty(size, dtype=np.int64)
+        read.fill(read_ns)
         source = np.empty(size, dtype=np.uint16)
         position = np.empty(size, dtype=np.int64)
         refused: list[tuple[int, RefusedRow]] = []
@@ -127,7 +130,7 @@ class Assembly:
             source=source,
             position=position,
             received_ns=received_ns,
-            read_ns=np.full(size, read_ns, dtype=np.int64),
+            read_ns=read,
             batches=batches,
             refused=_refused(refused),
             retried=retried,

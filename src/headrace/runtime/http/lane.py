@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,7 @@ import numpy as np
 from headrace.core.errors import invariant
 from headrace.events.json_lines import JsonLines
 from headrace.events.schema import Role
+from headrace.journal.batch import Position
 from headrace.runtime.http.committer import Committer, Decided, Round
 from headrace.runtime.http.meters import Laps
 from headrace.runtime.http.openapi import openapi
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from headrace.adapters.telemetry import Tracing
     from headrace.core.columns import Int64s
     from headrace.events.parsed import Parsed
-    from headrace.journal.batch import Position
     from headrace.pipeline.inputs import Inputs
     from headrace.runtime.http.meters import ServiceMeters
     from headrace.runtime.local_lane import LocalLane, Stepped
@@ -190,9 +190,9 @@ class ServedLane:
         by_rank: dict[int, list[Asked]] = {}
         for ask in asks:
             by_rank.setdefault(ask.rank, []).append(ask)
-        received = np.repeat(
-            np.array([ask.arrived_ns for ask in asks]), np.array([ask.count for ask in asks])
-        )
+        received = np.array([ask.arrived_ns for ask in asks])
+        if any([ask.count != 1 for ask in asks]):  # noqa: C419 - a list is looked through faster
+            received = np.repeat(received, np.array([ask.count for ask in asks]))
         parts = []
         positions = {}
         places = _places(asks) if len(by_rank) > 1 else {}
@@ -202,10 +202,11 @@ class ServedLane:
             parsed = source.parser.parse(lines)
             invariant(parsed.received == sum(ask.count for ask in mine), "every event is one line")
             before = source.position
-            source.position = replace(
-                before,
-                ordinal=before.ordinal + parsed.received,
-                offset=before.offset + len(lines),
+            source.position = Position(
+                before.ordinal + parsed.received,
+                before.offset + len(lines),
+                before.digest,
+                before.rows,
             )
             positions[source.name] = source.position
             ordinals = np.arange(before.ordinal, source.position.ordinal)
