@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from headrace.core.compiled import as_float, inner_kernel, kernel
+from headrace.core.compiled import as_bits, as_float, inner_kernel, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,11 +140,9 @@ def _bits(limbs: NDArray[np.int64], length: int) -> int:
     """The position after the highest bit set."""
     if length == 0:
         return 0
-    top, bits = limbs[length - 1], 0
-    while top:
-        top >>= 1
-        bits += 1
-    return 32 * (length - 1) + bits
+    # a limb is exact as a float, whose exponent counts its bits
+    top: int = as_bits(float(limbs[length - 1]))
+    return 32 * (length - 1) + (top >> 52) - 1022
 
 
 @inner_kernel
@@ -220,22 +218,34 @@ def _round(quotient: int, inexact: bool, exponent: int) -> float:  # noqa: FBT00
 
 
 @inner_kernel
-def _quotient(  # noqa: C901 - a long division is one loop over its limbs
-    work: Workspace, length: int, below: int, exponent: int
-) -> float:
-    """Row 0 over row 1, times 2 ** exponent, rounded once; destroys both rows."""
-    numerator, denominator, rest = work[0], work[1], work[2]
+def _over_one_limb(numerator: NDArray[np.int64], length: int, divisor: int, exponent: int) -> float:
+    """A numerator over a divisor of one limb, times 2 ** exponent, rounded once; destroys it."""
+    width: int = (as_bits(float(divisor)) >> 52) - 1022
+    shift = max(62 + width - _bits(numerator, length), 0)
+    length = _shift_up(numerator, length, shift)
+    rest, by, up = np.uint64(0), np.uint64(divisor), np.uint64(32)
+    for i in range(length - 1, -1, -1):
+        whole = (rest << up) | np.uint64(numerator[i])
+        digit = whole // by
+        rest = whole - digit * by
+        numerator[i] = _signed(digit)
+    # of the quotient's bits, 62 at least, the first 63
     length = _length(numerator, length)
-    if length == 0:
-        return 0.0
-    empty = 0
-    while numerator[empty] == 0:
-        empty += 1
-    if empty:
-        for i in range(empty, length):
-            numerator[i - empty] = numerator[i]
-        length -= empty
-        exponent += 32 * empty
+    drop = max(_bits(numerator, length) - 63, 0)
+    first, part = drop >> 5, drop & 31
+    inexact = rest != 0 or numerator[first] & ((1 << part) - 1) != 0
+    for i in range(first):
+        inexact |= numerator[i] != 0
+    quotient = numerator[first] >> part
+    for i in range(first + 1, length):
+        quotient |= numerator[i] << (32 * (i - first) - part)
+    return _round(quotient, inexact, exponent + drop - shift)
+
+
+@inner_kernel
+def _over_limbs(work: Workspace, length: int, below: int, exponent: int) -> float:
+    """Row 0 over row 1 as `_quotient` has it, where row 0 is not 0: a long division."""
+    numerator, denominator, rest = work[0], work[1], work[2]
     shift = 62 - (_bits(numerator, length) - _bits(denominator, below))
     if shift >= 0:
         length = _shift_up(numerator, length, shift)
@@ -263,6 +273,26 @@ def _quotient(  # noqa: C901 - a long division is one loop over its limbs
             _subtract(rest, denominator, below)
             quotient |= 1
     return _round(quotient, _length(rest, below + 1) > 0, exponent - shift)
+
+
+@inner_kernel
+def _quotient(work: Workspace, length: int, below: int, exponent: int) -> float:
+    """Row 0 over row 1, times 2 ** exponent, rounded once; destroys both rows."""
+    numerator = work[0]
+    length = _length(numerator, length)
+    if length == 0:
+        return 0.0
+    empty = 0
+    while numerator[empty] == 0:
+        empty += 1
+    if empty:
+        for i in range(empty, length):
+            numerator[i - empty] = numerator[i]
+        length -= empty
+        exponent += 32 * empty
+    if below == 1:
+        return _over_one_limb(numerator, length, work[1, 0], exponent)
+    return _over_limbs(work, length, below, exponent)
 
 
 @inner_kernel

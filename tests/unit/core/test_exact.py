@@ -99,6 +99,21 @@ def test_sums_of_floats_are_exact_in_any_order(values: list[float], shuffle: obj
     assert exact.float_ratio(1, WORK) == expected
 
 
+@settings(deadline=None, max_examples=400)
+@given(
+    st.lists(FINITE, min_size=1, max_size=5),
+    st.integers(1, 2**40)
+    | st.integers(2**32 - 3, 2**32 + 3)
+    | st.integers(0, 40).map(lambda n: 2**n),
+)
+def test_a_sum_of_floats_over_any_count_is_rounded_once(values: list[float], count: int) -> None:
+    exact.clear_sums(WORK)
+    for value in values:
+        exact.add_float(float_bits(value), WORK)
+    expected = nearest(sum(map(Fraction, values), Fraction(0)) / count)
+    assert exact.float_ratio(count, WORK) == expected
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.lists(FINITE | st.floats(-1e6, 1e6), min_size=2, max_size=20))
 def test_means_and_variances_of_floats_are_rounded_once(values: list[float]) -> None:
