@@ -4,8 +4,8 @@ Three sizes of number meet here:
 
 * words of 128 bits, as a signed high and an unsigned low word (both carried as int64), in which
   running sums of integers are held;
-* *limbs*: arrays of digits to the base 2 ** 32, lowest first, for the numerators and denominators
-  of means and variances, whatever their size;
+* limbs (`headrace.core.limbs`), for the numerators and denominators of means and variances,
+  whatever their size;
 * *float accumulators*: limbs as wide as the whole range of a float (and of its square), into which
   every float goes exactly, so that no order of adding can change the sum (U. Kulisch, *Computer
   Arithmetic and Validity*, 2008, "complete arithmetic").
@@ -16,12 +16,21 @@ Every function gives the exact result rounded once, or says otherwise. They are 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from headrace.core.compiled import as_bits, as_float, inner_kernel, kernel
+from headrace.core.compiled import inner_kernel, kernel
+from headrace.core.limbs import (
+    LIMB,
+    from_words,
+    length_of,
+    multiply_small,
+    quotient_of,
+    square_of,
+    take_away,
+    times_ten,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +44,6 @@ SQUARES_LIMBS = 144
 
 #: Limbs of a row of a workspace.
 WIDTH = 2 * SQUARES_LIMBS + 24
-_LIMB = 0xFFFFFFFF
 _EXACT = 1 << 53  # integers up to here are floats
 _TENS = np.array([10**k for k in range(19)], dtype=np.int64)
 
@@ -74,11 +82,11 @@ def subtract_wide(high: int, low: int, less_high: int, less_low: int) -> tuple[i
 @kernel
 def multiply_wide(a: int, b: int) -> tuple[int, int]:
     """The exact product of two signed 64-bit integers, of 128 bits."""
-    a_low, a_high = a & _LIMB, a >> 32
-    b_low, b_high = b & _LIMB, b >> 32
+    a_low, a_high = a & LIMB, a >> 32
+    b_low, b_high = b & LIMB, b >> 32
     lowest = np.uint64(a_low) * np.uint64(b_low)
     middle = int(a_high * b_low + np.int64(lowest >> np.uint64(32)))
-    cross = a_low * b_high + (middle & _LIMB)
+    cross = a_low * b_high + (middle & LIMB)
     below = _signed(np.uint64(a) * np.uint64(b))
     return a_high * b_high + (middle >> 32) + (cross >> 32), below
 
@@ -88,11 +96,11 @@ def divide_wide(high: int, low: int, divisor: int) -> tuple[int, int, int]:
     """A non-negative 128-bit integer over a divisor below 2 ** 31: quotient, remainder."""
     rest = high >> 32
     first = rest // divisor
-    rest = ((rest % divisor) << 32) | (high & _LIMB)
+    rest = ((rest % divisor) << 32) | (high & LIMB)
     second = rest // divisor
-    rest = ((rest % divisor) << 32) | ((low >> 32) & _LIMB)
+    rest = ((rest % divisor) << 32) | ((low >> 32) & LIMB)
     third = rest // divisor
-    rest = ((rest % divisor) << 32) | (low & _LIMB)
+    rest = ((rest % divisor) << 32) | (low & LIMB)
     return (first << 32) | second, (third << 32) | (rest // divisor), rest % divisor
 
 
@@ -110,7 +118,7 @@ def rounded_product(a: int, b: int, digits: int) -> tuple[int, bool]:
     while digits < 0:
         if high >= 1 << 59:
             return 0, False
-        top, carried = multiply_wide(low & _LIMB, 10)[1], multiply_wide((low >> 32) & _LIMB, 10)[1]
+        top, carried = multiply_wide(low & LIMB, 10)[1], multiply_wide((low >> 32) & LIMB, 10)[1]
         high, low = add_wide(high * 10 + (carried >> 32), carried << 32, 0, top)
         digits += 1
     inexact = False
@@ -125,206 +133,6 @@ def rounded_product(a: int, b: int, digits: int) -> tuple[int, bool]:
             high, low = add_wide(high, low, 0, 1)
     fits = high == 0 and low >= 0
     return -low if negative else low, fits
-
-
-@inner_kernel
-def _length(limbs: NDArray[np.int64], longest: int) -> int:
-    """How many limbs there are up to the highest that is not 0."""
-    while longest > 0 and limbs[longest - 1] == 0:
-        longest -= 1
-    return longest
-
-
-@inner_kernel
-def _bits(limbs: NDArray[np.int64], length: int) -> int:
-    """The position after the highest bit set."""
-    if length == 0:
-        return 0
-    # a limb is exact as a float, whose exponent counts its bits
-    top: int = as_bits(float(limbs[length - 1]))
-    return 32 * (length - 1) + (top >> 52) - 1022
-
-
-@inner_kernel
-def _shift_up(limbs: NDArray[np.int64], length: int, bits: int) -> int:
-    """`limbs <<= bits`, in place; the new length."""
-    whole, part = bits >> 5, bits & 31
-    limbs[length] = 0
-    for i in range(length, -1, -1):
-        below = limbs[i - 1] >> (32 - part) if i > 0 and part else 0
-        limbs[i + whole] = ((limbs[i] << part) | below) & _LIMB
-    for i in range(whole):
-        limbs[i] = 0
-    return _length(limbs, length + 1 + whole)
-
-
-@inner_kernel
-def _multiply_small(limbs: NDArray[np.int64], length: int, factor: int) -> int:
-    """`limbs *= factor` for a factor below 2 ** 31, in place; the new length."""
-    carry = 0
-    for i in range(length):
-        product = limbs[i] * factor + carry
-        limbs[i] = product & _LIMB
-        carry = product >> 32
-    limbs[length] = carry
-    return length + 1 if carry else length
-
-
-@inner_kernel
-def _from_words(high: int, low: int, limbs: NDArray[np.int64]) -> int:
-    """Put a non-negative 128-bit integer into limbs; their length."""
-    limbs[0] = low & _LIMB
-    limbs[1] = (low >> 32) & _LIMB
-    limbs[2] = high & _LIMB
-    limbs[3] = (high >> 32) & _LIMB
-    return _length(limbs, 4)
-
-
-@inner_kernel
-def _times_ten(limbs: NDArray[np.int64], length: int, digits: int) -> int:
-    """`limbs *= 10 ** digits`, in place; the new length."""
-    while digits > 0:
-        step = min(digits, 9)
-        length = _multiply_small(limbs, length, _TENS[step])
-        digits -= step
-    return length
-
-
-@inner_kernel
-def _round(quotient: int, inexact: bool, exponent: int) -> float:  # noqa: FBT001 - a kernel takes its arguments by position
-    """`(quotient + something in (0, 1) if inexact) * 2 ** exponent`, to the nearest float.
-
-    The quotient has 62 or 63 bits.
-    """
-    bits = 62 if quotient >> 62 == 0 else 63
-    drop = max(bits - 53, -1074 - exponent)
-    if drop > 63:
-        return 0.0
-    kept = quotient >> drop if drop < 63 else 0
-    rest = quotient - (kept << drop) if drop < 63 else quotient
-    half = np.int64(1) << (drop - 1)
-    if rest > half or (rest == half and (inexact or kept & 1)):
-        kept += 1
-    exponent += drop
-    # two exact steps: the float of `kept` is exact, and so is its product, or it is infinite
-    if exponent > 971:
-        return math.inf
-    value = float(kept)
-    if exponent < -1022:
-        scale: float = as_float((exponent + 1023 + 100) << 52)
-        return value * scale * 7.888609052210118e-31
-    scale = as_float((exponent + 1023) << 52)
-    return value * scale
-
-
-@inner_kernel
-def _over_one_limb(numerator: NDArray[np.int64], length: int, divisor: int, exponent: int) -> float:
-    """A numerator over a divisor of one limb, times 2 ** exponent, rounded once; destroys it."""
-    width: int = (as_bits(float(divisor)) >> 52) - 1022
-    shift = max(62 + width - _bits(numerator, length), 0)
-    length = _shift_up(numerator, length, shift)
-    rest, by, up = np.uint64(0), np.uint64(divisor), np.uint64(32)
-    for i in range(length - 1, -1, -1):
-        whole = (rest << up) | np.uint64(numerator[i])
-        digit = whole // by
-        rest = whole - digit * by
-        numerator[i] = _signed(digit)
-    # of the quotient's bits, 62 at least, the first 63
-    length = _length(numerator, length)
-    drop = max(_bits(numerator, length) - 63, 0)
-    first, part = drop >> 5, drop & 31
-    inexact = rest != 0 or numerator[first] & ((1 << part) - 1) != 0
-    for i in range(first):
-        inexact |= numerator[i] != 0
-    quotient = numerator[first] >> part
-    for i in range(first + 1, length):
-        quotient |= numerator[i] << (32 * (i - first) - part)
-    return _round(quotient, inexact, exponent + drop - shift)
-
-
-@inner_kernel
-def _over_limbs(work: Workspace, length: int, below: int, exponent: int) -> float:
-    """Row 0 over row 1 as `_quotient` has it, where row 0 is not 0: a long division."""
-    numerator, denominator, rest = work[0], work[1], work[2]
-    shift = 62 - (_bits(numerator, length) - _bits(denominator, below))
-    if shift >= 0:
-        length = _shift_up(numerator, length, shift)
-    else:
-        below = _shift_up(denominator, below, -shift)
-    # long division, a bit at a time: the quotient has 62 or 63 of them
-    size = below + 3
-    for i in range(size):
-        rest[i] = 0
-    for i in range(length, size):
-        numerator[i] = 0
-    quotient = 0
-    start = max(_bits(numerator, length) - _bits(denominator, below), 0)
-    # the rest starts as the numerator's bits above `start`
-    whole, part = start >> 5, start & 31
-    for i in range(length - whole):
-        above = numerator[i + whole + 1] if i + whole + 1 < length else 0
-        rest[i] = ((numerator[i + whole] >> part) | (above << (32 - part))) & _LIMB
-    for step in range(start, -1, -1):
-        if step < start:
-            _shift_up_one(rest, below + 1)
-            rest[0] |= (numerator[step >> 5] >> (step & 31)) & 1
-        quotient <<= 1
-        if _at_least(rest, denominator, below):
-            _subtract(rest, denominator, below)
-            quotient |= 1
-    return _round(quotient, _length(rest, below + 1) > 0, exponent - shift)
-
-
-@inner_kernel
-def _quotient(work: Workspace, length: int, below: int, exponent: int) -> float:
-    """Row 0 over row 1, times 2 ** exponent, rounded once; destroys both rows."""
-    numerator = work[0]
-    length = _length(numerator, length)
-    if length == 0:
-        return 0.0
-    empty = 0
-    while numerator[empty] == 0:
-        empty += 1
-    if empty:
-        for i in range(empty, length):
-            numerator[i - empty] = numerator[i]
-        length -= empty
-        exponent += 32 * empty
-    if below == 1:
-        return _over_one_limb(numerator, length, work[1, 0], exponent)
-    return _over_limbs(work, length, below, exponent)
-
-
-@inner_kernel
-def _shift_up_one(limbs: NDArray[np.int64], length: int) -> None:
-    """`limbs <<= 1` over a fixed number of limbs."""
-    carry = 0
-    for i in range(length):
-        limb = (limbs[i] << 1) | carry
-        limbs[i] = limb & _LIMB
-        carry = limb >> 32
-
-
-@inner_kernel
-def _at_least(a: NDArray[np.int64], b: NDArray[np.int64], length: int) -> bool:
-    """Whether a, which has one limb more, is b or greater."""
-    if a[length]:
-        return True
-    for i in range(length - 1, -1, -1):
-        if a[i] != b[i]:
-            return bool(a[i] > b[i])
-    return True
-
-
-@inner_kernel
-def _subtract(a: NDArray[np.int64], b: NDArray[np.int64], length: int) -> None:
-    """`a -= b` where a, which has one limb more, is at least b."""
-    borrow = 0
-    for i in range(length):
-        limb = a[i] - b[i] + borrow
-        a[i] = limb & _LIMB
-        borrow = limb >> 32
-    a[length] += borrow
 
 
 @kernel
@@ -342,9 +150,9 @@ def ratio(high: int, low: int, count: int, scale: int, work: Workspace) -> float
     negative = high < 0
     if negative:
         high, low = subtract_wide(0, 0, high, low)
-    length = _from_words(high, low, work[0])
-    below = _times_ten(work[1], _from_words(0, count, work[1]), scale)
-    value = _quotient(work, length, below, 0)
+    length = from_words(high, low, work[0])
+    below = times_ten(work[1], from_words(0, count, work[1]), scale)
+    value = quotient_of(work, length, below, 0)
     return -value if negative else value
 
 
@@ -375,40 +183,12 @@ def variance(  # noqa: PLR0917 - a kernel takes its arguments by position
     if sum_high < 0:
         sum_high, sum_low = subtract_wide(0, 0, sum_high, sum_low)
     numerator, root, square = work[0], work[3], work[4]
-    length = _from_words(squares_high, squares_low, numerator)
-    length = _multiply_small(numerator, length, count)
-    squared = _square(root, _from_words(sum_high, sum_low, root), square)
-    _take_away(numerator, length, square, squared)
-    below = _times_ten(work[1], _from_words(0, pairs, work[1]), 2 * scale)
-    return _quotient(work, length, below, 0)
-
-
-@inner_kernel
-def _square(limbs: NDArray[np.int64], length: int, out: NDArray[np.int64]) -> int:
-    """The square into `out`; its length. Low limbs that are 0 cost nothing."""
-    for i in range(2 * length + 1):
-        out[i] = 0
-    first = 0
-    while first < length and limbs[first] == 0:
-        first += 1
-    for i in range(first, length):
-        carry = np.uint64(0)
-        for j in range(first, length):
-            product = np.uint64(limbs[i]) * np.uint64(limbs[j]) + np.uint64(out[i + j]) + carry
-            out[i + j] = np.int64(product & np.uint64(_LIMB))
-            carry = product >> np.uint64(32)
-        out[i + length] = np.int64(carry)
-    return _length(out, 2 * length)
-
-
-@inner_kernel
-def _take_away(a: NDArray[np.int64], length: int, b: NDArray[np.int64], less: int) -> None:
-    """`a -= b`, where a is at least b."""
-    borrow = 0
-    for i in range(length):
-        limb = a[i] - (b[i] if i < less else 0) + borrow
-        a[i] = limb & _LIMB
-        borrow = limb >> 32
+    length = from_words(squares_high, squares_low, numerator)
+    length = multiply_small(numerator, length, count)
+    squared = square_of(root, from_words(sum_high, sum_low, root), square)
+    take_away(numerator, length, square, squared)
+    below = times_ten(work[1], from_words(0, pairs, work[1]), 2 * scale)
+    return quotient_of(work, length, below, 0)
 
 
 @kernel
@@ -429,10 +209,10 @@ def add_float(bits: int, work: Workspace) -> None:
         mantissa |= 0x10000000000000
         exponent -= 1
     limb, shift = exponent >> 5, exponent & 31
-    low = np.uint64(mantissa & _LIMB) << np.uint64(shift)
+    low = np.uint64(mantissa & LIMB) << np.uint64(shift)
     high = (mantissa >> 32) << shift
-    first = np.int64(low & np.uint64(_LIMB))
-    second = np.int64(low >> np.uint64(32)) + (high & _LIMB)
+    first = np.int64(low & np.uint64(LIMB))
+    second = np.int64(low >> np.uint64(32)) + (high & LIMB)
     third = high >> 32
     if bits < 0:
         first, second, third = -first, -second, -third
@@ -459,8 +239,8 @@ def add_square(bits: int, sign: int, work: Workspace) -> None:
     high, low = multiply_wide(mantissa, mantissa)
     for piece in range(4):
         word = low if piece < 2 else high
-        digit = np.uint64((word >> (32 * (piece & 1))) & _LIMB) << np.uint64(shift)
-        work[5, limb + piece] += sign * np.int64(digit & np.uint64(_LIMB))
+        digit = np.uint64((word >> (32 * (piece & 1))) & LIMB) << np.uint64(shift)
+        work[5, limb + piece] += sign * np.int64(digit & np.uint64(LIMB))
         work[5, limb + piece + 1] += sign * np.int64(digit >> np.uint64(32))
 
 
@@ -479,14 +259,14 @@ def _settle(limbs: NDArray[np.int64], length: int) -> bool:
     carry = 0
     for i in range(length):
         limb = limbs[i] + carry
-        limbs[i] = limb & _LIMB
+        limbs[i] = limb & LIMB
         carry = limb >> 32
     if carry >= 0:
         return False
     carry = 1
     for i in range(length):
-        limb = (limbs[i] ^ _LIMB) + carry
-        limbs[i] = limb & _LIMB
+        limb = (limbs[i] ^ LIMB) + carry
+        limbs[i] = limb & LIMB
         carry = limb >> 32
     return True
 
@@ -495,10 +275,10 @@ def _settle(limbs: NDArray[np.int64], length: int) -> bool:
 def float_ratio(count: int, work: Workspace) -> float:
     """The sum of the floats added, over a positive count, rounded once (1 gives the sum)."""
     negative = _settle(work[3], SUM_LIMBS)
-    length = _length(work[3], SUM_LIMBS)
+    length = length_of(work[3], SUM_LIMBS)
     for i in range(length):
         work[0, i] = work[3, i]
-    value = _quotient(work, length, _from_words(0, count, work[1]), -1074)
+    value = quotient_of(work, length, from_words(0, count, work[1]), -1074)
     return -value if negative else value
 
 
@@ -507,10 +287,10 @@ def float_variance(count: int, work: Workspace) -> float:
     """The sample variance of the count of floats added with their squares, rounded once."""
     _settle(work[3], SUM_LIMBS)
     _settle(work[5], SQUARES_LIMBS)
-    length = _length(work[5], SQUARES_LIMBS)
+    length = length_of(work[5], SQUARES_LIMBS)
     for i in range(length):
         work[0, i] = work[5, i]
-    length = _multiply_small(work[0], length, count)
-    squared = _square(work[3], _length(work[3], SUM_LIMBS), work[4])
-    _take_away(work[0], length, work[4], squared)
-    return _quotient(work, length, _from_words(0, count * (count - 1), work[1]), -2148)
+    length = multiply_small(work[0], length, count)
+    squared = square_of(work[3], length_of(work[3], SUM_LIMBS), work[4])
+    take_away(work[0], length, work[4], squared)
+    return quotient_of(work, length, from_words(0, count * (count - 1), work[1]), -2148)
