@@ -95,5 +95,6 @@ class PartitionReader:
                 raise self._cluster.failed(f"{self._topic}/{self._number}", KafkaException(error))
         raise Unavailable(
             f"{self._topic}/{self._number} does not answer; what it holds could not be read to its"
-            " end. Check that Kafka runs, and run again"
+            " end. Check that Kafka runs, and has no transaction that hangs (kafka-transactions.sh"
+            " find-hanging), and run again"
         )
