@@ -14,11 +14,11 @@ from tests.integration.kafka.topic_stage import Stage
 
 
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker that a test may kill."""
+def own_broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker that a test may kill; its parameter, if a test gives one, are further settings."""
     if not os.environ.get("HEADRACE_KAFKA_BROKER"):
         pytest.skip(NO_KAFKA)
-    broker = Broker(tmp_path / "kafka")
+    broker = Broker(tmp_path / "kafka", settings=getattr(request, "param", {}))
     broker.start()
     try:
         yield broker
