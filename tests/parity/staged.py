@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 from ways import KEY, Prepared, frame_of, stored
 
 from headrace.adapters.opening import open_frame
@@ -193,7 +194,7 @@ class Staged:
         for rank, table in enumerate(plan.tables, len(plan.streams)):
             if table.name in inputs.batches:
                 ranks = np.full(len(inputs), rank, dtype=np.uint8)
-                found.append(dataclasses.replace(inputs, stream=ranks, next_positions={}))
+                found.append(replace(inputs, stream=ranks, next_positions={}))
         return found
 
     def _admit(self, number: int, inputs: Inputs) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import random
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from journaled import copied, decided, run
+from msgspec.structs import replace
 
 from headrace.journal import verify_proof
 from headrace.journal.canonical import records
@@ -129,7 +129,7 @@ def test_a_record_that_says_something_else_is_another_record(
         column = np.array(getattr(batch.decisions, name))
         view = column[:, :1] if column.ndim > 1 else column[:1]
         view[:] = np.where(view == 1, 0, 1)
-        decisions = dataclasses.replace(batch.decisions, **{name: column})
-        other = records(dataclasses.replace(batch, decisions=decisions), header)
+        decisions = replace(batch.decisions, **{name: column})
+        other = records(replace(batch, decisions=decisions), header)
         assert other[place] != expected[place], name
         assert other[place + 1 :] == expected[place + 1 :], name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import cases
 import numpy as np
 import pytest
 from journaled import column_of, copied, decided, decided_stream, run
+from msgspec.structs import replace
 
 import headrace as hr
 from headrace.core.columns import CATEGORICAL
@@ -210,7 +210,7 @@ def test_another_text_for_a_code_is_a_difference(
         pytest.skip("it has no category")
     code = min(changed)
     changed[code] += "x"
-    other = dataclasses.replace(batches[0], categories=changed)
+    other = replace(batches[0], categories=changed)
     assert first_difference(batches[0], batches[0], header) is None
     assert first_difference(other, batches[0], header) is not None
 

@@ -14,12 +14,12 @@ so that what is hashed never depends on what was left in a buffer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from headrace.core.address import address_of, address_of_items
@@ -58,8 +58,7 @@ class Kind(IntEnum):
 CATEGORICAL = (Kind.TEXT, Kind.COUNTRY, Kind.CURRENCY)
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A column of 64-bit integers (or the bits of floats), with validity."""
 
     values: Int64s
@@ -91,8 +90,7 @@ class Fixed:
         return Fixed(np.array([value or 0 for value in values], dtype=np.int64), valid)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A column of UTF-8 strings: row `i` is `data[offsets[i]:offsets[i + 1]]`."""
 
     offsets: Int32s
@@ -143,8 +141,7 @@ class Text:
 Column: TypeAlias = Fixed | Text
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True, dict=True):
     """Rows of one stream or table, column by column, in the order of its schema."""
 
     columns: Mapping[str, Column]

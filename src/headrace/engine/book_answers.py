@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 LOAD = "book:"
 
 
-@dataclass(frozen=True, slots=True)
-class BookAnswers:
+class BookAnswers(Struct, frozen=True):
     """What books say for a stream's rows.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from headrace.core.sequences import Sequences
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRows:
+class StreamRows(Struct, frozen=True):
     """Accepted rows of one stream (or rows of a table), in known order.
 
     Attributes:
@@ -28,8 +28,7 @@ class StreamRows:
     watermark_ns: Int64s
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(Struct, frozen=True):
     """Features of the decided stream's rows.
 
     Attributes:
@@ -44,8 +43,7 @@ class Features:
     sequences: Sequences | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What state takes.
 
     Attributes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.address import address_of
 from headrace.core.columns import Fixed, Kind, Text
@@ -39,8 +39,7 @@ _FIELD = kernels.FIELD_BYTES // _WORD
 _EASY, _HARD = kernels.EASY // _WORD, kernels.HARD // _WORD
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What the kernel made of a chunk.
 
     Attributes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, concatenated
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 ReasonCodes: TypeAlias = NDArray[np.uint16]
 
 
-@dataclass(frozen=True, slots=True)
-class Rejections:
+class Rejections(Struct, frozen=True):
     """The rejected rows of one reading, ascending, with the first thing that was wrong in each.
 
     Attributes:
@@ -81,8 +80,7 @@ class Rejections:
 _NO_REJECTIONS = Rejections.of([], [])
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """One reading: valid rows and rejections; together they are all that was received.
 
     Attributes:

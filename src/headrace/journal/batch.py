@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotation
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from headrace.core.columns import Batch, Bytes, Floats, Int32s, Int64s, Text, concatenated
@@ -38,8 +38,7 @@ class InputKind(IntEnum):
     CONTROL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """Every input of a batch in known order, one entry each.
 
     Attributes:
@@ -102,8 +101,7 @@ INPUT_TYPES: dict[str, type[np.integer]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Decisions:
+class Decisions(Struct, frozen=True):
     """The decisions of a batch, one entry for each decided input, in known order.
 
     Attributes:
@@ -184,8 +182,7 @@ DECISION_DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(Struct, frozen=True):
     """What was wrong with the quarantined inputs of a batch, in known order.
 
     Attributes:
@@ -236,8 +233,7 @@ _NO_NUMBERS: Int64s = np.zeros(0, np.int64)
 _NOTHING_QUARANTINED = Quarantined(_NO_NUMBERS, _NO_TEXT, _NO_TEXT, _NO_TEXT, _NO_TEXT, _NO_NUMBERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where a source goes on, and what it was, so that another one is not taken for it.
 
     Attributes:
@@ -253,8 +249,7 @@ class Position:
     rows: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """When a batch was gathered and how long its stages took: never compared, but bound.
 
     Attributes:
@@ -268,8 +263,7 @@ class Measured:
     stages: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class JournalBatch:
+class JournalBatch(Struct, frozen=True):
     """Inputs with consecutive sequence numbers, and all that was decided on them.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from headrace.core.errors import invariant
 from headrace.core.sha256 import leaves_of, merkle_root
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 RECORD_ROWS = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """A batch that waits for the next commit.
 
     Attributes:
@@ -45,8 +45,7 @@ class Appended:
     digests: Bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FrameGroup:
+class FrameGroup(Struct, frozen=True):
     """Batches and the signed head that vouches for them: what a group commit makes durable.
 
     Attributes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.errors import JournalError
 
@@ -60,8 +60,7 @@ class FrameDamaged(JournalError):
         super().__init__(f"at byte {offset}: {what}")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One frame as it lies in its file."""
 
     kind: FrameKind
@@ -74,8 +73,7 @@ class Frame:
         return self.offset + FRAME.size + len(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentStart:
+class SegmentStart(Struct, frozen=True):
     """The first frame of a segment: its number, and the chain before it."""
 
     segment: int
@@ -97,8 +95,7 @@ class SegmentStart:
         return SegmentStart(segment, first_seq, previous)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchHeader:
+class BatchHeader(Struct, frozen=True):
     """What the chain holds of a batch; `head()` is the link.
 
     Attributes:
@@ -155,8 +152,7 @@ class BatchHeader:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class SignedHead:
+class SignedHead(Struct, frozen=True):
     """A commit: a head with the signature that vouches for all before it.
 
     Attributes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.address import address_of
 from headrace.core.columns import Batch, Text, concatenated
@@ -30,8 +30,7 @@ _NO_TEXT = Text.of([])
 _NO_EVENTS = Batch({}, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(Struct, frozen=True):
     """A batch, and where its frame and that of its header start."""
 
     batch: JournalBatch

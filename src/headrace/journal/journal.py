@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from headrace.core.errors import JournalError
 from headrace.journal.chain_writer import ChainWriter
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from headrace.journal.recovery import UnvouchedTail
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What a group commit vouches for.
 
     Attributes:

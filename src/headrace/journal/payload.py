@@ -9,12 +9,12 @@ hashed: a look at each column would cost more than the bytes it saves.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from headrace.core.columns import Batch, Kind, Text
 from headrace.core.errors import JournalError

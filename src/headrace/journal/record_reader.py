@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from headrace.core.columns import Batch, Column, Fixed, Kind, Text
 from headrace.core.errors import JournalError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from headrace.core.columns import Floats
@@ -15,8 +15,7 @@ def _no_classes() -> Floats:
     return np.zeros((0, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(Struct, frozen=True):
     """What a model says of rows.
 
     Attributes:

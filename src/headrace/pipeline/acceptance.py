@@ -28,6 +28,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.errors import (
     ArtefactError,
@@ -72,8 +73,7 @@ class Verdict(IntEnum):
     QUARANTINED = kernels.QUARANTINED
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
+class Verdicts(Struct, frozen=True):
     """Verdicts of a batch of inputs, in known order.
 
     Attributes:

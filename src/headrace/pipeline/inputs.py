@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct, field
 
 from headrace.core.columns import concatenated
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from headrace.journal.batch import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Inputs that could not be read as an event: why, and where their bytes are sealed.
 
     Attributes:
@@ -76,8 +75,7 @@ _NO_NUMBERS = np.zeros(0, dtype=np.int64)
 _NONE_REFUSED = Refused(_NO_NUMBERS, np.zeros(0, np.uint16), (), (), (), (), _NO_NUMBERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """A batch of inputs of one lane, in known order.
 
     Attributes:

@@ -12,10 +12,11 @@ in that of the main stage, as a field of the event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, concatenated
 from headrace.core.errors import invariant

@@ -9,11 +9,11 @@ come from or where records go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.columns import Batch, Kind, Text
 from headrace.core.errors import invariant
@@ -68,8 +68,7 @@ def by_the_model(
     return model.score(taken, sequences)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """What was accepted of a batch of inputs.
 
     Attributes:

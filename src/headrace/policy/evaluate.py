@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from headrace.core.address import address_of
 from headrace.core.columns import Batch, Column, Text
@@ -60,8 +60,7 @@ _RELATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """What a policy says of n events.
 
     Attributes:

@@ -10,10 +10,11 @@ and a counterparty comes back to where it stood by hearing the journal's decisio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from msgspec.structs import replace
 
 from headrace.adapters.opening import open_frame
 from headrace.core.errors import DataError, DefinitionError

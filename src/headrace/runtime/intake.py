@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from headrace.adapters.live import ArrivedLines
 from headrace.core.columns import concatenated
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 _STRETCH = 524_288
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What one source gives to a batch of inputs.
 
     Attributes:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from msgspec import Struct
+
 from headrace import __version__
 from headrace.core.durations import SECOND_NS, duration_ns
 from headrace.core.errors import JournalError
@@ -97,8 +99,7 @@ class LaneSettings:
         return Pace(within_ns / SECOND_NS, self.snapshot_every)
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
+class Stepped(Struct, frozen=True):
     """A batch that `step` has decided and that no journal has yet.
 
     Attributes:

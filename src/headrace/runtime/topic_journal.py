@@ -8,8 +8,9 @@ are sent along for those who watch the lag.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from headrace.adapters.kafka.cluster import Fenced
 from headrace.adapters.kafka.journal_topic import JournalMessage

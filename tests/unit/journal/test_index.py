@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -38,7 +38,7 @@ def batch(seed: int, first_seq: int, rows: int, ids: list[str] | None = None) ->
     drawn = np.random.default_rng(seed).integers(0, 300, payments.rows)
     named = Text.of([ids[i % len(ids)] if ids else f"pay-{i}" for i in drawn.tolist()])
     events = Batch({**payments.columns, "payment_id": named}, payments.rows)
-    return dataclasses.replace(made, events={**made.events, "payments": events})
+    return replace(made, events={**made.events, "payments": events})
 
 
 def scan(folder: Path) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -149,7 +149,7 @@ def test_round_trip(data: st.DataObject, rows: int, seed: int, as_records: bool)
     columns = dict(made.events["payments"].columns)
     columns["merchant"] = Text.of(data.draw(st.lists(words, min_size=count, max_size=count)))
     columns["amount"] = Fixed.of(data.draw(st.lists(fixed, min_size=count, max_size=count)))
-    made = dataclasses.replace(
+    made = replace(
         made, events={**made.events, "payments": Batch(columns, count)}, categories={7: "é"}
     )
     content: list[bytes] = []

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from msgspec import structs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -95,7 +96,7 @@ def test_no_column_hides_another() -> None:
         streams=(StreamHeader("payments", schema), *samples.header().streams[1:]),
         features=("amount", "feature_amount", "distance", "fast"),
     )
-    batch = dataclasses.replace(made, events=events)
+    batch = structs.replace(made, events=events)
     table = decision_table(batch, header)
     lower = [name.lower() for name in table.column_names]
     assert len(set(lower)) == len(lower)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from headrace.core.columns import Batch, Fixed, Kind, Text
 from headrace.core.errors import ArtefactError, DefinitionError, LimitReached
@@ -282,7 +283,9 @@ def test_content_tells_missing_from_zero_over_many_columns() -> None:
         columns: dict[str, Text | Fixed] = {"id": Text.of(["a"] * 3), "at": Fixed.of([1] * 3)}
         columns |= {name: Fixed.of([0, 0, 0]) for name in names}
         columns[names[place]] = Fixed.of([0, 0, None])
-        inputs = replace(gathered([Event(0, "a", 1)] * 3), batches={"payment": Batch(columns, 3)})
+        inputs = structs.replace(
+            gathered([Event(0, "a", 1)] * 3), batches={"payment": Batch(columns, 3)}
+        )
         assert acceptance.judge(inputs, 0).verdict.tolist() == [0, 1, 2]
 
 

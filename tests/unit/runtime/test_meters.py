@@ -1,11 +1,11 @@
 """Meters count every input of a batch once, and say why the quarantined ones are."""
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from headrace.journal.batch import (
     DECISION_TYPES,

@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from headrace.core.errors import JournalError, invariant
 from headrace.runtime.http.answers import DecisionWriter
 from headrace.runtime.http.batch_refusals import BatchRefusals
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("headrace.service")
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """A batch that was decided and is in no journal yet.
 
     Attributes:
