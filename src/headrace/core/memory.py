@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 from headrace.core.compiled import Function, _compiled, _loader, inner_kernel, load_i64, load_u8
 
@@ -137,24 +138,37 @@ def _word_caller() -> Any:
     return call
 
 
-def _word_pointer() -> Any:
-    """An intrinsic that makes a pointer to words of an address."""
+def _matrix() -> Any:
+    """An intrinsic that makes an array of the words at an address."""
+    kind = types.Array(types.int64, 2, "C")
 
     @intrinsic
-    def point(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba's calling form
+    def matrix(typing_context: Any, address: Any, rows: Any, columns: Any) -> Any:  # noqa: ARG001 - numba's calling form
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's calling form
-            return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+            address, rows, columns = arguments
+            word = address.type(8)
+            array = make_array(kind)(context, builder)
+            populate_array(
+                array,
+                data=builder.inttoptr(address, array.data.type),
+                shape=[rows, columns],
+                strides=[builder.mul(columns, word), word],
+                itemsize=word,
+                meminfo=None,
+            )
+            return array._getvalue()  # noqa: SLF001 - numba's name for it
 
-        return types.CPointer(types.int64)(types.int64), generate
+        return kind(types.intp, types.intp, types.intp), generate
 
-    return point
+    return matrix
 
 
 #: In a kernel: call the function at an address with any number of words; the word that it gives.
 call_word: Callable[..., int] = _word_caller()
 
-#: In a kernel: a pointer to the words at an address, of which `numba.carray` makes an array.
-words_at = _word_pointer()
+#: In a kernel: the words at an address as an array of so many rows and columns; `numba.carray`
+#: makes one in kernels alone that count who refers to an array.
+matrix_at = _matrix()
 
 
 def entry_kernel(function: Function) -> Function:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.compiled import inner_kernel, kernel, load_i32
+from headrace.core.compiled import allocating_kernel, inner_kernel, load_i32
 from headrace.core.memory import (
     call_2,
     call_3,
@@ -140,7 +140,7 @@ def digest_at(libcrypto: Int64s, work: int, data: int, length: int, out: int) ->
         store_u32(out + 4 * place, swap_u32(np.uint32(_load_u32(work + 4 * place))))
 
 
-@kernel
+@allocating_kernel
 def digest_rows(libcrypto: Int64s, data: Bytes, offsets: Int64s, out: Bytes) -> None:
     """SHA-256 of every row `data[offsets[i]:offsets[i + 1]]`, into `out` [n, 32]."""
     work = np.empty(WORKSPACE, np.uint8)
@@ -154,7 +154,7 @@ def digest_rows(libcrypto: Int64s, data: Bytes, offsets: Int64s, out: Bytes) -> 
         )
 
 
-@kernel
+@allocating_kernel
 def write_leaves(libcrypto: Int64s, digests: Bytes, measured: Int64s, leaves: Bytes) -> None:
     """SHA-256(0x00, digest, measured part) of every record, into `leaves` [n, 32]."""
     work = np.empty(WORKSPACE, np.uint8)
@@ -166,7 +166,7 @@ def write_leaves(libcrypto: Int64s, digests: Bytes, measured: Int64s, leaves: By
         digest_at(libcrypto, work.ctypes.data, at, 41, leaves.ctypes.data + 32 * row)
 
 
-@kernel
+@allocating_kernel
 def write_tree(libcrypto: Int64s, leaves: Bytes, nodes: Bytes) -> int:
     """Every node above the leaves [n, 32] of a Merkle tree into `nodes`; how many there are.
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
-
 from headrace.core import exact
 from headrace.core.compiled import inner_kernel, load_i64
-from headrace.core.memory import store_i64, words_at
+from headrace.core.memory import matrix_at, store_i64
 from headrace.engine.pool_kernels import E_CLASS, E_END, KEPT_SUMS, QUERIES, ROWS_MOVED
 from headrace.engine.ring_kernels import ordered, row_at
 from headrace.engine.summary_kernels import MISSING
@@ -84,7 +82,7 @@ def sum_floats(
     number = (query - load_i64(table + QUERIES)) >> _QUERY_BYTES_BITS
     slot = ((entity >> 5) ^ (entity >> 12)) & (KEPT - 1)
     kept = load_i64(table + KEPT_SUMS) + 8 * KEPT_WORDS * (KEPT * number + slot)
-    sums = numba.carray(words_at(kept + _SUMS), (6, exact.WIDTH))
+    sums = matrix_at(kept + _SUMS, 6, exact.WIDTH)
     before, after = load_i64(kept + K_LOW), load_i64(kept + K_HIGH)
     taken = load_i64(kept + K_TAKEN) + abs(low - before) + abs(high - after)
     if (

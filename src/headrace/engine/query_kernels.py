@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from headrace.core import exact
-from headrace.core.compiled import as_bits, inner_kernel, load_i64
-from headrace.core.memory import call_word, entry_kernel, store_i64, store_u8, words_at
+from headrace.core.compiled import allocating_inner_kernel, as_bits, inner_kernel, load_i64
+from headrace.core.memory import call_word, entry_kernel, matrix_at, store_i64, store_u8
 from headrace.engine.float_sum_kernels import sum_floats
 from headrace.engine.pool_kernels import (
     ASKED,
@@ -113,7 +112,7 @@ def _last_at_most(table: int, entity: int, word: int, low: int, high: int, most:
     return low
 
 
-@inner_kernel
+@allocating_inner_kernel
 def _distinct(table: int, entity: int, word: int, low: int, high: int) -> int:
     """How many different values rows low to high - 1 hold."""
     found = 0
@@ -191,7 +190,7 @@ def read_variance(table: int, query: int, entity: int, low: int, high: int, at: 
     word, wide = load_i64(query + Q_WORD), load_i64(query + Q_WIDE)
     first, second = _wide_between(low_row, high_row, word, wide)
     third, fourth = _wide_between(low_row, high_row, load_i64(query + Q_SQUARES), 1)
-    work = numba.carray(words_at(load_i64(table + WORK)), (6, exact.WIDTH))
+    work = matrix_at(load_i64(table + WORK), 6, exact.WIDTH)
     scale = load_i64(query + Q_SCALE)
     value = exact.variance(count, first, second, third, fourth, scale, work)
     return _finite(table, math.sqrt(value) if load_i64(query + Q_FUNCTION) == STD else value)
@@ -206,7 +205,7 @@ def read_floats(table: int, query: int, entity: int, low: int, high: int, at: in
         count = _counted(table, query, entity, low, high)
     if count < (2 if function >= VARIANCE else 1):
         return _given(table, 1 if function == SUM else 0, 0)
-    work = numba.carray(words_at(load_i64(table + WORK)), (6, exact.WIDTH))
+    work = matrix_at(load_i64(table + WORK), 6, exact.WIDTH)
     sum_floats(table, query, entity, word, low, high, function >= VARIANCE, work)
     if function <= MEAN:
         return _finite(table, exact.float_ratio(1 if function == SUM else count, work))

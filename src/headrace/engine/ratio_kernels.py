@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numba
-
 from headrace.core import exact
 from headrace.core.compiled import as_bits
-from headrace.core.memory import entry_kernel, words_at
+from headrace.core.memory import entry_kernel, matrix_at
 
 
 @entry_kernel
@@ -15,6 +13,6 @@ def wide_ratio(work: int, high: int, low: int, count: int, scale: int) -> int:
 
     `work` is the address of the limbs of one rounding (`exact.workspace`).
     """
-    limbs = numba.carray(words_at(work), (6, exact.WIDTH))
+    limbs = matrix_at(work, 6, exact.WIDTH)
     bits: int = as_bits(exact.ratio(high, low, count, scale, limbs))
     return bits

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.core.compiled import (
+    allocating_inner_kernel,
     as_bits,
     inner_kernel,
     kernel,
@@ -269,7 +270,7 @@ def _reasons_lead(decisions: Int64s, count: int, reasons: int) -> bool:
     return True
 
 
-@inner_kernel
+@allocating_inner_kernel
 def _rows_misfit(inputs: Int64s, sizes: Int64s, count: int) -> int:
     """Of `first_misfit`, what can be wrong with inputs and the events that they name."""
     streams = len(sizes) - S_STREAMS

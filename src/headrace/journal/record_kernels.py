@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8
+from headrace.core.compiled import (
+    allocating_kernel,
+    inner_kernel,
+    kernel,
+    load_i32,
+    load_i64,
+    load_u8,
+)
 from headrace.core.memory import (
     copy_bytes,
     load_u16,
@@ -197,7 +204,7 @@ def _read_decision(at: int, seq: int, columns: Int64s, row: int) -> None:
         )
 
 
-@kernel
+@allocating_kernel
 def read_records(
     data: Bytes,
     count: int,

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import inner_kernel, kernel, load_f64, load_i32, load_i64, load_u8
+from headrace.core.compiled import (
+    allocating_kernel,
+    inner_kernel,
+    kernel,
+    load_f64,
+    load_i32,
+    load_i64,
+    load_u8,
+)
 from headrace.core.memory import store_f64, store_u8
 from headrace.models.scorer_kernels import (
     ADDITIONS,
@@ -90,7 +98,7 @@ def leaf_patterns(
             patterns[pattern, feature] = value * (one - ratios[feature]) * integral
 
 
-@kernel
+@allocating_kernel
 def build_tables(
     units: NDArray[np.int64],
     leaves: NDArray[np.int64],

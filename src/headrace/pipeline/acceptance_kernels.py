@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace.core.compiled import inner_kernel, kernel, load_i32, load_i64, load_u8, load_u64
+from headrace.core.compiled import (
+    allocating_kernel,
+    inner_kernel,
+    kernel,
+    load_i32,
+    load_i64,
+    load_u8,
+    load_u64,
+)
 from headrace.core.siphash import sip128_at, sip_end128, sip_start, sip_word, tail_word
 from headrace.core.slot_kernels import (
     prefetch,
@@ -255,7 +263,7 @@ def remember(
     return slot_put(pool, parts, hashes[KEY_LOW], reference)
 
 
-@kernel
+@allocating_kernel
 def remember_all(
     streams: Int64s,
     rank: Index,

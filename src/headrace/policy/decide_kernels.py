@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headrace.core.compiled import as_float, inner_kernel, kernel, load_i32, load_i64, load_u8
+from headrace.core.compiled import (
+    allocating_kernel,
+    as_float,
+    inner_kernel,
+    kernel,
+    load_i32,
+    load_i64,
+    load_u8,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,7 +217,7 @@ def _record(
                 first[i] = number
 
 
-@kernel
+@allocating_kernel
 def decide(
     program: Int64s,
     constants: Int64s,

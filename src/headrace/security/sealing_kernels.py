@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from headrace.core.compiled import kernel
+from headrace.core.compiled import allocating_kernel
 
 if TYPE_CHECKING:
     from headrace.core.columns import Int64s
@@ -44,7 +44,7 @@ def _caller() -> Any:
 _call = _caller()
 
 
-@kernel
+@allocating_kernel
 def seal_values(functions: Int64s, jobs: Int64s) -> Index:
     """Seal each job's value in place, its tag behind it; how many were sealed."""
     written = np.zeros(2, dtype=np.int32)
