@@ -234,9 +234,8 @@ def kernel_alone(case: hr.UseCase, inputs: list[Inputs]) -> Callable[[], None]:
     return run
 
 
-def one_by_one(tasks: Sequence[Callable[[], None]], *, spread: bool) -> None:
+def one_by_one(tasks: Sequence[Callable[[], None]]) -> None:
     """Run tasks in this thread."""
-    assert not spread
     for task in tasks:
         task()
 

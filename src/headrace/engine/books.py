@@ -40,7 +40,7 @@ _SMALL = 4_096
 class Run(Protocol):
     """Runs tasks that share nothing, over all threads if they are worth it."""
 
-    def __call__(self, tasks: Sequence[Callable[[], None]], *, spread: bool) -> None:
+    def __call__(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run them all."""
 
 
@@ -89,9 +89,10 @@ class OrderBooks:
         """The bytes of each declaration's books."""
         return [state.snapshot() for state in self.states]
 
-    def bytes_by(self) -> dict[str, int]:
-        """What books take, where there are any."""
-        return {"order books": sum(state.size for state in self.states)} if self.states else {}
+    @property
+    def size(self) -> int:
+        """Bytes that books take."""
+        return sum([state.size for state in self.states])
 
 
 class BookState:
@@ -181,7 +182,7 @@ class BookState:
         words = np.zeros((max(len(self._asked), 1), most), dtype=np.int64)
         present = np.zeros(words.shape, dtype=np.uint8)
         given = (self._rows, self._layout, columns, rows, asked, self._asked, words, present)
-        run([partial(advance, *given, part, parts) for part in range(parts)], spread=parts > 1)
+        run([partial(advance, *given, part, parts) for part in range(parts)])
         for name, _, _, _ in asking:
             count = streams[name].batch.rows
             answers[name].found[self.number] = words[:, :count], present[:, :count]

@@ -189,9 +189,15 @@ class Engine:
                 parts,
             )
         ]
+        if parts == 1:
+            for group in moving:
+                group.hash_part(0, 1)
+            for group in moving:
+                group.advance_part(0, 1)
+            return
         for work in (GroupState.hash_part, GroupState.advance_part):
             tasks = [partial(work, group, n, parts) for group in moving for n in range(parts)]
-            self._run(tasks, spread=parts > 1)
+            self._run(tasks)
 
     def _visible(self, layout: GroupLayout) -> int:
         """Rows of a group at or before this time are seen by nobody any more."""
@@ -201,16 +207,18 @@ class Engine:
         return edge - edge % layout.every if layout.every else edge
 
     def _check_limit(self) -> None:
-        used = sum(self._bytes_by().values())
+        used = int(self._pool[0]) + self._texts.memory() + self._books.size
+        for table in self._tables:
+            used += table.rows.nbytes
         if used >= self._limit:
             raise LimitReached(
                 f"state takes {used:,} bytes, its limit is {self._limit:,}; "
                 "raise the limit, shorten windows, or hold fewer keys in this lane"
             )
 
-    def _run(self, tasks: Sequence[Callable[[], None]], *, spread: bool) -> None:
-        """Run tasks that share nothing, over all threads if they are worth a thread each."""
-        if self._workers is None or not spread:
+    def _run(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run tasks that share nothing, over all threads: each is worth one."""
+        if self._workers is None or len(tasks) == 1:
             for task in tasks:
                 task()
             return
@@ -268,9 +276,12 @@ class Engine:
         count = registers.shape[1]
         parts = self._threads if count >= _SMALL else 1
         program.begin(registers, valid, sequence, features, parts)
+        if parts == 1:
+            program.run_part(0, 0, count)
+            return
         edges = pairwise(count * n // parts for n in range(parts + 1))
         tasks = [partial(program.run_part, n, *edge) for n, edge in enumerate(edges)]
-        self._run(tasks, spread=parts > 1)
+        self._run(tasks)
 
     def _features(
         self,
@@ -337,7 +348,7 @@ class Engine:
             parts = self._threads if used >= _SMALL_COPY else 1
             edges = pairwise(used * n // parts for n in range(parts + 1))
             tasks = [partial(_copy, into, self._pool, *edge) for edge in edges]
-            self._run(tasks, spread=parts > 1)
+            self._run(tasks)
             copy = PoolCopy(into, address_of(self._pool))
         return FrozenEngine(
             digest=self._digest,
@@ -461,7 +472,7 @@ class Engine:
             "keys and events": int(self._pool[0]),
             "texts": self._texts.memory(),
             "reference tables": sum(table.rows.nbytes for table in self._tables),
-            **self._books.bytes_by(),
+            **({"order books": self._books.size} if self._books.states else {}),
         }
 
     def has_rows(self, table: str) -> bool:

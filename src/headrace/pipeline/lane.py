@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from headrace.core.columns import Kind
 from headrace.core.errors import ArtefactError
 from headrace.core.mapping import Room
 from headrace.engine.engine import Engine
@@ -78,6 +79,7 @@ class Definition:
         policy: What makes an outcome of them; None leaves every outcome at the mildest.
         explaining: Which decisions carry reason codes.
         explained: The class that reasons explain, by the number of the rule that decided.
+        texts: Which of the plan's features are texts.
     """
 
     name: str
@@ -86,8 +88,11 @@ class Definition:
     policy: CompiledPolicy | None
     explaining: Explaining = field(default_factory=Explaining)
     explained: Int64s = field(init=False, repr=False, compare=False)
+    texts: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        texts = [n for n, one in enumerate(self.plan.features) if one.kind is Kind.TEXT]
+        object.__setattr__(self, "texts", texts)
         classes = self.model.classes if self.model else ()
         object.__setattr__(self, "explained", explained_classes(self.policy, classes))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from msgspec import Struct
 
-from headrace.core.columns import Batch, Kind, Text
+from headrace.core.columns import Batch, Text
 from headrace.core.errors import invariant
 from headrace.engine.rows import StreamRows
 from headrace.journal.batch import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from headrace.core.columns import Floats, Int64s
     from headrace.core.sequences import Sequences
-    from headrace.definitions.plan import Feature, StreamPlan
+    from headrace.definitions.plan import StreamPlan, TablePlan
     from headrace.engine.rows import Features
     from headrace.models.scores import Scores
     from headrace.models.serving import Model
@@ -92,17 +92,11 @@ def accept(lane: Lane, inputs: Inputs) -> Accepted:
     plan = lane.definition.plan
     first_seq = lane.next_seq
     verdicts = lane.acceptance.judge(inputs, first_seq)
-    names = [stream.name for stream in plan.streams] + [table.name for table in plan.tables]
-    rows = {
-        name: _accepted_rows(inputs, verdicts, name, rank, first_seq)
-        for rank, name in enumerate(names)
-        if inputs.batches.get(name)
-    }
-    streams = {stream.name: rows[stream.name] for stream in plan.streams if stream.name in rows}
-    tables = {table.name: rows[table.name] for table in plan.tables if table.name in rows}
+    streams = _accepted_rows(inputs, verdicts, first_seq, plan.streams, 0)
+    tables = _accepted_rows(inputs, verdicts, first_seq, plan.tables, len(plan.streams))
     features = lane.engine.compute(streams, tables)
     lane.next_seq = first_seq + len(inputs)
-    decided = rows.get(plan.on)
+    decided = streams.get(plan.on)
     if decided is None:
         return Accepted(verdicts, Batch({}, 0), np.zeros(0, dtype=np.int64), features)
     if plan.admitted:
@@ -121,20 +115,30 @@ def _leave_out_late(stream: StreamPlan, rows: StreamRows, features: Features) ->
 
 
 def _accepted_rows(
-    inputs: Inputs, verdicts: Verdicts, name: str, rank: int, first_seq: int
-) -> StreamRows:
-    """The rows of a stream or table that were accepted."""
-    batch, size = inputs.batches[name], len(inputs)
-    if len(batch) == size and verdicts.all_accepted():
-        return StreamRows(batch, np.arange(first_seq, first_seq + size), verdicts.watermark)
-    accepted = verdicts.are(Verdict.ACCEPTED)
-    chosen = (accepted & (inputs.stream == rank) & (inputs.row >= 0)).nonzero()[0]
-    whole = len(chosen) == len(batch)
-    return StreamRows(
-        batch if whole else batch.take(inputs.row[chosen]),
-        chosen + first_seq,
-        verdicts.watermark[chosen],
-    )
+    inputs: Inputs,
+    verdicts: Verdicts,
+    first_seq: int,
+    sources: Sequence[StreamPlan | TablePlan],
+    rank: int,
+) -> dict[str, StreamRows]:
+    """The rows that were accepted of each of these streams or tables, whose ranks begin there."""
+    every, size = verdicts.all_accepted(), len(inputs)
+    accepted = None if every else verdicts.are(Verdict.ACCEPTED)
+    found = {}
+    for number, source in enumerate(sources, rank):
+        batch = inputs.batches.get(source.name)
+        if not batch:
+            continue
+        if every and batch.rows == size:
+            sequence = np.arange(first_seq, first_seq + size)
+            found[source.name] = StreamRows(batch, sequence, verdicts.watermark)
+            continue
+        mine = inputs.stream == number
+        chosen = (mine if accepted is None else mine & accepted).nonzero()[0]
+        if len(chosen) < batch.rows:
+            batch = batch.take(inputs.row[chosen])
+        found[source.name] = StreamRows(batch, chosen + first_seq, verdicts.watermark[chosen])
+    return found
 
 
 def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> JournalBatch:
@@ -186,13 +190,12 @@ def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> Journal
         decisions=decisions,
         quarantined=_quarantined(inputs, verdicts, first_seq),
         positions=inputs.next_positions,
-        categories=_categories(lane.definition.plan.features, accepted.features),
+        categories=_categories(lane.definition.texts, accepted.features),
     )
 
 
-def _categories(features: Sequence[Feature], computed: Features) -> dict[int, str]:
-    """What the codes of texts among the features stand for."""
-    texts = [n for n, feature in enumerate(features) if feature.kind is Kind.TEXT]
+def _categories(texts: list[int], computed: Features) -> dict[int, str]:
+    """What the codes of texts stand for, which are among the features at these places."""
     if not texts:
         return {}
     values = computed.values[texts]
