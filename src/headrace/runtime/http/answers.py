@@ -64,6 +64,14 @@ class Answers:
             return None
         return self._data[self._ends[low - 1] if low else 0 : self._ends[high - 1] - 1]
 
+    def missing(self, seq: int, end: int) -> list[int]:
+        """Those of the inputs `seq` to before `end` that have no answer here, ascending.
+
+        >>> Answers.of_columns([7, 9], [[b"1", b"2"]]).missing(6, 10)
+        [6, 8]
+        """
+        return sorted(set(range(seq, end)).difference(self._seqs))
+
     def joined(self, others: Mapping[int, bytes]) -> Answers:
         """These and others, by their sequence numbers.
 
@@ -128,9 +136,10 @@ class DecisionWriter:
         seqs = decisions.seq.tolist()
         columns = [
             [self._begin] * count,
-            [b"%d" % seq for seq in seqs],
+            _numbers(seqs),
             [self._verdict(which) for which in verdicts],
-            [_number(score) for score in decisions.score.tolist()],
+            _numbers(decisions.score.tolist()),
+            [b',"reasons":'] * count,
             reasons,
             *self._classes(decisions),
             [self._end] * count,
@@ -228,6 +237,6 @@ def _json(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def _number(value: float) -> bytes:
-    # only NaN differs from itself
-    return b'null,"reasons":' if value != value else b'%a,"reasons":' % value  # noqa: PLR0124
+def _numbers(values: Sequence[float]) -> list[bytes]:
+    """Each number as JSON has it; what is none is null."""
+    return _json(values)[1:-1].split(b",") if values else []

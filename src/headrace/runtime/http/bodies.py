@@ -6,8 +6,6 @@ reader of streams takes; whether each of them is an event is for that reader to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 import pyarrow as pa
 import pyarrow.ipc
@@ -26,8 +24,7 @@ _UNFOLDED = bytes.maketrans(b"\r\n", b"  ")
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(msgspec.Struct, frozen=True):
     """Events of one body.
 
     Attributes:

@@ -175,9 +175,7 @@ class Committer:
         if len(known) < len(batch):
             others: dict[int, bytes] = {}
             refusals = BatchRefusals(batch, self._local.header.lane, self._schemas, decided.raw)
-            for seq in range(batch.first_seq, batch.next_seq):
-                if known.get(seq) is not None:
-                    continue
+            for seq in known.missing(batch.first_seq, batch.next_seq):
                 original = refusals.original(seq)
                 if original is not None:
                     others[seq] = self._earlier(original)
