@@ -36,8 +36,8 @@ demo: $(BIN)/headrace
 test: $(VENV)/.dev
 	$(BIN)/headrace compile
 	$(BIN)/python -m compileall -q src
-	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m slow -n 4 --dist loadscope
+	$(BIN)/python -m pytest -m "not slow" -n 2 --durations=15 --durations-min=5
+	$(BIN)/python -m pytest -m slow -n 4 --dist loadscope --durations=15
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2

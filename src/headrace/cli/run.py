@@ -26,11 +26,17 @@ from headrace.runtime.traces import traces_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    from rich.console import Console
 
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.kafka_run import KafkaRun
     from headrace.runtime.local_lane import LocalLane
     from headrace.runtime.run import Sink
+
+    #: What watches a run while it goes on.
+    Watching: TypeAlias = Callable[[LocalRun | KafkaRun], AbstractContextManager[None]]
 
 #: What is in the address of a topic.
 KAFKA = "kafka://"
@@ -137,10 +143,7 @@ def run(  # noqa: PLR0913 - each is asked for by name
     if over_kafka:
         with stages() as stage:
             worker = _over_kafka(use_case, place, (source, sink), kafka_config, settings, stage)
-        lanes = {name: one.lanes for name, one in worker.stages.items()}
-        with watching(worker), LiveView(use_case.name, worker.meters, lanes=lanes):
-            worker.go()
-        LiveView.summary(console, use_case.name, worker.meters, worker.journal)
+        _work(use_case.name, worker, watching)
         return
     with stages() as stage:
         makers = [partial(_sink, name) for name in sink]
@@ -148,13 +151,24 @@ def run(  # noqa: PLR0913 - each is asked for by name
         opened = LocalRun(
             use_case, place, source, makers, settings, stage, counterparty=made, say=aside.print
         )
-    _say_what_was_found(opened)
-    with watching(opened), LiveView(use_case.name, opened.meters, opened.total):
-        opened.go()
     # where answers went to stdout, nothing else does
-    LiveView.summary(
-        aside if STDOUT in sink else console, use_case.name, opened.meters, opened.journal
-    )
+    _decide(use_case.name, opened, watching, aside if STDOUT in sink else console)
+
+
+def _work(name: str, worker: KafkaRun, watching: Watching) -> None:
+    """Work over Kafka until it is through, or asked to end, and say what came of it."""
+    lanes = {stage: one.lanes for stage, one in worker.stages.items()}
+    with watching(worker), LiveView(name, worker.meters, lanes=lanes):
+        worker.go()
+    LiveView.summary(console, name, worker.meters, worker.journal)
+
+
+def _decide(name: str, opened: LocalRun, watching: Watching, summary: Console) -> None:
+    """Decide all that an opened run reads, and say what came of it."""
+    _say_what_was_found(opened)
+    with watching(opened), LiveView(name, opened.meters, opened.total):
+        opened.go()
+    LiveView.summary(summary, name, opened.meters, opened.journal)
 
 
 def _check_fits(lasting: Lasting, *, over_kafka: bool, closed_loop: bool) -> None:
@@ -175,9 +189,7 @@ def _check_fits(lasting: Lasting, *, over_kafka: bool, closed_loop: bool) -> Non
         )
 
 
-def _watching(
-    address: str | None,
-) -> Callable[[LocalRun | KafkaRun], AbstractContextManager[None]]:
+def _watching(address: str | None) -> Watching:
     """What gives the metrics of a run at an address, if one was named."""
     if address is None:
         return lambda _opened: nullcontext()
