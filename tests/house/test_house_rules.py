@@ -17,6 +17,8 @@ FILE_LINES_MAX = 500
 LONG_FUNCTIONS_MAX = 0
 LONG_FILES_MAX = 0
 SAY_NOTHING = {"utils", "helpers", "common", "manager", "misc", "util"}
+#: What kernels give back, or tuples of it.
+NUMBERS = {"None", "bool", "int", "float", "np.uint64", "Index", "Word", "State"}
 DRIVERS = {
     *("confluent_kafka", "boto3", "pyspark", "psycopg", "redis", "fastavro", "google"),
     "opentelemetry",
@@ -102,6 +104,21 @@ def test_types_are_decoded_by_decoders_of_modules() -> None:
                 if converts or (call.func.attr == "decode" and names - set(dir(builtins))):
                     astray.append(f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}")
     assert not astray, "make a msgspec Decoder where the module begins"
+
+
+def test_kernels_give_numbers_back() -> None:
+    # nobody counts who refers to an array that a kernel gave back
+    others = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef) or node.returns is None:
+                continue
+            if not any(ast.unparse(one).endswith("kernel") for one in node.decorator_list):
+                continue
+            given = ast.unparse(node.returns).removeprefix("tuple[").removesuffix("]")
+            if not {part.strip() for part in given.split(",")} <= NUMBERS:
+                others.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name} gives {given}")
+    assert not others
 
 
 def test_every_public_module_says_what_it_is() -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from headrace.core.address import address_of, address_of_items
 from headrace.core.address_kernels import column_addresses
 from headrace.core.column_kernels import gather_bytes, gathered_offsets
-from headrace.core.errors import InvariantBroken, invariant
+from headrace.core.errors import InvariantBroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,8 +171,9 @@ class Batch(Struct, frozen=True, dict=True):
                 table[place, 0] = 1
         held = tuple(arrays)
         done = column_addresses(address_of_items(held), _TYPES, table)
-        for place, (name, column) in list(enumerate(self.columns.items()))[done:]:
-            table[place] = _addresses_of(name, column)
+        if done < len(table):
+            for place, (name, column) in list(enumerate(self.columns.items()))[done:]:
+                table[place] = _addresses_of(name, column)
         return table
 
     def __post_init__(self) -> None:
@@ -187,14 +188,16 @@ class Batch(Struct, frozen=True, dict=True):
     def fixed(self, name: str) -> Fixed:
         """The column `name`, which must be of fixed width."""
         column = self.columns[name]
-        invariant(isinstance(column, Fixed), f"column {name} is of fixed width")
-        return column  # type: ignore[return-value]  # the invariant above has looked
+        if not isinstance(column, Fixed):
+            raise InvariantBroken(f"column {name} is of fixed width")
+        return column
 
     def text(self, name: str) -> Text:
         """The column `name`, which must be text."""
         column = self.columns[name]
-        invariant(isinstance(column, Text), f"column {name} is text")
-        return column  # type: ignore[return-value]  # the invariant above has looked
+        if not isinstance(column, Text):
+            raise InvariantBroken(f"column {name} is text")
+        return column
 
     def part(self, begin: int, end: int) -> Batch:
         """The rows from `begin` to before `end`, as views where that can be.

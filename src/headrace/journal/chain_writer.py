@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from headrace.core.errors import invariant
+from headrace.core.errors import InvariantBroken
 from headrace.core.sha256 import leaves_of, merkle_root
 from headrace.journal.canonical import RecordWriter
 from headrace.journal.frames import BatchHeader, FrameKind, SignedHead, framed
@@ -135,10 +135,11 @@ class ChainWriter:
             InvariantBroken: The batch does not follow the last one, or its parts do not fit.
         """
         with self._lock:
-            invariant(
-                batch.first_seq == self._next_seq and len(batch) > 0,
-                f"a batch of inputs from {batch.first_seq} on follows input {self._next_seq - 1}",
-            )
+            if batch.first_seq != self._next_seq or not len(batch):
+                raise InvariantBroken(
+                    f"a batch of inputs from {batch.first_seq} on follows input"
+                    f" {self._next_seq - 1}"
+                )
             positions = self._positions | dict(batch.positions)
             # a small batch is stored as what is hashed: to look at each of its columns would cost
             # more than the bytes it saves

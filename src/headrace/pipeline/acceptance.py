@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
+from headrace.core.address import address_of
 from headrace.core.errors import (
     ArtefactError,
     DefinitionError,
@@ -203,13 +204,13 @@ class Acceptance:
         if self._admitted:
             return self._accepted(inputs)
         size = len(inputs)
-        spans, columns = self._addresses(inputs.batches)
+        contents = self._contents(inputs.batches)
         if size > len(self._times):
             # kept between batches: memory fresh from the system costs more than the hashing
             self._hashes = np.zeros((size, 4), dtype=np.uint64)
             self._times = np.zeros(size, dtype=np.int64)
         hashes, times = self._hashes, self._times
-        kernels.hash_inputs(inputs.stream, inputs.row, spans, columns, self._keys, hashes, times)
+        kernels.hash_inputs(inputs.stream, inputs.row, contents, self._keys, hashes, times)
         verdict = np.zeros(size, dtype=np.uint8)
         reason = np.zeros(size, dtype=np.uint16)
         original = np.empty(size, dtype=np.int64)
@@ -274,25 +275,17 @@ class Acceptance:
             f"{self._budget:,} bytes hold {most:,}; raise the budget for ids or shorten `dedupe`"
         )
 
-    def _addresses(self, batches: Mapping[str, Batch]) -> tuple[Int64s, Int64s]:
-        """`spans` and `columns` for the kernels."""
-        spans = np.zeros((len(self._plans), 4), dtype=np.int64)
-        tables = []
-        first = 0
+    def _contents(self, batches: Mapping[str, Batch]) -> Int64s:
+        """Where the kernel finds the content of each stream's events."""
+        contents: Int64s = np.zeros((len(self._plans), kernels.CONTENT_WORDS), dtype=np.int64)
         for rank, (stream, layout) in enumerate(zip(self._plans, self._fields, strict=True)):
-            if stream.name not in batches:
+            batch = batches.get(stream.name)
+            if batch is None:
                 continue
-            batch = batches[stream.name]
             if tuple(batch.columns) != layout.names:
                 raise InvariantBroken(f"columns of {stream.name} are {layout.names}, in that order")
-            table = batch.addresses[layout.order]
-            tables.append(table)
-            last = first + len(table) - 1
-            spans[rank] = (first, last, last, first + layout.time)
-            first = last + 1
-        if len(tables) == 1:
-            return spans, tables[0]
-        return spans, np.concatenate([np.zeros((0, 4), dtype=np.int64), *tables])
+            contents[rank] = (address_of(batch.addresses), *layout.slots)
+        return contents
 
     def snapshot(self) -> bytes:
         """Watermarks and seen ids; the same logical state gives the same bytes."""
@@ -407,27 +400,35 @@ class FrozenAcceptance:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which columns of a stream are its content, then its id; where event time is among them.
+    """Which columns of a stream are its content; which is its id, and which its event time.
 
     The id is no part of what is compared: two contents are compared where the ids are the same.
+
+    Attributes:
+        names: Of all columns.
+        order: The places of those that are its content.
+        slots: What the kernel is told from `ORDER_AT` on.
     """
 
     names: tuple[str, ...]
     order: Int64s
-    time: int
+    slots: tuple[int, ...]
 
     @staticmethod
     def of(stream: StreamPlan) -> _Layout:
         identity = _needed(stream, Role.ID, "an Id: without one, duplicates cannot be told").name
         time = _needed(stream, Role.EVENT_TIME, "an EventTime: without one, it has no order").name
-        content = [
-            field.name
-            for field in stream.schema.fields
-            if field.role not in _NO_CONTENT and field.name != identity
-        ]
         names = stream.schema.names
-        order = np.array([names.index(name) for name in (*content, identity)], dtype=np.int64)
-        return _Layout(names, order, content.index(time))
+        order = np.array(
+            [
+                place
+                for place, field in enumerate(stream.schema.fields)
+                if field.role not in _NO_CONTENT and field.name != identity
+            ],
+            dtype=np.int64,
+        )
+        slots = (address_of(order), len(order), names.index(identity), names.index(time))
+        return _Layout(names, order, slots)
 
 
 def _needed(stream: StreamPlan, role: Role, what: str) -> Field:

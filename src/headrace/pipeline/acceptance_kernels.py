@@ -55,12 +55,16 @@ STREAM_WORDS = 10
 #: In `counts`: ids held, the most of them, segments ever begun, the first of those given back.
 HELD, MOST, SEGMENTS, FREE = range(4)
 
-#: Columns of `spans`, one row for each stream: its content in `columns`, its id, its event time.
-FIRST, LAST, ID, AT = range(4)
+#: Columns of `contents`, one row for each stream: the address of its columns' addresses, that of
+#: the places of those that are its content, how many these are, the place of its id, and that of
+#: its event time.
+COLUMNS_AT, ORDER_AT, CONTENT, ID, AT = range(5)
+CONTENT_WORDS = 5
 
-#: Columns of `columns`, addresses but for the first: whether it is text, values or offsets, bytes
-#: of text, validity.
+#: What is said of a column (`Batch.addresses`): whether it is text, and the addresses of its values
+#: or offsets, of its bytes if it is text, and of its validity.
 IS_TEXT, VALUES, DATA, VALID = range(4)
+COLUMN_BYTES = 32
 
 SLOT_AHEAD = 12
 RECORD_AHEAD = 6
@@ -72,26 +76,28 @@ _REFERENCE_BITS = np.uint64(36)
 
 @inner_kernel
 def _content(
-    columns: Int64s, first: Index, last: Index, row: Index, keys: Words
+    columns: Index, order: Index, count: Index, row: Index, keys: Words
 ) -> tuple[np.uint64, np.uint64]:
     """The hash of a row's columns: for each its validity, then its word or its length and bytes."""
     v0, v1, v2, v3 = sip_start(keys[0], keys[1])
     present = np.uint64(1)
-    for place in range(first, last):
-        present = (present << np.uint64(1)) | np.uint64(load_u8(columns[place, VALID] + row))
-        if columns[place, IS_TEXT] == 0:
-            word = np.uint64(load_i64(columns[place, VALUES] + 8 * row))
+    for place in range(count):
+        column = columns + COLUMN_BYTES * load_i64(order + 8 * place)
+        values = load_i64(column + 8 * VALUES)
+        present = (present << np.uint64(1)) | np.uint64(load_u8(load_i64(column + 8 * VALID) + row))
+        if load_i64(column + 8 * IS_TEXT) == 0:
+            word = np.uint64(load_i64(values + 8 * row))
             v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, word)
         else:
-            begin = np.int64(load_i32(columns[place, VALUES] + 4 * row))
-            length = np.int64(load_i32(columns[place, VALUES] + 4 * (row + 1))) - begin
-            address = columns[place, DATA] + begin
+            begin = np.int64(load_i32(values + 4 * row))
+            length = np.int64(load_i32(values + 4 * (row + 1))) - begin
+            address = load_i64(column + 8 * DATA) + begin
             v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, np.uint64(length))
             for step in range(0, length & ~7, 8):
                 v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, load_u64(address + step))
             if length & 7:
                 v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, tail_word(address, length))
-        if (place - first) % 63 == 62:
+        if place % 63 == 62:
             v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, present)
             present = np.uint64(1)
     v0, v1, v2, v3 = sip_word(v0, v1, v2, v3, present)
@@ -102,8 +108,7 @@ def _content(
 def hash_inputs(
     stream: Bytes,
     row: Int32s,
-    spans: Int64s,
-    columns: Int64s,
+    contents: Int64s,
     keys: Words,
     hashes: Words,
     times: Int64s,
@@ -115,20 +120,25 @@ def hash_inputs(
     for index in range(len(stream)):
         rank = np.int64(stream[index])
         at = np.int64(row[index])
-        if rank >= len(spans) or at < 0:
+        if rank >= len(contents) or at < 0:
             continue
-        identity = spans[rank, ID]
-        begin = np.int64(load_i32(columns[identity, VALUES] + 4 * at))
-        end = np.int64(load_i32(columns[identity, VALUES] + 4 * (at + 1)))
+        columns = contents[rank, COLUMNS_AT]
+        identity = columns + COLUMN_BYTES * contents[rank, ID]
+        offsets = load_i64(identity + 8 * VALUES)
+        begin = np.int64(load_i32(offsets + 4 * at))
+        end = np.int64(load_i32(offsets + 4 * (at + 1)))
         low, high = sip128_at(
-            columns[identity, DATA] + begin, end - begin, keys[rank, 0], keys[rank, 1]
+            load_i64(identity + 8 * DATA) + begin, end - begin, keys[rank, 0], keys[rank, 1]
         )
         hashes[index, KEY_LOW] = low
         hashes[index, KEY_HIGH] = high
-        low, high = _content(columns, spans[rank, FIRST], spans[rank, LAST], at, keys[rank, 2:])
+        low, high = _content(
+            columns, contents[rank, ORDER_AT], contents[rank, CONTENT], at, keys[rank, 2:]
+        )
         hashes[index, CONTENT_LOW] = low
         hashes[index, CONTENT_HIGH] = high
-        times[index] = load_i64(columns[spans[rank, AT], VALUES] + 8 * at)
+        moments = load_i64(columns + COLUMN_BYTES * contents[rank, AT] + 8 * VALUES)
+        times[index] = load_i64(moments + 8 * at)
 
 
 @inner_kernel
