@@ -25,7 +25,7 @@ _LOG = logging.getLogger("headrace.service")
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where the service listens, and how much it takes.
+    """Where the service listens, how much it takes, and how it waits.
 
     Attributes:
         host: The interface to listen at. Beyond this machine it takes an API key to ask.
@@ -39,6 +39,8 @@ class Listening:
             Headrace-Deadline-Ms says otherwise. It waits as long as it takes if not given.
         fallback: The outcome that a request gets whose decision is not ready in time; it gets 504
             if not given. That it got it is recorded.
+        awake_ms: Milliseconds that it waits awake for the next request, where they are rare: that
+            one is answered sooner, and a core is busy meanwhile. 0 lets it sleep.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +51,7 @@ class Listening:
     most_waiting: int = 20_000
     deadline_ms: int | None = None
     fallback: str | None = None
+    awake_ms: float = 1.0
 
 
 @Parameter(name="*")
@@ -125,7 +128,7 @@ def _serve(
         )
     use_case = load_case(case)
     compiled_once(_LOG.info)
-    settings = ServiceSettings(lane, model, listening.fallback)
+    settings = ServiceSettings(lane, model, listening.fallback, listening.awake_ms)
     with stages() as stage:
         service = Service(use_case, place, settings, stage)
     setting = Setting(

@@ -73,7 +73,7 @@ def compile_all(
     begun = time.perf_counter()
     folder = cache_folder()
     parts: dict[str, float] = {}
-    wanted = min(processes or _cores(), len(PARTS))
+    wanted = min(processes or cores(), len(PARTS))
     if folder is not None and wanted > 1:
         _in_processes(wanted, parts, progress)
     for name in [name for name in PARTS if name not in parts]:
@@ -86,7 +86,7 @@ def compile_all(
     return Compilation(time.perf_counter() - begun, folder, parts)
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -19,7 +19,7 @@ from headrace.runtime.definitions import Definitions
 from headrace.runtime.http.front import Setting, settings_frame
 from headrace.runtime.http.lane import ServedLane, source_name
 from headrace.runtime.http.meters import ServiceMeters
-from headrace.runtime.kernels import load_all
+from headrace.runtime.kernels import cores, load_all
 from headrace.runtime.local_lane import LaneSettings, LocalLane
 from headrace.runtime.models import model_of
 from headrace.runtime.run import undisturbed
@@ -58,11 +58,14 @@ class ServiceSettings:
         lane: How its lane is kept.
         model: The id of an artefact, in place of the current one.
         fallback: The outcome that a request gets whose decision is not ready in time.
+        awake_ms: How long the lane waits awake for the next request where they are rare, and there
+            is more than one core.
     """
 
     lane: LaneSettings = field(default_factory=LaneSettings)
     model: str | None = None
     fallback: str | None = None
+    awake_ms: float = 1.0
 
 
 class Service:
@@ -87,6 +90,7 @@ class Service:
     ) -> None:
         settings = settings or ServiceSettings()
         self._fallback = settings.fallback
+        self._awake_ms = settings.awake_ms if cores() > 1 else 0.0
         _check_fallback(case, settings.fallback)
         model = model_of(case, home, settings.model)
         definition = case.definition(model)
@@ -126,7 +130,10 @@ class Service:
         traces = tracing(setting.traces, self._local.definition.name, "lane")
         try:
             with self._local, undisturbed(), _front(setting) as channel:
-                ServedLane(self._local, self.meters, channel, self._fallback, traces).run()
+                lane = ServedLane(
+                    self._local, self.meters, channel, self._fallback, traces, self._awake_ms
+                )
+                lane.run()
         finally:
             if traces is not None:
                 traces.close()
