@@ -51,7 +51,7 @@ class Listening:
     most_waiting: int = 20_000
     deadline_ms: int | None = None
     fallback: str | None = None
-    awake_ms: float = 1.0
+    awake_ms: float = 2.0
 
 
 @Parameter(name="*")
@@ -143,6 +143,7 @@ def _serve(
         logs.log,
         logs.access_log,
         traces_wanted(logs.traces),
+        awake=service.awake,
     )
     asked_at = f"{setting.address}/v1/{use_case.name}/decisions"
     _LOG.info(f"serving {use_case.name} at {asked_at}; Ctrl-C ends it")

@@ -65,7 +65,7 @@ class ServiceSettings:
     lane: LaneSettings = field(default_factory=LaneSettings)
     model: str | None = None
     fallback: str | None = None
-    awake_ms: float = 1.0
+    awake_ms: float = 2.0
 
 
 class Service:
@@ -111,6 +111,11 @@ class Service:
         )
         self.meters = ServiceMeters()
         self._log_opened()
+
+    @property
+    def awake(self) -> bool:
+        """Whether it waits awake where requests are rare."""
+        return self._awake_ms > 0
 
     @property
     def recovery(self) -> Recovery:

@@ -56,6 +56,7 @@ class Setting(msgspec.Struct):
         log: How the log is written.
         access_log: Whether every request is logged too.
         traces: Where traces go; see `traces_wanted`.
+        awake: Whether it waits awake for the answer to a request that is alone.
     """
 
     home: str
@@ -69,6 +70,7 @@ class Setting(msgspec.Struct):
     log: LogFormat = "text"
     access_log: bool = False
     traces: str | None = None
+    awake: bool = False
 
     @property
     def address(self) -> Address:
@@ -108,7 +110,7 @@ def main() -> None:
     app = App(
         hello,
         # without a lane there is nothing to answer: others may have the port
-        LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM), awake=setting.awake),
         Records(Journals(home), Definitions(home.definitions), signing_key(home).public),
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),

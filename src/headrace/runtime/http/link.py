@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headrace.runtime.http.wire import FromFront
 
 _DECODER = msgspec.msgpack.Decoder(list[FromLane])
+#: The longest that the loop waits awake for one answer.
+_AWAKE_SECONDS = 0.005
 _GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
 
 
@@ -56,14 +58,20 @@ class LaneLink:
     Args:
         channel: The socket, once the lane has said what it decides.
         ended: Called when the lane has gone.
+        awake: Whether the loop waits awake for the answer to a request that is alone.
 
     Attributes:
         waiting: Events that were asked for and have no answer yet.
         failed: Why nothing is decided any more; None while all is well.
     """
 
-    def __init__(self, channel: socket.socket, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, channel: socket.socket, ended: Callable[[], None], *, awake: bool = False
+    ) -> None:
         self._ended = ended
+        self._may_wake = awake
+        #: Until when the loop stays awake; 0: it does not.
+        self._awake_until = 0.0
         self.waiting = 0
         self.failed: Problem | None = None
         self._channel = channel
@@ -103,6 +111,9 @@ class LaneLink:
         number = self._number = self._number + 1
         answered: asyncio.Future[Answered | Problem | None] = loop.create_future()
         self._asked[number] = (answered, events.count, deadline_ms)
+        if self._may_wake and not self._awake_until and len(self._asked) == 1:
+            self._awake_until = loop.time() + _AWAKE_SECONDS
+            loop.call_soon(self._stay_awake, loop)
         self.waiting += events.count
         self._say(Asked(number, rank, events.count, arrived_ns, events.lines, trace))
         if deadline_ms is None:
@@ -112,6 +123,13 @@ class LaneLink:
             return await answered
         finally:
             timer.cancel()
+
+    def _stay_awake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Go round the loop again at once, as long as one request alone waits."""
+        if len(self._asked) == 1 and loop.time() < self._awake_until:
+            loop.call_soon(self._stay_awake, loop)
+        else:
+            self._awake_until = 0.0
 
     async def measure(self, accept: str, counts: FrontCounts) -> Measured | Problem:
         """The page of metrics; a problem when the lane has ended."""
