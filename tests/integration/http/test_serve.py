@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import signal
 import sys
 import threading
@@ -221,6 +222,31 @@ def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
     with ServiceProcess(home) as running, Client(running.url, "served", timeout=120) as client:
         again = [client.decide(payment(f"{card}-{n}", n, card)) for card in cards for n in (0, 39)]
         assert again == [decisions[n] for decisions in first for n in (0, 39)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a system with /proc")
+@pytest.mark.parametrize("options", [("--awake-ms", "0"), ("--durability", "os"), ()])
+def test_a_service_that_is_not_asked_sleeps(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """It waits awake for the next of rare requests, but not for long, and decides as ever."""
+    with ServiceProcess(tmp_path / "home", *options) as running:
+        for n in range(5):
+            assert running.decide(payment(f"rare{n}", n, card="rare"))[0] == 200
+            time.sleep(0.01)
+        processes = [running.process.pid, *children(running.process.pid)]
+        assert len(processes) >= 2
+        before = sum(map(processor_seconds, processes))
+        time.sleep(2)
+        assert sum(map(processor_seconds, processes)) - before < 0.5
+
+
+def children(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def processor_seconds(process: int) -> float:
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.slow
