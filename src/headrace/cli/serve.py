@@ -20,6 +20,8 @@ from headrace.runtime.traces import traces_wanted
 from headrace.security.api_keys import ApiKeys
 
 _LOG = logging.getLogger("headrace.service")
+#: The longest that a service may wait awake.
+_AWAKE_MOST_MS = 1_000
 
 
 @Parameter(name="*")
@@ -121,6 +123,10 @@ def _serve(
         ) from error
     if (listening.certificate is None) != (listening.certificate_key is None):
         raise DataError("TLS needs two files; name --certificate and --certificate-key")
+    if not 0 <= listening.awake_ms <= _AWAKE_MOST_MS:
+        raise DataError(
+            f"--awake-ms {listening.awake_ms:g}: expected 0 to {_AWAKE_MOST_MS:,} milliseconds"
+        )
     if not len(ApiKeys(place.api_keys)) and not is_loopback(listening.host):
         raise SecurityError(
             f"whoever reaches {listening.host} could ask for decisions; make an API key first:"

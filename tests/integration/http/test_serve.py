@@ -333,6 +333,14 @@ def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
     assert "headrace access add" in running.said()
 
 
+@pytest.mark.parametrize("said", ["-1", "inf", "nan", "60000"])
+def test_how_long_it_waits_awake_has_bounds(tmp_path: Path, said: str) -> None:
+    running = ServiceProcess(tmp_path / "home", "--awake-ms", said)
+    assert running.process.wait(timeout=180) == 1
+    assert f"--awake-ms {float(said):g}: expected 0 to 1,000 milliseconds" in running.said()
+    assert "Traceback" not in running.said()
+
+
 def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
     """What is decided and journaled does not change; only the answer is another."""
     home = tmp_path / "home"
