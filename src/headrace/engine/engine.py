@@ -207,9 +207,7 @@ class Engine:
         return edge - edge % layout.every if layout.every else edge
 
     def _check_limit(self) -> None:
-        used = int(self._pool[0]) + self._texts.memory() + self._books.size
-        for table in self._tables:
-            used += table.rows.nbytes
+        used = sum(self._sizes())
         if used >= self._limit:
             raise LimitReached(
                 f"state takes {used:,} bytes, its limit is {self._limit:,}; "
@@ -467,22 +465,22 @@ class Engine:
         schema = self.plan.stream(plan.stream).schema
         return [schema.field(name).kind is Kind.TEXT for name in plan.key]
 
-    def _bytes_by(self) -> dict[str, int]:
-        return {
-            "keys and events": int(self._pool[0]),
-            "texts": self._texts.memory(),
-            "reference tables": sum(table.rows.nbytes for table in self._tables),
-            **({"order books": self._books.size} if self._books.states else {}),
-        }
+    def _sizes(self) -> tuple[int, int, int, int]:
+        """Bytes of keys and events, of texts, of reference tables and of order books."""
+        tables = sum([table.rows.nbytes for table in self._tables])
+        return int(self._pool[0]), self._texts.memory(), tables, self._books.size
 
     def has_rows(self, table: str) -> bool:
         """Whether a row of a reference table is known."""
         return any(len(held.rows) > 0 for held in self._tables if held.plan.name == table)
 
     def memory(self) -> Memory:
-        """What state takes, by structure."""
+        """What state takes, by structure; order books where there are any."""
+        names = ["keys and events", "texts", "reference tables"]
+        if self._books.states:
+            names.append("order books")
         return Memory(
-            bytes_by=self._bytes_by(),
+            bytes_by=dict(zip(names, self._sizes(), strict=False)),
             keys=tuple(group.entities for group in self._kept),
             held=tuple(group.held for group in self._kept),
         )

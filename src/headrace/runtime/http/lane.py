@@ -142,21 +142,25 @@ class ServedLane:
         Args:
             rare: Whether little is asked.
         """
-        unsynced = self._local.settings.durability != "fsync"
-        if unsynced and not self._settle_by:
-            self._settle_by = time.monotonic() + _SETTLED_SECONDS
-        asked = False
-        if rare and self._awake_ns:
-            asked = self._is_asked_awake()
-        elif unsynced and time.monotonic() < self._settle_by:
-            asked = bool(self._requests.poll(_MOMENT_MS))
-        if unsynced and not (asked and time.monotonic() < self._settle_by):
+        until = time.monotonic_ns() + (self._awake_ns if rare else 0)
+        if self._local.settings.durability != "fsync":
+            now = time.monotonic()
+            self._settle_by = self._settle_by or now + _SETTLED_SECONDS
+            if now < self._settle_by and self._is_asked_soon(until):
+                return
             self._local.settle()
             self._settle_by = 0.0
+        self._is_asked_awake(until)
 
-    def _is_asked_awake(self) -> bool:
-        """Whether more is asked before the time is over that is waited awake."""
-        until = time.monotonic_ns() + self._awake_ns
+    def _is_asked_soon(self, until: int) -> bool:
+        """Whether more is asked within a moment, of which it is awake until then."""
+        moment = time.monotonic_ns() + _MOMENT_MS * 1_000_000
+        if self._is_asked_awake(min(until, moment)):
+            return True
+        return until < moment and bool(self._requests.poll(_MOMENT_MS))
+
+    def _is_asked_awake(self, until: int) -> bool:
+        """Whether more is asked before that time, until which it does not sleep."""
         while time.monotonic_ns() < until:
             if self._requests.poll(0):
                 return True
