@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from headrace.core import mapping
 from headrace.core.errors import LimitReached
+
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 
 
 def test_more_is_reserved_than_the_machine_has_and_reads_zero() -> None:
@@ -47,3 +50,30 @@ def test_memory_outlives_a_view_and_then_goes() -> None:
     gc.collect()
     part[:] = 3
     assert part.sum() == 30
+
+
+@pytest.mark.skipif(not _HUGE_PAGES.exists(), reason="the system has no pages of two megabytes")
+def test_what_grows_large_takes_large_pages() -> None:
+    words = mapping.reserve(2**27, np.int64)
+    words[0] = 1
+    first, rest = (_flags_at(words[at:].ctypes.data) for at in (0, 2**20))
+    assert "hg" not in first
+    assert "hg" in rest
+
+
+def test_systems_without_large_pages_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmap.MADV_HUGEPAGE", 9_999)
+    assert mapping.reserve(2**27, np.int64)[-1] == 0
+
+
+def _flags_at(address: int) -> list[str]:
+    """What the system says of the memory around an address."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, said = line.partition(" ")
+        if not name.endswith(":"):
+            low, high = (int(edge, 16) for edge in name.split("-"))
+            inside = low <= address < high
+        elif inside and name == "VmFlags:":
+            return said.split()
+    raise LookupError(address)
