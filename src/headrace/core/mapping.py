@@ -9,8 +9,10 @@ state is its own count of bytes, never the size of its reservation.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,6 +20,8 @@ import numpy as np
 from headrace.core.errors import LimitReached
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -27,9 +31,13 @@ _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x40 if sys.platform == "darwin" els
 
 #: `MADV_POPULATE_WRITE` of Linux 5.14 and later: pages are made ready in one call.
 _POPULATE_WRITE = 23
-#: Beyond so many bytes memory is taken in pages of two megabytes, where the system has them. What
-#: is smaller stays small: a process may have hundreds of lanes.
-_SMALL_PAGES = 2 << 20
+#: Of a large page. Tables smaller than it stay in small ones: a process may have hundreds of lanes.
+_LARGE = 2 << 20
+#: `MADV_COLLAPSE` of Linux 6.1 and later: what lies in small pages moves into a large one.
+_COLLAPSE = 25
+#: What is so large was reserved, and is written here and there.
+_RESERVED = 1 << 30
+_MAPS = Path("/proc/self/maps")
 
 
 def reserve(count: int, kind: type[Scalar]) -> NDArray[Scalar]:
@@ -53,11 +61,11 @@ def reserve(count: int, kind: type[Scalar]) -> NDArray[Scalar]:
             f"the system refused to reserve {size:,} bytes of addresses ({error}); "
             "raise the limit on address space (ulimit -v) or lower the state's byte budget"
         ) from error
-    if sys.platform == "linux" and size > _SMALL_PAGES:
-        # random reads of a large table find four hundred times fewer pages to look up, and whoever
+    if sys.platform == "linux" and size > _LARGE:
+        # random reads of a large table find five hundred times fewer pages to look up, and whoever
         # fills it stops for the system as much more rarely
         with contextlib.suppress(OSError):  # a system built without them
-            memory.madvise(mmap.MADV_HUGEPAGE, _SMALL_PAGES)
+            memory.madvise(mmap.MADV_HUGEPAGE, _LARGE)
     return np.frombuffer(memory, dtype=kind, count=count)
 
 
@@ -81,6 +89,36 @@ def touch(array: NDArray[Scalar], start: int, stop: int) -> None:
             return
     pages = array.view(np.uint8)[low : high : mmap.PAGESIZE]
     pages |= np.uint8(0)
+
+
+def take_large_pages() -> int:
+    """Move what the process has written by now into large pages, where the system has them.
+
+    What is read over and over (objects of the interpreter, definitions, models) then needs far
+    fewer entries of the processor's table of pages, which is small, and dear to miss on a virtual
+    machine. It takes some milliseconds, and memory for what lies between the objects.
+
+    Returns:
+        How many pages.
+    """
+    if not _MAPS.exists():  # elsewhere than on Linux
+        return 0
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    taken = 0
+    for low, high in _own_memory():
+        for start in range(-(-low // _LARGE) * _LARGE, high - _LARGE + 1, _LARGE):
+            taken += advise(start, _LARGE, _COLLAPSE) == 0
+    return taken
+
+
+def _own_memory() -> Iterator[tuple[int, int]]:
+    """Where memory begins and ends that is of no file, but for what `reserve` gave."""
+    for line in _MAPS.read_text().splitlines():
+        edges, rights, *_, name = [*line.split(maxsplit=5), ""][:6]
+        low, high = (int(edge, 16) for edge in edges.split("-"))
+        if rights == "rw-p" and name in ("", "[heap]") and high - low < _RESERVED:
+            yield low, high
 
 
 class Room:

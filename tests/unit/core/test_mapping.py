@@ -66,6 +66,27 @@ def test_systems_without_large_pages_are_taken_as_they_are(monkeypatch: pytest.M
     assert mapping.reserve(2**27, np.int64)[-1] == 0
 
 
+@pytest.mark.skipif(not _HUGE_PAGES.exists(), reason="the system has no pages of two megabytes")
+def test_what_is_in_memory_moves_into_large_pages_and_stays_what_it_is() -> None:
+    held, before = bytearray(b"held") * 2**21, _huge_bytes()
+    taken = mapping.take_large_pages()
+    assert held == b"held" * 2**21
+    if taken == 0:
+        pytest.skip("the system moves nothing into large pages: Linux before 6.1, or forbidden")
+    assert _huge_bytes() > before
+
+
+def test_elsewhere_memory_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping, "_MAPS", Path("/nowhere/maps"))
+    assert mapping.take_large_pages() == 0
+
+
+def _huge_bytes() -> int:
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    said = next(line for line in rollup.splitlines() if line.startswith("AnonHugePages"))
+    return int(said.split()[1]) * 1024
+
+
 def _flags_at(address: int) -> list[str]:
     """What the system says of the memory around an address."""
     inside = False
