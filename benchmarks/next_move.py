@@ -171,13 +171,12 @@ def alone_case(model: hr.XGBoost | hr.Lstm) -> hr.UseCase:
         sold_1s=traded.sum(size, "1s", where=~bought),
     )
     read = tuple(name for name in features if name != "mid")
+    sequence = hr.sequence(features, key="symbol", length=lead_lag.LENGTH, within="1m", only=read)
     return hr.UseCase(
         name="one-market",
         on=market.depth,
         features=features,
-        sequence=hr.sequence(
-            features, key="symbol", length=lead_lag.LENGTH, within="1m", only=read
-        ),
+        sequence=sequence if isinstance(model, hr.Lstm) else None,
         label=hr.direction(features.mid, key="symbol", after="200ms"),
         model=model,
         policy=lead_lag.POLICY,

@@ -105,7 +105,7 @@ def use_case(model: Model | None, *, after: str = "200ms") -> hr.UseCase:
     """The use case, with a label of where the spot price is after a time.
 
     Args:
-        model: To be fitted; None for features alone.
+        model: To be fitted; None for features alone, with their sequence. Nets alone read one.
         after: The horizon of the label, in event time.
     """
     if model is None:
@@ -114,7 +114,7 @@ def use_case(model: Model | None, *, after: str = "200ms") -> hr.UseCase:
         name="lead-lag",
         on=looks,
         features=features,
-        sequence=SEQUENCE,
+        sequence=SEQUENCE if isinstance(model, hr.Lstm) else None,
         label=hr.direction(features.mid, key="asset", after=after),
         model=model,
         policy=POLICY,
