@@ -8,7 +8,6 @@ state is its own count of bytes, never the size of its reservation.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
 import sys
@@ -31,7 +30,7 @@ _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x40 if sys.platform == "darwin" els
 
 #: `MADV_POPULATE_WRITE` of Linux 5.14 and later: pages are made ready in one call.
 _POPULATE_WRITE = 23
-#: Of a large page. Tables smaller than it stay in small ones: a process may have hundreds of lanes.
+#: Bytes of a large page.
 _LARGE = 2 << 20
 #: `MADV_COLLAPSE` of Linux 6.1 and later: what lies in small pages moves into a large one.
 _COLLAPSE = 25
@@ -61,11 +60,6 @@ def reserve(count: int, kind: type[Scalar]) -> NDArray[Scalar]:
             f"the system refused to reserve {size:,} bytes of addresses ({error}); "
             "raise the limit on address space (ulimit -v) or lower the state's byte budget"
         ) from error
-    if sys.platform == "linux" and size > _LARGE:
-        # random reads of a large table find five hundred times fewer pages to look up, and whoever
-        # fills it stops for the system as much more rarely
-        with contextlib.suppress(OSError):  # a system built without them
-            memory.madvise(mmap.MADV_HUGEPAGE, _LARGE)
     return np.frombuffer(memory, dtype=kind, count=count)
 
 

@@ -53,20 +53,6 @@ def test_memory_outlives_a_view_and_then_goes() -> None:
 
 
 @pytest.mark.skipif(not _HUGE_PAGES.exists(), reason="the system has no pages of two megabytes")
-def test_what_grows_large_takes_large_pages() -> None:
-    words = mapping.reserve(2**27, np.int64)
-    words[0] = 1
-    first, rest = (_flags_at(words[at:].ctypes.data) for at in (0, 2**20))
-    assert "hg" not in first
-    assert "hg" in rest
-
-
-def test_systems_without_large_pages_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmap.MADV_HUGEPAGE", 9_999)
-    assert mapping.reserve(2**27, np.int64)[-1] == 0
-
-
-@pytest.mark.skipif(not _HUGE_PAGES.exists(), reason="the system has no pages of two megabytes")
 def test_what_is_in_memory_moves_into_large_pages_and_stays_what_it_is() -> None:
     held, before = bytearray(b"held") * 2**21, _huge_bytes()
     taken = mapping.take_large_pages()
@@ -85,16 +71,3 @@ def _huge_bytes() -> int:
     rollup = Path("/proc/self/smaps_rollup").read_text()
     said = next(line for line in rollup.splitlines() if line.startswith("AnonHugePages"))
     return int(said.split()[1]) * 1024
-
-
-def _flags_at(address: int) -> list[str]:
-    """What the system says of the memory around an address."""
-    inside = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        name, _, said = line.partition(" ")
-        if not name.endswith(":"):
-            low, high = (int(edge, 16) for edge in name.split("-"))
-            inside = low <= address < high
-        elif inside and name == "VmFlags:":
-            return said.split()
-    raise LookupError(address)
