@@ -6,7 +6,8 @@
 The workload is `benchmarks.workload`, the use case `benchmarks.payments`: each request is a payment
 that was not sent before. The load comes from `wrk` (Debian's package of that name), which shares
 the cores with the server. Each figure is the median of several runs, which numbers of connections
-have in turns. The ceiling is Granian, which answers the same bytes without looking; the peer is
+have in turns; those that the processor was fast in (`benchmarks.pace`) have a table of their own.
+The ceiling is Granian, which answers the same bytes without looking; the peer is
 FastAPI with two workers, that scores ready-made features with XGBoost and keeps nothing.
 """
 
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from benchmarks.http_connection import HttpConnection
+from benchmarks.pace import pace_us, slowest_fast
 from benchmarks.ports import free_port
 from benchmarks.report import surroundings, table
 from benchmarks.service import running, served
@@ -36,7 +38,7 @@ from benchmarks.throughput import Bench
 from benchmarks.workload import FOLDER, prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 CONNECTIONS = (64, 500)
 #: Goals: at least so many requests a second at so many connections.
@@ -63,12 +65,21 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load gave: requests a second, latencies in ms, answers that were no success."""
+    """What a load gave.
+
+    Attributes:
+        rate: Requests a second.
+        p50_ms: Median latency.
+        p99_ms: The 99th percentile.
+        refused: Answers that were no success.
+        pace_us: Of the processor, before or after, whichever was slower.
+    """
 
     rate: float
     p50_ms: float
     p99_ms: float
     refused: int
+    pace_us: float = 0.0
 
 
 def load(url: str, bodies: Path, connections: int, seconds: int, skip: int = 0) -> Load:
@@ -128,12 +139,14 @@ class Online:
     ) -> dict[int, list[Load]]:
         """Loads over each number of connections in turns, none of which sends a body again."""
         made: dict[int, list[Load]] = {connections: [] for connections in counts}
-        skip = 0
+        skip, before = 0, pace_us()
         for _ in range(self.runs):
             for connections in counts:
                 one = load(url, bodies, connections, seconds, skip)
                 skip += int(one.rate * seconds) + connections
-                made[connections].append(one)
+                after = pace_us()
+                made[connections].append(replace(one, pace_us=max(before, after)))
+                before = after
         return made
 
     @contextmanager
@@ -162,16 +175,34 @@ def single(online: Online) -> None:
     """Requests of one event, at many connections and at one."""
     disk = online.bench.synced()
     p50, p99 = np.percentile(disk, [50, 99])
-    rows = [("durability", "connections", "requests/s", "p50 ms", "p99 ms", "no 2xx", "goal")]
+    made: dict[tuple[str, int], list[Load]] = {}
     for durability in ("fsync", "os"):
         with online.headrace("--durability", durability) as url:
             counts = (1, *online.connections)
             turns = online.turns(url, online.bench.work.json, counts, online.seconds)
-        for connections, loads in turns.items():
-            refused = sum(one.refused for one in loads)
+        made |= {(durability, connections): loads for connections, loads in turns.items()}
+    table(
+        f"Requests of one event; fsync alone p50 {p50:.2f} ms, p99 {p99:.2f} ms", _rows(made, p99)
+    )
+    paces = [one.pace_us for loads in made.values() for one in loads]
+    most = slowest_fast(paces)
+    quick = {at: [one for one in loads if one.pace_us <= most] for at, loads in made.items()}
+    pace = f"{min(paces):.0f} to {max(paces):.0f} us"
+    table(f"Turns that the processor was fast in; its pace was {pace}", _rows(quick, p99))
+
+
+def _rows(made: Mapping[tuple[str, int], Sequence[Load]], p99: float) -> list[tuple[str, ...]]:
+    """Lines of the table of `single`, by durability and connections; `p99` is the disk's."""
+    rows: list[tuple[str, ...]] = [
+        ("durability", "connections", "turns", "requests/s", "p50 ms", "p99 ms", "no 2xx", "goal")
+    ]
+    for (durability, connections), loads in made.items():
+        if loads:
+            about = (durability, str(connections), str(len(loads)))
+            refused = f"{sum(one.refused for one in loads):,}"
             goal = _goal(durability, connections, p99)
-            rows.append((durability, str(connections), *_cells(loads), f"{refused:,}", goal))
-    table(f"Requests of one event; fsync alone p50 {p50:.2f} ms, p99 {p99:.2f} ms", rows)
+            rows.append((*about, *_cells(loads), refused, goal))
+    return rows
 
 
 def _goal(durability: str, connections: int, p99: float) -> str:
