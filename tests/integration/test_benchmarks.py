@@ -38,7 +38,7 @@ SHORT = {
     "state": ("1000", "20000"),
     "journal": ("--rows", "256", "--batches", "3"),
     "use_cases": (*SMALL, "--runs", "1", "--applications", "2000", "--seconds", "45"),
-    "tick_to_signal": ("--seconds", "45", "--times", "50"),
+    "tick_to_signal": ("--seconds", "45", "--times", "50", "--runs", "2"),
     "trading": ("--quick",),
     "learning_curve": ("--messages", "20000", "--sizes", "3000"),
     "credit_book": ("--quick",),
