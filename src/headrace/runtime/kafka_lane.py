@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.kafka.transactions import LaneId
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, Unavailable
 from headrace.runtime.lane_hold import LaneHold
 from headrace.runtime.local import bind_head
 from headrace.runtime.local_lane import FROM_TOPIC, LocalLane, now_ns
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: From so many messages on, a batch is worth handing on while others are under way.
 _WORTH_MESSAGES = 4_096
+#: A lane that has had nothing to commit for so long looks whether it was taken over, and again.
+_LOOK_SECONDS = 10.0
 
 
 class Feed(Protocol):
@@ -119,6 +122,7 @@ class KafkaLane(ABC):
             self._feed, self._messages = self._connect(self._starts())
             self._attach()
             self._run = Run(self.local, (), meters, now_ns, self._worth, tracing=stage.tracing)
+            self._look_s, self._looked_at = time.monotonic() + _LOOK_SECONDS, self.next_seq
             self._hold.transactions.stopped = self._run.stopped
             opening.pop_all()
 
@@ -154,13 +158,28 @@ class KafkaLane(ABC):
             HeadraceError: The lane cannot go on.
         """
         try:
-            self._run.through(self._feed.batches(self._run.takes, self._run.stopped))
+            self._run.through(self._feed.batches(self._run.takes, self._is_to_end))
         except BaseException:
             self.local.__exit__(*sys.exc_info())
             raise
         head = self.local.journal.committed
         self.local.close()
         bind_head(self.local, head, self._stage.home, self._stage.settings.checkpoint)
+
+    def _is_to_end(self) -> bool:
+        """Whether reading should end; asked over and over by whoever reads.
+
+        Raises:
+            Fenced: Nothing came for a while, and another worker has the lane now.
+        """
+        now = time.monotonic()
+        if now >= self._look_s:
+            quiet = self._run.idle() and self.next_seq == self._looked_at
+            if quiet:
+                with suppress(DataError, Unavailable):  # then it is looked again
+                    self._hold.journal.look()
+            self._look_s, self._looked_at = now + _LOOK_SECONDS, self.next_seq
+        return self._run.stopped()
 
     @property
     def next_seq(self) -> int:

@@ -86,6 +86,10 @@ class Run:
         """
         return self._conveyor.idle() or (self._worth(size) and self._conveyor.room())
 
+    def idle(self) -> bool:
+        """Whether all that was read is kept."""
+        return self._conveyor.idle()
+
     def stopped(self) -> bool:
         """Whether reading should end."""
         return self._conveyor.stopped()

@@ -75,6 +75,8 @@ class TopicJournal:
         self._messages: TopicMessages | None = None
         self._partitions: Mapping[str, Partition] = {}
         self._failed: BaseException | None = None
+        #: Where the topic ended when nobody else had written to it.
+        self._own_end = -1
 
     def _found(self) -> Chain:
         """The chain after the last message."""
@@ -206,24 +208,41 @@ class TopicJournal:
     def catch_up(self) -> None:
         """There is nothing that a commit leaves for later."""
 
+    def look(self) -> None:
+        """See that nobody has taken the lane over. A commit tells; this is for whoever has none.
+
+        Raises:
+            DataError: The cluster does not say.
+            Fenced: Another worker has written to the lane since the last commit.
+            Unavailable: It cannot be reached.
+        """
+        end = self._topic.end()
+        if end != self._own_end:
+            self._head_among({self._committed.head})
+            self._own_end = end
+
     def _is_there(self, group: FrameGroup) -> bool:
         """Whether a group can be read already.
 
         Raises:
             Fenced: Another worker has written to the lane since the last commit.
         """
+        return self._head_among({group.head, self._committed.head}) == group.head
+
+    def _head_among(self, own: set[bytes]) -> bytes:
+        """The head that the topic ends with, which is one of these unless another wrote it."""
         last = self._topic.last()
         head = Chain(self._keys).head
         if last is not None:
             reader = GroupReader.at(last.content, self._keys)
             reader.follow(last.content)
             head = reader.chain.head
-        if head not in {group.head, self._committed.head}:
+        if head not in own:
             raise Fenced(
                 f"another worker has written to {self._topic.topic}/{self._topic.lane} since, so"
                 " this one lets go of the lane; nothing is lost or doubled"
             )
-        return head == group.head
+        return head
 
     def close(self) -> None:
         """Commit what was appended, and let go."""

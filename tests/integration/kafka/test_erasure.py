@@ -141,21 +141,27 @@ def test_every_lane_that_knows_a_person_forgets(stage: Stage) -> None:
     check_evidence(stage)
 
 
-def test_a_worker_forgets_too(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fed", [True, False], ids=["a commit tells", "nothing to commit"])
+def test_a_worker_forgets_too(stage: Stage, tmp_path: Path, *, fed: bool) -> None:
     said = tmp_path / "said"
     worker = stage.started(output=said)
     try:
         eventually(lambda: len(stage.decisions()) == LANES * 13, said)
         before = known(stage, "c1")
         erased(stage, "--field=card", given="c1\n")
-        stage.feed([payment(number) for number in range(LANES * 13, LANES * 26)])
-        eventually(lambda: said.read_text().count("has taken over lane") >= LANES, said)
+        if fed:
+            stage.feed([payment(number) for number in range(LANES * 13, LANES * 26)])
+        eventually(lambda: said.read_text().count("lets go of") >= LANES, said)
+        if not fed:
+            eventually(lambda: said.read_text().count("it is opened again") >= LANES, said)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(180) == 0, said.read_text()
     finally:
         worker.kill()
         worker.wait()
     assert known(stage, "c1") == []
+    if not fed:
+        stage.feed([payment(number) for number in range(LANES * 13, LANES * 26)])
     run(stage)
     assert len(stage.decisions()) == LANES * 26
     assert erasures(stage) == {person.lane.number: [person.surrogate] for person in before}

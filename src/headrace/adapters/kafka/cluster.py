@@ -20,7 +20,10 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it is documented there
+        AdminClient,
+        OffsetSpec,
+    )
     from confluent_kafka.cimpl import NewTopic
 
     from headrace.adapters.kafka import codes
@@ -177,6 +180,23 @@ class Cluster:
             return asking.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
         finally:
             asking.close()
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last message of a partition, as `bounds` says it.
+
+        Raises:
+            DataError: The cluster does not say.
+            Unavailable: It cannot be reached.
+        """
+        place = TopicPartition(topic, partition)
+        asked = self._admin.list_offsets(
+            {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # of the client
+            request_timeout=_PRESENT_SECONDS,
+        )
+        try:
+            return int(asked[place].result().offset)
+        except KafkaException as error:
+            raise self.failed(f"{topic}/{partition}", error) from error
 
     def topic_id(self, topic: str) -> str:
         """What tells a topic from another of the same name, made when this one was deleted."""

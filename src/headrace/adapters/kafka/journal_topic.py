@@ -76,6 +76,10 @@ class JournalTopic:
         size = self._cluster.part_bytes
         return in_parts(self.topic, self.lane, message.content, told, size)
 
+    def end(self) -> int:
+        """Where the lane's partition ends now; it grows with whatever is written there."""
+        return self._cluster.end(self.topic, self.lane)
+
     def last(self) -> JournalMessage | None:
         """The last message that was committed; None where there is none."""
         with _Reading(self._cluster, self.topic, self.lane) as reading:
