@@ -34,6 +34,7 @@ TOGETHER = {
     "tests/chaos/test_run_is_killed.py": "killed runs",
     "tests/integration/deploy/test_container.py": "image",
     "tests/integration/test_benchmarks.py": "benchmarks",
+    "tests/integration/test_credit_decisions.py": "credit",
     "tests/integration/test_demo.py": "demo",
     "tests/integration/test_handbook.py": "handbook",
     "tests/parity/test_processors.py": "image",
