@@ -209,7 +209,7 @@ class TopicJournal:
         """There is nothing that a commit leaves for later."""
 
     def look(self) -> None:
-        """See that nobody else has written to the lane. A commit tells; this is for whoever has none.
+        """See that nobody else has written to the lane. A commit tells; this is for who has none.
 
         Raises:
             DataError: The cluster does not say.
