@@ -94,6 +94,7 @@ def run(home: Home, cards: int, events: int) -> list[float]:
         stepped = local.step(inputs)
         steps.append(time.perf_counter() - begun)
         local.record([stepped])
+        local.catch_up()
         written = local.newest_snapshot
         if written is not None and written is not newest:
             newest = written

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,10 +144,13 @@ def test_a_killed_writer_loses_nothing_that_it_vouched_for(
     random = np.random.default_rng(SEED)
     writer = Path(__file__).with_name("journal_writer.py")
     command = [sys.executable, str(writer), str(folder), str(material.folder)]
+    durabilities = cycle(["fsync", "os"])
     end = time.monotonic() + SECONDS
     told = kills = 0
     while kills < 2 or told == 0 or time.monotonic() < end:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, next(durabilities)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         opened = process.stdout.readline()
         assert opened.startswith("open "), opened

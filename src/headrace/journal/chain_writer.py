@@ -15,8 +15,16 @@ from msgspec import Struct
 from headrace.core.errors import InvariantBroken
 from headrace.core.sha256 import leaves_of, merkle_root
 from headrace.journal.canonical import RecordWriter
-from headrace.journal.frames import BatchHeader, FrameKind, SignedHead, framed
+from headrace.journal.frames import (
+    COMMIT_BYTES,
+    FRAME,
+    BatchHeader,
+    FrameKind,
+    SignedHead,
+    framed,
+)
 from headrace.journal.payload import encode_payload, positions_in
+from headrace.journal.seal import Seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,29 +53,51 @@ class Appended(Struct, frozen=True):
     digests: Bytes
 
 
+class BatchFrame(Struct, frozen=True):
+    """A batch as it is written.
+
+    Attributes:
+        header: The bytes of the header that it is recorded under.
+        link: What the chain holds of it.
+        parts: Its frame.
+        size: Bytes of that.
+    """
+
+    header: bytes
+    link: BatchHeader
+    parts: list[Any]
+    size: int
+
+
 class FrameGroup(Struct, frozen=True):
     """Batches and the signed head that vouches for them: what a group commit makes durable.
 
     Attributes:
-        batches: Of each, the bytes of the header that it is recorded under, and its frame in parts.
-        first_seq: Sequence number of the first input.
-        previous: The head before it.
-        head: The head after it.
+        batches: At least one.
+        head: The head after them.
         next_seq: The sequence number after the last input.
-        commit: The frame of the signed head.
+        commit: The frame of the signed head; b"" where it is still to be signed.
     """
 
-    batches: tuple[tuple[bytes, list[Any]], ...]
-    first_seq: int
-    previous: bytes
+    batches: tuple[BatchFrame, ...]
     head: bytes
     next_seq: int
     commit: bytes
 
     @property
+    def first_seq(self) -> int:
+        """Sequence number of the first input."""
+        return self.batches[0].link.first_seq
+
+    @property
+    def previous(self) -> bytes:
+        """The head before the first batch."""
+        return self.batches[0].link.previous
+
+    @property
     def size(self) -> int:
         """Bytes of all frames, without those of headers."""
-        return sum(len(part) for _, body in self.batches for part in body) + len(self.commit)
+        return sum([batch.size for batch in self.batches]) + COMMIT_BYTES
 
     def frames(self, written: bytes = b"") -> tuple[list[Any], bytes]:
         """The frames in parts, with a header wherever it changes.
@@ -79,11 +109,11 @@ class FrameGroup(Struct, frozen=True):
             The parts, and the header in force after them.
         """
         parts: list[Any] = []
-        for encoded, body in self.batches:
-            if encoded != written:
-                parts += [framed(FrameKind.HEADER, len(encoded)), encoded]
-                written = encoded
-            parts += body
+        for batch in self.batches:
+            if batch.header != written:
+                written = batch.header
+                parts += [framed(FrameKind.HEADER, len(written)), written]
+            parts += batch.parts
         return [*parts, self.commit], written
 
 
@@ -109,7 +139,7 @@ class ChainWriter:
             self._positions = positions_in(chain.payload)
         self._header, self._header_encoded = header, header.encoded()
         self._header_digest = header.digest()
-        self._pending: list[tuple[bytes, list[Any]]] = []
+        self._pending: list[BatchFrame] = []
         self._lock = threading.Lock()
 
     @property
@@ -147,9 +177,10 @@ class ChainWriter:
             digests = RecordWriter(batch, self._header).digests(records)
             leaves = leaves_of(digests, batch.inputs.read_ns)
             payload = encode_payload(batch, self._header, leaves, records, positions=positions)
-            hashed = hashlib.sha256()
+            hashed, size = hashlib.sha256(), 0
             for part in payload:
                 hashed.update(part)
+                size += memoryview(part).nbytes
             link = BatchHeader(
                 batch.first_seq,
                 len(batch),
@@ -161,26 +192,30 @@ class ChainWriter:
             )
             self._head, self._next_seq = link.head(), link.next_seq
             self._positions = positions
-            size = sum(len(memoryview(part)) for part in payload)
             encoded = link.encoded()
-            body = [framed(FrameKind.BATCH, len(encoded) + size), encoded, *payload]
-            self._pending.append((self._header_encoded, body))
+            size += len(encoded)
+            parts = [framed(FrameKind.BATCH, size), encoded, *payload]
+            self._pending.append(BatchFrame(self._header_encoded, link, parts, FRAME.size + size))
             return Appended(self._head, self._next_seq, digests)
 
-    def close_group(self) -> FrameGroup | None:
-        """What was appended since, with its head signed; None where nothing was."""
+    def close_group(self, *, sign: bool = True) -> FrameGroup | None:
+        """What was appended since, with its head signed; None where nothing was.
+
+        Args:
+            sign: Whether to sign it; `signed` and `sealed` are for who does not.
+        """
         with self._lock:
             pending, self._pending = self._pending, []
             head, next_seq = self._head, self._next_seq
         if not pending:
             return None
-        first = BatchHeader.of_bytes(pending[0][1][1])
-        signed = SignedHead.signed(self._key, next_seq, head, self._clock()).encoded()
-        return FrameGroup(
-            batches=tuple(pending),
-            first_seq=first.first_seq,
-            previous=first.previous,
-            head=head,
-            next_seq=next_seq,
-            commit=framed(FrameKind.COMMIT, len(signed)) + signed,
-        )
+        commit = self.signed(next_seq, head) if sign else b""
+        return FrameGroup(tuple(pending), head, next_seq, commit)
+
+    def signed(self, next_seq: int, head: bytes) -> bytes:
+        """The frame of a signed head."""
+        return SignedHead.signed(self._key, next_seq, head, self._clock()).framed()
+
+    def sealed(self, next_seq: int, head: bytes) -> Seal:
+        """The seal of a head that is signed later."""
+        return Seal.made(self._key, next_seq, head)

@@ -31,6 +31,8 @@ FRAME = struct.Struct("<4sBxxxQ")
 _START = struct.Struct("<IIQ32s")
 _BATCH = struct.Struct("<QII32s32s32s32s")
 _COMMIT = struct.Struct("<32sQ32sQ64s")
+#: What the frame of a commit takes.
+COMMIT_BYTES = FRAME.size + _COMMIT.size
 _HEAD_DOMAIN = b"headrace/batch/v1\0"
 _SIGNED_DOMAIN = b"headrace/head/v1\0"
 
@@ -189,6 +191,10 @@ class SignedHead(Struct, frozen=True):
         """A head, signed."""
         bare = SignedHead(key.public.key_id, next_seq, head, now_ns)
         return SignedHead(bare.key_id, next_seq, head, now_ns, key.sign(bare.message()))
+
+    def framed(self) -> bytes:
+        """The frame."""
+        return framed(FrameKind.COMMIT, _COMMIT.size) + self.encoded()
 
     @staticmethod
     def decoded(frame: Frame) -> SignedHead:

@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.core.errors import JournalError
 from headrace.journal.chain import Chain
-from headrace.journal.chain_writer import FrameGroup
+from headrace.journal.chain_writer import BatchFrame, FrameGroup
 from headrace.journal.frames import BatchHeader, FrameKind, SignedHead, framed, frames_in
 from headrace.journal.payload import decode_payload
 
@@ -73,8 +73,8 @@ class GroupReader:
         Raises:
             JournalError: It does not follow, was changed, or is not signed by a known key.
         """
-        previous, first_seq = self.chain.head, self.chain.next_seq
-        batches: list[tuple[bytes, list[bytes]]] = []
+        first_seq = self.chain.next_seq
+        batches: list[BatchFrame] = []
         links: list[tuple[BatchHeader, JournalHeader, Bytes]] = []
         commit = b""
         for frame in frames_in(np.frombuffer(content, dtype=np.uint8)):
@@ -84,14 +84,13 @@ class GroupReader:
             header = self.chain.header
             if isinstance(found, BatchHeader) and header is not None:
                 links.append((found, header, frame.body[len(found.encoded()) :]))
-                batches.append((self.chain.header_encoded, [_whole(frame)]))
+                whole = _whole(frame)
+                batches.append(BatchFrame(self.chain.header_encoded, found, [whole], len(whole)))
             elif isinstance(found, SignedHead):
                 commit = _whole(frame)
         if self.chain.is_open or not commit:
             raise JournalError(f"what follows input {first_seq - 1} ends without a signed head")
-        group = FrameGroup(
-            tuple(batches), first_seq, previous, self.chain.head, self.chain.next_seq, commit
-        )
+        group = FrameGroup(tuple(batches), self.chain.head, self.chain.next_seq, commit)
         return ReadGroup(group, tuple(links))
 
     def _is_in_force(self, frame: Frame) -> bool:

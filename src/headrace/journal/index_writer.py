@@ -94,15 +94,13 @@ class IndexWriter:
         try:
             if segment != self._segment:
                 self._begin(segment, group.first_seq, group.previous)
-            first = group.first_seq
-            for encoded, body in group.batches:
-                batch, header = self._noted.pop(first)
-                if encoded != written:
-                    self._header_at, written = start, encoded
-                    start += FRAME.size + len(encoded)
+            for frame in group.batches:
+                batch, header = self._noted.pop(frame.link.first_seq)
+                if frame.header != written:
+                    self._header_at, written = start, frame.header
+                    start += FRAME.size + len(written)
                 self._gathering.add(batch, header, start, self._header_at)
-                start += sum(len(memoryview(part)) for part in body)
-                first = batch.next_seq
+                start += frame.size
             if len(self._gathering) >= _BATCHES or self._gathering.rows >= _ROWS:
                 self._flush()
         except (OSError, KeyError, OverflowError) as error:

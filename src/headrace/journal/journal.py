@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from headrace.core.errors import JournalError
 from headrace.journal.chain_writer import ChainWriter
 from headrace.journal.reader import stored_batches
+from headrace.journal.recovery import Signer
 from headrace.journal.segments import SEGMENT_BYTES, Durability, SegmentFiles
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.journal.batch import JournalBatch, Position
-    from headrace.journal.chain_writer import Appended
+    from headrace.journal.chain_writer import Appended, FrameGroup
     from headrace.journal.header import JournalHeader
     from headrace.journal.index_files import IndexFolder
     from headrace.journal.keys import PublicKey, SigningKey
@@ -66,7 +67,9 @@ class Journal:
         index: IndexFolder | None,
     ) -> None:
         self.folder = folder
-        self._files = SegmentFiles(folder, (key.public, *trusted), durability, segment_bytes, index)
+        self._files = SegmentFiles(
+            folder, (key.public, *trusted), durability, segment_bytes, index, Signer(key, clock)
+        )
         chain = self._files.chain
         self.tails: tuple[UnvouchedTail, ...] = self._files.tails
         self._writer = ChainWriter(chain, header, key, clock)
@@ -75,6 +78,7 @@ class Journal:
         self._last_header = chain.header
         self._header = header
         self._write_lock = threading.Lock()
+        self._unsigned: FrameGroup | None = None
         self._failed: BaseException | None = None
 
     @staticmethod
@@ -156,39 +160,61 @@ class Journal:
             self._files.index.note(batch, self._header)
         return self._writer.append(batch)
 
-    def commit(self) -> Commit:
+    def commit(self, *, sealed: bool = False) -> Commit:
         """Write what was appended, sign the head, and make it durable.
+
+        Args:
+            sealed: Whether a seal may vouch for the head until `catch_up` signs it, which takes
+                longer. Where a commit waits for the disk, it is signed in any case.
 
         Raises:
             JournalError: It could not be written. The journal takes no more: open it again.
         """
         with self._write_lock:
-            if self._failed is not None:
-                raise JournalError(
-                    f"the journal failed ({self._failed}); open it again"
-                ) from self._failed
-            group = self._writer.close_group()
+            group = self._writer.close_group(sign=self._durable or not sealed)
+            size = self._written(group)
             if group is None:
-                return replace(self._committed, size=0)
-            try:
-                size = self._files.add(group)
-            except OSError as error:
-                self._failed = error
-                raise JournalError(
-                    f"the journal in {self.folder} could not be written ({error}); what was"
-                    f" committed before input {self._committed.next_seq} is safe: make room, and"
-                    " run again"
-                ) from error
-            except BaseException as error:
-                self._failed = error
-                raise
+                return replace(self._committed, size=size)
             self._committed = Commit(group.head, group.next_seq, size, self._durable)
             return self._committed
 
     def catch_up(self) -> None:
-        """Bring the index to the last commit, once its decisions have gone out."""
+        """Sign the last commit and bring the index to it, once its decisions have gone out.
+
+        Raises:
+            JournalError: It could not be signed. What was committed is safe all the same.
+        """
+        with self._write_lock:
+            self._written(None)
         if self._files.index is not None:
             self._files.index.catch_up()
+
+    def _written(self, group: FrameGroup | None) -> int:
+        """Write the signed head that is owed, and a group; returns their bytes."""
+        if self._failed is not None:
+            raise JournalError(
+                f"the journal failed ({self._failed}); open it again"
+            ) from self._failed
+        try:
+            owed, self._unsigned, size = self._unsigned, None, 0
+            if owed is not None:
+                size = self._files.sign(self._writer.signed(owed.next_seq, owed.head))
+            if group is not None and group.commit:
+                size += self._files.add(group)
+            elif group is not None:
+                size += self._files.add(group, self._writer.sealed(group.next_seq, group.head))
+                self._unsigned = group
+        except OSError as error:
+            self._failed = error
+            raise JournalError(
+                f"the journal in {self.folder} could not be written ({error}); what was"
+                f" committed before input {self._committed.next_seq} is safe: make room, and"
+                " run again"
+            ) from error
+        except BaseException as error:
+            self._failed = error
+            raise
+        return size
 
     def close(self) -> None:
         """Commit what was appended, make it durable in any case, and let go of the folder."""

@@ -19,13 +19,16 @@ from headrace.journal.frames import (
     segment_path,
     segment_paths,
 )
+from headrace.journal.seal import Seal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from headrace.journal.keys import PublicKey
+    from headrace.journal.keys import PublicKey, SigningKey
 
+#: The sequence number after an input, and the head there.
+SealedHead = tuple[int, bytes]
 #: The folder that unvouched tails are moved to.
 UNVOUCHED = "unvouched"
 
@@ -73,11 +76,45 @@ class Recovered:
     tails: tuple[UnvouchedTail, ...]
 
 
-def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs the head of a group that was sealed, and whose writer was stopped before it signed.
+
+    Attributes:
+        key: The key that sealed it.
+        clock: Nanoseconds since 1970, for the time of signing.
+    """
+
+    key: SigningKey
+    clock: Callable[[], int]
+
+    def sealed_head(self, folder: Path) -> SealedHead | None:
+        """The head that a journal's seal vouches for; None if it has no seal of this key."""
+        seal = Seal.read(folder)
+        return (seal.next_seq, seal.head) if seal is not None and seal.holds(self.key) else None
+
+    def sign(self, path: Path, good: int, chain: Chain) -> int:
+        """Write the signed head of the chain at byte `good` of a segment; returns its end."""
+        signed = SignedHead.signed(self.key, chain.next_seq, chain.head, self.clock())
+        with path.open("ab") as file:
+            file.write(signed.framed())
+            file.flush()
+            os.fsync(file.fileno())
+        frame = next(frames_of(path, good))
+        chain.follow(frame)
+        return frame.end
+
+
+def recover(folder: Path, keys: Sequence[PublicKey], signer: Signer | None = None) -> Recovered:
     """Find the last good head; what lies past it is moved to `unvouched/`, never deleted.
 
     Only the last segment is read: those before it were closed by a signed head, and `verify`
-    reads them all.
+    reads them all. A head that is sealed and not signed is good, and is signed now.
+
+    Args:
+        folder: Of the journal.
+        keys: Whose signatures are believed.
+        signer: Whose seals are.
 
     Raises:
         JournalError: Segments are missing or do not join: that is damage, not a write cut off.
@@ -89,9 +126,10 @@ def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
                 f"{path} is not segment {number}: one is missing or was added; run headrace verify"
             )
     tails: list[UnvouchedTail] = []
+    sealed = signer.sealed_head(folder) if signer else None
     while paths:
         segment = len(paths) - 1
-        good, chain, why = _last_good(paths[-1], segment, keys)
+        good, chain, why = _last_good(paths[-1], segment, keys, sealed)
         size = paths[-1].stat().st_size
         if size == 0:
             # a writer was stopped between making the file and writing to it: it holds nothing
@@ -101,12 +139,16 @@ def recover(folder: Path, keys: Sequence[PublicKey]) -> Recovered:
             tails.append(_move_aside(folder, paths[-1], segment, good, why))
         if good:
             _check_joint(folder, segment)
+            if chain.is_open and signer is not None:
+                good = signer.sign(paths[-1], good, chain)
             return Recovered(segment, good, chain, tuple(tails))
         paths.pop()
     return Recovered(-1, 0, Chain(keys), tuple(tails))
 
 
-def _last_good(path: Path, segment: int, keys: Sequence[PublicKey]) -> tuple[int, Chain, str]:
+def _last_good(
+    path: Path, segment: int, keys: Sequence[PublicKey], sealed: SealedHead | None
+) -> tuple[int, Chain, str]:
     """Where the last good head of a segment ends (0: none), the chain there, what follows."""
     good, why = 0, "no signed head follows"
     best = chain = Chain(keys)
@@ -116,7 +158,10 @@ def _last_good(path: Path, segment: int, keys: Sequence[PublicKey]) -> tuple[int
                 start = SegmentStart.decoded(frame)
                 chain = Chain(keys, start.previous, start.first_seq)
                 chain.start(frame, segment)
-            elif isinstance(chain.follow(frame), SignedHead):
+            elif (
+                isinstance(chain.follow(frame), SignedHead)
+                or (chain.next_seq, chain.head) == sealed
+            ):
                 good, best = frame.end, copy(chain)
     except (FrameDamaged, JournalError) as error:
         why = str(error)

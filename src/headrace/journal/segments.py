@@ -7,11 +7,12 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
-from headrace.core.errors import JournalError
+from headrace.core.errors import JournalError, invariant
 from headrace.core.folders import sync_folder
 from headrace.journal.frames import FrameKind, SegmentStart, framed, segment_path
 from headrace.journal.index_writer import IndexWriter
 from headrace.journal.recovery import recover
+from headrace.journal.seal import SealFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from headrace.journal.chain_writer import FrameGroup
     from headrace.journal.index_files import IndexFolder
     from headrace.journal.keys import PublicKey
-    from headrace.journal.recovery import UnvouchedTail
+    from headrace.journal.recovery import Signer, UnvouchedTail
+    from headrace.journal.seal import Seal
 
 Durability = Literal["fsync", "os", "async"]
 
@@ -46,6 +48,7 @@ class SegmentFiles:
             has it. "async": it is written behind.
         segment_bytes: A segment that would grow beyond this is followed by a new one.
         index: Where an index is kept, for who notes to it each batch of the groups.
+        signer: Signs a head that is sealed; without one, what only a seal vouches for is no good.
 
     Raises:
         JournalError: Another process writes them, or they do not join.
@@ -58,12 +61,13 @@ class SegmentFiles:
         durability: Durability = "fsync",
         segment_bytes: int = SEGMENT_BYTES,
         index: IndexFolder | None = None,
+        signer: Signer | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock_file = _locked(folder)
         try:
-            found = recover(folder, keys)
+            found = recover(folder, keys, signer)
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -73,6 +77,7 @@ class SegmentFiles:
         self._segment_bytes = segment_bytes
         self._segment, self._size = found.segment, found.size
         self._written_header = found.chain.header_encoded
+        self._seals = SealFile(folder)
         self._file = -1
         if found.segment >= 0:
             self._file = os.open(segment_path(folder, found.segment), os.O_WRONLY | os.O_APPEND)
@@ -85,8 +90,13 @@ class SegmentFiles:
         """Whether the folder is still held."""
         return self._lock_file >= 0
 
-    def add(self, group: FrameGroup) -> int:
-        """Write a group, into a new segment if the last one is full; returns its bytes."""
+    def add(self, group: FrameGroup, seal: Seal | None = None) -> int:
+        """Write a group, into a new segment if the last one is full; returns its bytes.
+
+        Args:
+            group: The group.
+            seal: What vouches for it until `sign`, if its head is not signed yet.
+        """
         starts = self._segment < 0 or self._size + group.size > self._segment_bytes
         parts: list[Any] = []
         if starts:
@@ -101,16 +111,32 @@ class SegmentFiles:
         self._segment += starts
         new_segment = self._segment if starts else None
         if self._writer is None:
-            self._write(data, new_segment)
+            self._write(data, new_segment, seal)
         else:
-            if self._writing is not None:
-                self._writing.result()
-            self._writing = self._writer.submit(self._write, data, new_segment)
+            self._write_behind(data, new_segment, seal)
         if self.index is not None:
             self.index.committed(group, self._segment, begin, before)
         return len(data)
 
-    def _write(self, data: bytes, new_segment: int | None) -> None:
+    def sign(self, commit: bytes) -> int:
+        """Write the signed head of a group that was added with a seal; returns its bytes."""
+        self._size += len(commit)
+        if self._writer is None:
+            self._write(commit)
+        else:
+            self._write_behind(commit)
+        return len(commit)
+
+    def _write_behind(
+        self, data: bytes, new_segment: int | None = None, seal: Seal | None = None
+    ) -> None:
+        """Write in another thread, after what is written there already."""
+        if self._writing is not None:
+            self._writing.result()
+        invariant(self._writer is not None, "there is a thread that writes")
+        self._writing = self._writer.submit(self._write, data, new_segment, seal)  # type: ignore[union-attr]  # see above
+
+    def _write(self, data: bytes, new_segment: int | None = None, seal: Seal | None = None) -> None:
         """Write to the last segment, or to a new one, as durably as was asked for."""
         if new_segment is not None:
             if self._file >= 0:
@@ -125,6 +151,8 @@ class SegmentFiles:
             os.fsync(self._file)
             if new_segment is not None:
                 sync_folder(self.folder)
+        if seal is not None:
+            self._seals.write(seal)
 
     def sync(self) -> None:
         """Wait for what is written behind, and make all of it durable."""
@@ -146,6 +174,7 @@ class SegmentFiles:
             self.index.close()
         if self._file >= 0:
             os.close(self._file)
+        self._seals.close()
         os.close(self._lock_file)
         self._lock_file = -1
 

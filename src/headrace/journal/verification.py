@@ -9,6 +9,7 @@ import numpy as np
 
 from headrace.core.errors import InvariantBroken, JournalError, VerificationFailed
 from headrace.core.sha256 import leaves_of, merkle_root
+from headrace.journal import seal
 from headrace.journal.canonical import RecordWriter
 from headrace.journal.chain import Chain
 from headrace.journal.frames import (
@@ -206,7 +207,9 @@ class _Verifier:
         for path in sorted(self.folder.iterdir()):
             if path.name == "lock" and path.stat().st_size:
                 return Fault("the lock file should be empty", path)
-            if path.name not in {UNVOUCHED, "lock"} and path.suffix != SUFFIX:
+            if path.name == seal.NAME and path.stat().st_size != seal.SIZE:
+                return Fault(f"the seal should have {seal.SIZE} bytes", path)
+            if path.name not in {UNVOUCHED, "lock", seal.NAME} and path.suffix != SUFFIX:
                 return Fault("this file is not the journal's", path)
         return None
 

@@ -46,8 +46,13 @@ class LaneJournal(Protocol):
     def append(self, batch: JournalBatch) -> Appended:
         """Hash a batch into the chain and hold it for the next commit."""
 
-    def commit(self) -> Commit:
-        """Sign what was appended, and make it durable."""
+    def commit(self, *, sealed: bool = False) -> Commit:
+        """Sign what was appended, and make it durable.
+
+        Args:
+            sealed: Whether `catch_up` may sign it instead, where something else vouches for it
+                until then.
+        """
 
     def catch_up(self) -> None:
         """Do what may wait until decisions have gone out."""

@@ -293,11 +293,12 @@ class LocalLane:
     def record(self, stepped: Sequence[Stepped]) -> Commit:
         """Hash what was decided into the chain and make it durable, in the order of `step`.
 
-        It may be called from another thread than `step`, which goes on meanwhile.
+        `catch_up` is to follow once decisions have gone out, which what does not wait for the disk
+        is signed in. It may be called from another thread than `step`, which goes on meanwhile.
         """
         for item in stepped:
             self.journal.append(item.batch)
-        commit = self.commit()
+        commit = self.commit(sealed=True)
         for item in stepped:
             if item.state is not None:  # never kept before the inputs that led to it
                 self._writer.keep(item.state)
@@ -315,16 +316,23 @@ class LocalLane:
         self.lane.next_seq = batch.next_seq
         return Stepped(batch, None)
 
-    def commit(self) -> Commit:
+    def commit(self, *, sealed: bool = False) -> Commit:
         """Make all that was decided durable: surrogates first, then the records that name them.
 
         As durable as the settings say; where that is less than on disk, `settle` is to follow.
+
+        Args:
+            sealed: Whether `catch_up` may sign it.
         """
         self.vault.commit(durable=self._durable)
-        return self.journal.commit()
+        return self.journal.commit(sealed=sealed)
 
     def catch_up(self) -> None:
-        """Do what commits leave for later, once decisions have gone out."""
+        """Do what commits leave for later, once decisions have gone out.
+
+        Raises:
+            JournalError: What was committed could not be signed; the next start signs it.
+        """
         self.journal.catch_up()
 
     def settle(self) -> None:

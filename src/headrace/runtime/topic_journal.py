@@ -172,8 +172,11 @@ class TopicJournal:
         self._waiting.append(batch)
         return appended
 
-    def commit(self) -> Commit:
+    def commit(self, *, sealed: bool = False) -> Commit:
         """Sign what was appended, and commit it with all that it leaves behind.
+
+        Args:
+            sealed: Makes no difference: a message is never changed, so it is signed first.
 
         Raises:
             Fenced: Another worker has taken the lane over.
@@ -181,6 +184,7 @@ class TopicJournal:
         """
         if self._failed is not None:
             raise JournalError(f"the lane failed ({self._failed}); run again") from self._failed
+        del sealed
         batches, self._waiting = self._waiting, []
         group = self._writer.close_group()
         if group is None:

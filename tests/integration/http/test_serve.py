@@ -250,12 +250,13 @@ def processor_seconds(process: int) -> float:
 
 
 @pytest.mark.slow
-def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
-    """Every answer that went out under fsync is in the journal, however the process ends."""
+@pytest.mark.parametrize("durability", ["fsync", "os"])
+def test_what_was_answered_survives_a_kill(tmp_path: Path, durability: str) -> None:
+    """Every answer that went out is in the journal, however the process ends."""
     home = tmp_path / "home"
     answered: dict[str, Decided] = {}
     for round_ in range(4):
-        running = ServiceProcess(home)
+        running = ServiceProcess(home, "--durability", durability)
         running.wait()
         stop = threading.Event()
 

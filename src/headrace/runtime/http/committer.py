@@ -134,6 +134,14 @@ class Committer:
             failed = self.failed is not None
             self.say([self._metrics.page(message, failed=failed) for message in made.measures])
 
+    def catch_up(self) -> None:
+        """Do what commits leave for later, now that answers are out."""
+        if self.failed is None:
+            try:
+                self._local.catch_up()
+            except Exception as error:  # noqa: BLE001 - whoever asks next must hear of it
+                self._fail(error)
+
     def _commit(self, made: Round) -> None:
         decided, laps = made.decided, made.laps
         if decided is None:

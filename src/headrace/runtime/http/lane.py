@@ -132,7 +132,7 @@ class ServedLane:
         while (messages := self._heard()) is not None:
             heard = time.monotonic_ns()
             committer.end(self._round(messages))
-            self._local.catch_up()
+            committer.catch_up()
             self._rest(rare=heard - before > _RARE_NS * len(messages))
             before = heard
 
