@@ -176,6 +176,18 @@ def test_a_decision_is_explained_and_proved(service: ServiceProcess) -> None:
     assert service.ask("GET", "/v1/decisions/served/0/999999")[0] == 404
 
 
+def test_a_decision_is_found_as_soon_as_it_is_answered(tmp_path: Path) -> None:
+    """Also where the journal is signed only after the answer."""
+    with (
+        ServiceProcess(tmp_path / "home", "--durability", "os") as running,
+        Client(running.url, "served", timeout=120) as client,
+    ):
+        for n in range(50):
+            decided = client.decide(payment(f"found{n}", n))
+            assert decided.durability == "os"
+            assert client.decision(decided.decision_id or "")["outcome"] == decided.outcome
+
+
 def test_paths_and_methods_that_are_not_there(service: ServiceProcess) -> None:
     assert service.ask("GET", "/v1/other/decisions")[0] == 404
     status, headers, _ = service.ask("GET", "/v1/served/decisions")

@@ -14,6 +14,7 @@ The application knows nothing of the server that hosts it (`headrace.adapters.gr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,8 @@ _JSON: Headers = [("content-type", "application/json")]
 #: The header of a request that says how many milliseconds it waits for its decision at most.
 DEADLINE_HEADER = "headrace-deadline-ms"
 _LONGEST_MS = 600_000
+#: How long after its answer a decision may take to be found, where that does not wait for the disk.
+_SIGNED_SECONDS = 0.05
 
 
 class Scope(Protocol):
@@ -290,7 +293,7 @@ class App:
         if name.endswith("/proof"):
             name, work = name.removesuffix("/proof"), self._records.proof
         try:
-            found = await asyncio.to_thread(work, name)
+            found = await _sought(work, name)
         except NotFound as error:
             return self._refuse(exchange, Problem(404, str(error)))
         except (DataError, JournalError) as error:
@@ -308,6 +311,20 @@ class App:
         if self._ready and self._lane.failed is None:
             return 200, _JSON, b'{"status":"ready"}'
         return 503, _JSON, b'{"status":"not ready"}'
+
+
+async def _sought(look: Callable[[str], object], name: str) -> object:
+    """What was recorded under a name; looked for twice, as the journal may be signed only now.
+
+    Raises:
+        NotFound: There is nothing.
+        JournalError: What is there cannot be read.
+        DataError: It is no decision.
+    """
+    with contextlib.suppress(NotFound):
+        return await asyncio.to_thread(look, name)
+    await asyncio.sleep(_SIGNED_SECONDS)
+    return await asyncio.to_thread(look, name)
 
 
 def _too_long(most: int) -> Problem:
