@@ -35,7 +35,7 @@ class Seal(Struct, frozen=True):
     Attributes:
         next_seq: The sequence number after the last input that it vouches for.
         head: The head.
-        mac: HMAC-SHA-256 of both, under a key that is derived from the signing key.
+        mac: Keyed BLAKE2s of both, under a key that is derived from the signing key.
     """
 
     next_seq: int
