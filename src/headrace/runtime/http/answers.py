@@ -29,9 +29,9 @@ class Answers:
         data: The answers, each with a comma behind it.
         ends: Where each ends, behind its comma.
 
-    >>> answers = Answers.of_columns([7, 8, 10], [[b"{}", b"[]", b"1"]])
+    >>> answers = Answers.of_columns([7, 8, 10], [[b"a", b"b", b"c"]], b"<", b">")
     >>> answers.get(8), answers.between(7, 9), answers.between(8, 10), answers.get(9)
-    (b'[]', b'{},[]', None, None)
+    (b'<b>', b'<a>,<b>', None, None)
     """
 
     __slots__ = ("_data", "_dense", "_ends", "_first", "_seqs")
@@ -42,10 +42,15 @@ class Answers:
         self._dense = not seqs or seqs[-1] - self._first == len(seqs) - 1
 
     @staticmethod
-    def of_columns(seqs: list[int], columns: Sequence[list[bytes]]) -> Answers:
-        """Answers of parts that stand in columns."""
-        answers = list(map(b"".join, zip(*columns, [b","] * len(seqs), strict=True)))
-        return Answers(seqs, b"".join(answers), list(accumulate(map(len, answers))))
+    def of_columns(
+        seqs: list[int], columns: Sequence[list[bytes]], begin: bytes = b"", end: bytes = b""
+    ) -> Answers:
+        """Answers of parts that stand in columns, between what all of them begin and end with."""
+        end += b","
+        answers = list(map(b"".join, zip(*columns, strict=True)))
+        same = len(begin) + len(end)
+        ends = list(accumulate([len(answer) + same for answer in answers]))
+        return Answers(seqs, begin + (end + begin).join(answers) + end if seqs else b"", ends)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -130,21 +135,18 @@ class DecisionWriter:
             decisions.rules.tolist(),
             strict=True,
         )
-        reasons = [b"[]"] * count
+        reasons = [b',"reasons":[]'] * count
         for at, told in self._reasons(decisions, batch.categories):
-            reasons[at] = told
+            reasons[at] = b',"reasons":' + told
         seqs = decisions.seq.tolist()
         columns = [
-            [self._begin] * count,
             _numbers(seqs),
             [self._verdict(which) for which in verdicts],
             _numbers(decisions.score.tolist()),
-            [b',"reasons":'] * count,
             reasons,
             *self._classes(decisions),
-            [self._end] * count,
         ]
-        decided = Answers.of_columns(seqs, columns)
+        decided = Answers.of_columns(seqs, columns, self._begin, self._end)
         receipts = self._receipts(batch)
         return decided.joined(receipts) if receipts else decided
 

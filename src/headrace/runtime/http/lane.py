@@ -179,9 +179,11 @@ class ServedLane:
                 return messages or None
             for content in contents:
                 messages += _DECODER.decode(content)
+            if messages:  # what has arrived is enough
+                if self._frames.drained:
+                    break
+                flags = socket.MSG_DONTWAIT
             rows = sum(message.count for message in messages if isinstance(message, Asked))
-            if messages:
-                flags = socket.MSG_DONTWAIT  # what has arrived is enough
         return messages
 
     def _round(self, messages: Sequence[FromFront]) -> Round:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct("<I")
 _READ = 1 << 20
+#: Fewer bytes than that are less than a socket holds for whoever reads it.
+_LITTLE = 1 << 16
 
 
 class Hello(msgspec.Struct, tag="h", array_like=True):
@@ -149,6 +151,8 @@ class Frames:
 
     def __init__(self) -> None:
         self._held = b""
+        #: Whether the last read took all that there was, and nobody waits for room to say more.
+        self.drained = False
         # kept: a megabyte from the system for each call costs more than all else of a small one
         self._buffer = memoryview(bytearray(_READ))
 
@@ -159,6 +163,7 @@ class Frames:
             OSError: Nothing could be read, or would be without waiting.
         """
         size = channel.recv_into(self._buffer, 0, flags)
+        self.drained = size < _LITTLE
         return self.taken(bytes(self._buffer[:size])) if size else None
 
     def taken(self, piece: bytes) -> list[bytes]:
