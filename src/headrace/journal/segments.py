@@ -7,7 +7,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
-from headrace.core.errors import JournalError, invariant
+from headrace.core.errors import JournalError
 from headrace.core.folders import sync_folder
 from headrace.journal.frames import FrameKind, SegmentStart, framed, segment_path
 from headrace.journal.index_writer import IndexWriter
@@ -110,10 +110,7 @@ class SegmentFiles:
         self._size = len(data) + (0 if starts else self._size)
         self._segment += starts
         new_segment = self._segment if starts else None
-        if self._writer is None:
-            self._write(data, new_segment, seal)
-        else:
-            self._write_behind(data, new_segment, seal)
+        self._put(data, new_segment, seal)
         if self.index is not None:
             self.index.committed(group, self._segment, begin, before)
         return len(data)
@@ -121,22 +118,19 @@ class SegmentFiles:
     def sign(self, commit: bytes) -> int:
         """Write the signed head of a group that was added with a seal; returns its bytes."""
         self._size += len(commit)
-        if self._writer is None:
-            self._write(commit)
-        else:
-            self._write_behind(commit)
+        self._put(commit)
         return len(commit)
 
-    def _write_behind(
-        self, data: bytes, new_segment: int | None = None, seal: Seal | None = None
-    ) -> None:
-        """Write in another thread, after what is written there already."""
+    def _put(self, data: bytes, new_segment: int | None = None, seal: Seal | None = None) -> None:
+        """Write now, or behind what is written behind already."""
+        if self._writer is None:
+            self._write(data, new_segment, seal)
+            return
         if self._writing is not None:
             self._writing.result()
-        invariant(self._writer is not None, "there is a thread that writes")
-        self._writing = self._writer.submit(self._write, data, new_segment, seal)  # type: ignore[union-attr]  # see above
+        self._writing = self._writer.submit(self._write, data, new_segment, seal)
 
-    def _write(self, data: bytes, new_segment: int | None = None, seal: Seal | None = None) -> None:
+    def _write(self, data: bytes, new_segment: int | None, seal: Seal | None) -> None:
         """Write to the last segment, or to a new one, as durably as was asked for."""
         if new_segment is not None:
             if self._file >= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,12 +31,16 @@ from headrace.journal.payload import decode_payload
 from headrace.journal.recovery import UNVOUCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from headrace.core.columns import Bytes
     from headrace.journal.checkpoint import Checkpoint
     from headrace.journal.header import JournalHeader
+
+
+#: How long the signature of what is being written may take to come, and how often it is looked for.
+_SIGNED_SECONDS, _LOOK_SECONDS = 1.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +145,10 @@ class _Verifier:
 
     def run(self) -> None:
         """Follow all segments; stops at the first fault."""
-        for number, path in enumerate(segment_paths(self.folder)):
+        paths = segment_paths(self.folder)
+        for number, path in enumerate(paths):
             if path == segment_path(self.folder, number):
-                self.fault = self._segment(path, number)
+                self.fault = self._segment(path, number, is_last=path is paths[-1])
             else:
                 what = f"this is not segment {number}: one is missing or was added"
                 self.fault = Fault(what, path, first_seq=self.chain.next_seq)
@@ -150,11 +157,23 @@ class _Verifier:
             self.segments += 1
         self.fault = self.fault or self._stranger() or self._against_checkpoint()
 
-    def _segment(self, path: Path, number: int) -> Fault | None:
+    def _frames(self, path: Path, *, is_last: bool) -> Iterator[Frame]:
+        """The frames of a segment; of the last one, what is being written up to a signed head."""
+        end, until = 0, math.inf
+        while True:
+            for frame in frames_of(path, end):
+                yield frame
+                end = frame.end
+            if not (is_last and self.chain.is_open) or time.monotonic() > until:
+                return
+            until = min(until, time.monotonic() + _SIGNED_SECONDS)
+            time.sleep(_LOOK_SECONDS)
+
+    def _segment(self, path: Path, number: int, *, is_last: bool) -> Fault | None:
         """All frames of one segment; the fault that stops it."""
         count, offset = 0, 0
         try:
-            for frame in frames_of(path):
+            for frame in self._frames(path, is_last=is_last):
                 offset = frame.offset
                 if offset == 0:
                     self.chain.start(frame, number)
@@ -266,6 +285,8 @@ def verify(
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Verify a whole journal: the chain, its signatures, and every record from its stored columns.
+
+    It may be written meanwhile: a group that is not signed yet is waited for, a second at most.
 
     Args:
         folder: The journal.

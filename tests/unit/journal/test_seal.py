@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,19 @@ def test_catching_up_signs(tmp_path: Path, durability: Durability) -> None:
     assert journal.commit(sealed=True).size == 0
     journal.abandon()
     assert verify(folder, KEY.public).require().next_seq == 15
+
+
+def test_a_journal_that_is_being_written_is_verified(tmp_path: Path) -> None:
+    """Whoever reads between an answer and its signature waits for that."""
+    folder = tmp_path / "journal"
+    journal = opened(folder)
+    journal.append(samples.batch(0, 0, 5))
+    journal.commit(sealed=True)
+    signing = threading.Timer(0.1, journal.catch_up)
+    signing.start()
+    assert verify(folder, KEY.public).require().next_seq == 5
+    signing.join()
+    journal.abandon()
 
 
 def test_what_waits_for_the_disk_is_signed_first(tmp_path: Path) -> None:
