@@ -111,6 +111,8 @@ class Engine:
         # what is written down and restored: groups, and that of the sequence as one more
         self._kept = [*self._groups, *([self._sequence.group] if self._sequence else [])]
         self._watermark = LEAST
+        #: Whether state is known to be within its limit: it was after the last batch.
+        self._is_within_limit = False
         self._reads = texts_read(plan)
 
     def compute(
@@ -126,7 +128,9 @@ class Engine:
             LimitReached: If state had met its limit, and nothing has been taken; or it meets it
                 with this batch, and no other will be taken.
         """
-        self._check_limit()
+        if not self._is_within_limit:
+            self._check_limit()
+        self._is_within_limit = False
         tables = tables or {}
         codes = intern_all(self._texts, self._reads, streams, tables)
         for table in self._tables:
@@ -151,6 +155,7 @@ class Engine:
             table.settle()
         # a batch that went past the limit is not decided; no later one is begun
         self._check_limit()
+        self._is_within_limit = True
         return Features(features, self._categories_now(), sequences)
 
     def _answers(self, count: int) -> Answers:
@@ -422,6 +427,7 @@ class Engine:
         Raises:
             ArtefactError: If the bytes are no such book.
         """
+        self._is_within_limit = False
         self._books.states[book].put_key_state(self._texts, key, content)
 
     def key_state(self, group: int, key: tuple[str, ...]) -> bytes | None:
@@ -457,6 +463,7 @@ class Engine:
                 f"these {len(content)} bytes are not the state of key {key} in group {group}; "
                 "read them again with key_state of the same plan"
             )
+        self._is_within_limit = False
         state.restore(content)
 
     def _key_texts(self, group: int) -> list[bool]:

@@ -97,7 +97,7 @@ class EventLayout:
         name: Of the stream.
         names: Of the fields, in order.
         texts: Names of those that are text.
-        is_text: Which are; int64.
+        is_text: Which are; int64, as bytes.
         first: The place of the first in tables of fields.
         bytes_fixed: Of an event's record, without the bytes of texts.
     """
@@ -105,7 +105,7 @@ class EventLayout:
     name: str
     names: tuple[str, ...]
     texts: tuple[str, ...]
-    is_text: Int64s
+    is_text: bytes
     first: int
     bytes_fixed: int
 
@@ -116,7 +116,7 @@ class EventLayout:
         is_text = np.array([field.kind is Kind.TEXT for field in fields], dtype=np.int64)
         texts = tuple(field.name for field in fields if field.kind is Kind.TEXT)
         names = stream.schema.names
-        return EventLayout(stream.name, names, texts, is_text, first, 9 * len(names))
+        return EventLayout(stream.name, names, texts, is_text.tobytes(), first, 9 * len(names))
 
 
 class RecordTables:
@@ -194,7 +194,7 @@ class RecordTables:
                     f"the columns of {stream.name} are {tuple(events.columns)}, not those of its"
                     f" schema: {stream.names}"
                 )
-            if (events.addresses[:, 0] != stream.is_text).any():
+            if events.addresses[:, 0].tobytes() != stream.is_text:
                 raise InvariantBroken(f"the columns of {stream.name} are of the schema's kinds")
             self._take(events, stream.first)
             self.bound += stream.bytes_fixed

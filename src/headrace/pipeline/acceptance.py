@@ -85,6 +85,7 @@ class Verdicts(Struct, frozen=True):
         watermark: The decided stream's watermark just after the input (ns); `NO_WATERMARK` before
             it accepts its first event.
         backfill: Whether these were retried from quarantine: what is accepted is marked.
+        all_accepted: Whether every input is accepted, as they mostly are.
     """
 
     verdict: Bytes
@@ -92,6 +93,7 @@ class Verdicts(Struct, frozen=True):
     original: Int64s
     watermark: Int64s
     backfill: bool
+    all_accepted: bool
 
     def __len__(self) -> int:
         return len(self.verdict)
@@ -101,10 +103,6 @@ class Verdicts(Struct, frozen=True):
         # of an enumeration NumPy would make an array, of another type, to compare with
         same: NDArray[np.bool_] = self.verdict == int(verdict)
         return same
-
-    def all_accepted(self) -> bool:
-        """Whether every input is accepted, as they mostly are."""
-        return not np.count_nonzero(self.verdict)
 
     def count(self, verdict: Verdict) -> int:
         """How many inputs got that verdict."""
@@ -239,7 +237,8 @@ class Acceptance:
             raise self._full(first_sequence + int(judged))
         if len(inputs.refused):
             reason[inputs.refused.index] = inputs.refused.reasons
-        return Verdicts(verdict, reason, original, watermark, inputs.retried)
+        every = not np.count_nonzero(verdict)
+        return Verdicts(verdict, reason, original, watermark, inputs.retried, every)
 
     def _accepted(self, inputs: Inputs) -> Verdicts:
         """The verdicts on inputs that another lane has accepted."""
@@ -266,6 +265,7 @@ class Acceptance:
             np.full(size, -1, dtype=np.int64),
             watermark,
             inputs.retried,
+            not np.count_nonzero(verdict),
         )
 
     def _full(self, sequence: int) -> LimitReached:

@@ -122,7 +122,7 @@ def _accepted_rows(
     rank: int,
 ) -> dict[str, StreamRows]:
     """The rows that were accepted of each of these streams or tables, whose ranks begin there."""
-    every, size = verdicts.all_accepted(), len(inputs)
+    every, size = verdicts.all_accepted, len(inputs)
     accepted = None if every else verdicts.are(Verdict.ACCEPTED)
     found = {}
     for number, source in enumerate(sources, rank):
@@ -171,7 +171,7 @@ def step(lane: Lane, inputs: Inputs, scoring: Scoring = by_the_model) -> Journal
     kind, original = verdicts.verdict, verdicts.original
     if verdicts.backfill:
         kind = np.where(verdicts.are(Verdict.ACCEPTED), np.uint8(InputKind.BACKFILL), kind)
-    if not verdicts.all_accepted():
+    if not verdicts.all_accepted:
         original = np.where(verdicts.are(Verdict.DUPLICATE), original, -1)
     return JournalBatch(
         first_seq=first_seq,
@@ -274,7 +274,8 @@ def _reasons(
 ) -> tuple[NDArray[np.int16], Floats]:
     """Reason codes of the decisions that carry some."""
     count = taken.shape[1]
-    feature = np.full((definition.explaining.most, count), -1, dtype=np.int16)
+    feature = np.empty((definition.explaining.most, count), dtype=np.int16)
+    feature.fill(-1)
     contribution = np.zeros((definition.explaining.most, count))
     if definition.model is None or definition.explaining.most == 0:
         return feature, contribution
@@ -290,6 +291,8 @@ def _reasons(
 
 def _quarantined(inputs: Inputs, verdicts: Verdicts, first_seq: int) -> Quarantined:
     """What is said of each quarantined input: by the door, or by acceptance."""
+    if verdicts.all_accepted:
+        return Quarantined.empty()
     index = verdicts.are(Verdict.QUARANTINED).nonzero()[0]
     if len(index) == 0:
         return Quarantined.empty()

@@ -209,7 +209,7 @@ class DecisionWriter:
         """The reasons of those decisions that have some, by row."""
         if not len(decisions.reason_feature):
             return
-        for row in np.flatnonzero(decisions.reason_feature[0] >= 0).tolist():
+        for row in (decisions.reason_feature[0] >= 0).nonzero()[0].tolist():
             told = [
                 self._reason(decisions, row, number, place, categories)
                 for place, number in enumerate(decisions.reason_feature[:, row].tolist())
