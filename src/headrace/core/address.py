@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from ctypes import c_size_t
-from typing import TYPE_CHECKING, Any
+from ctypes import POINTER, c_size_t, cast
+from typing import Any
 
 import numpy as np
 
 from headrace.core.errors import invariant
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 #: Behind what every object begins with, an array has the address of its first element.
 _BEHIND_HEAD = object.__basicsize__
-_word_at: Callable[[int], c_size_t] = c_size_t.from_address
+#: Words from address 8 on, as a pointer to nothing is not followed: this makes no object of a word.
+_WORDS: list[int] = cast(8, POINTER(c_size_t))  # type: ignore[assignment]  # indexed like one
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
@@ -27,7 +25,7 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
     >>> address_of(words[1:]) - address_of(words)
     8
     """
-    return _word_at(id(array) + _BEHIND_HEAD).value
+    return _WORDS[(id(array) + _BEHIND_HEAD - 8) >> 3]
 
 
 def address_of_items(items: tuple[object, ...]) -> int:
