@@ -182,9 +182,9 @@ class TopicJournal:
             Fenced: Another worker has taken the lane over.
             JournalError: The cluster does not take it.
         """
+        del sealed
         if self._failed is not None:
             raise JournalError(f"the lane failed ({self._failed}); run again") from self._failed
-        del sealed
         batches, self._waiting = self._waiting, []
         group = self._writer.close_group()
         if group is None:

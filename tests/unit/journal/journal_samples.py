@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pytest
 
 from headrace.core.columns import Batch, Fixed, Kind, Text, pack_letters
 from headrace.events.schema import Field, Role, Schema
@@ -17,6 +21,9 @@ from headrace.journal.batch import (
     Quarantined,
 )
 from headrace.journal.header import JournalHeader, StreamHeader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAYMENT = Schema(
     "Payment",
@@ -169,6 +176,18 @@ def batch(
         Measured(1, 2, {"score": 3}),
         {"payments.jsonl": Position(first_seq + count, 10 * (first_seq + count))},
     )
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Segments of journals take nothing any more."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headrace.journal.segments.os.write", full)
+        yield
 
 
 def assert_same(left: JournalBatch, right: JournalBatch) -> None:

@@ -365,18 +365,14 @@ def test_missing_segments_stop_a_start(tmp_path: Path) -> None:
         Journal.open(tmp_path, HEADER, KEY)
 
 
-def test_a_write_that_fails_stops_the_journal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
+def test_a_write_that_fails_stops_the_journal(tmp_path: Path) -> None:
     with Journal.open(tmp_path, HEADER, KEY) as journal:
         journal.append(samples.batch(1, 0, 5))
-        with monkeypatch.context() as patch:
-            patch.setattr("headrace.journal.segments.os.write", full)
-            with pytest.raises(JournalError, match=r"No space left.*before input 0 is safe"):
-                journal.commit()
+        with (
+            samples.full_disk(),
+            pytest.raises(JournalError, match=r"No space left.*before input 0 is safe"),
+        ):
+            journal.commit()
         with pytest.raises(JournalError, match="open it again"):
             journal.commit()
     with Journal.open(tmp_path, HEADER, KEY) as journal:

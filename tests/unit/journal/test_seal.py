@@ -191,20 +191,16 @@ def _with_seal(folder: Path, seal: bytes) -> object:
     return verify(folder, KEY.public).fault
 
 
-def test_a_signature_for_which_there_is_no_room_is_owed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
+def test_a_signature_for_which_there_is_no_room_is_owed(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     journal = opened(folder)
     journal.append(samples.batch(0, 0, 5))
     journal.commit(sealed=True)
-    with monkeypatch.context() as patch:
-        patch.setattr("headrace.journal.segments.os.write", full)
-        with pytest.raises(JournalError, match=r"No space left.*before input 5 is safe"):
-            journal.catch_up()
+    with (
+        samples.full_disk(),
+        pytest.raises(JournalError, match=r"No space left.*before input 5 is safe"),
+    ):
+        journal.catch_up()
     with pytest.raises(JournalError, match="open it again"):
         journal.commit()
     journal.abandon()
