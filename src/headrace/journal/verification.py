@@ -186,6 +186,8 @@ class _Verifier:
             return self._located(str(error), path, offset, count)
         if self.chain.is_open or count < 2:
             what = "the segment ends without a signed head; what follows the last is unvouched"
+            if is_last and (self.folder / seal.NAME).exists():
+                what += ": if its writer was stopped before it signed, start it again and it signs"
             return Fault(what, path, offset, count, self.vouched_seq, self.chain.next_seq - 1)
         return None
 

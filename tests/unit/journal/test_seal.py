@@ -71,6 +71,7 @@ def test_what_was_sealed_is_signed_by_the_next_who_opens_it(
     stopped(folder, segment_bytes=segment_bytes)
     report = verify(folder, KEY.public)
     assert "ends without a signed head" in str(report.fault)
+    assert "start it again and it signs" in str(report.fault)
     assert report.next_seq == 20
     with opened(folder) as journal:
         assert (journal.next_seq, journal.tails) == (28, ())
