@@ -57,12 +57,17 @@ class WarmProcess:
         """Wait for its end.
 
         Raises:
-            subprocess.TimeoutExpired: It did not end within so many seconds.
+            subprocess.TimeoutExpired: It did not end within so many seconds. It is killed, when it
+                has said where each of its threads stands.
         """
         end = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > end:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+                _end_telling(self.pid)
+                said = "\n".join(path.read_text() for path in self._output)
+                failed = subprocess.TimeoutExpired(f"process {self.pid}", timeout, said)
+                failed.add_note(said)
+                raise failed
             time.sleep(0.005)
         return status
 
@@ -131,10 +136,7 @@ class WarmInterpreter:
             process = int(server.stdout.readline())
             late = not select.select([server.stdout], [], [], timeout)[0]
             if late:
-                with suppress(ProcessLookupError):  # it ends at this moment
-                    os.kill(process, signal.SIGUSR1)
-                    time.sleep(_STACKS_SECONDS)
-                    os.kill(process, signal.SIGKILL)
+                _end_telling(process)
             status = int(server.stdout.readline())
             said, errors = (_all_of(files[name]) for name in ("stdout", "stderr"))
             if late:
@@ -195,6 +197,14 @@ class WarmInterpreter:
     def _end(self) -> None:
         if self._server is not None:
             self._server.communicate()
+
+
+def _end_telling(process: int) -> None:
+    """Kill a process that is late, when it has said where it stands."""
+    with suppress(ProcessLookupError):  # it ends at this moment
+        os.kill(process, signal.SIGUSR1)
+        time.sleep(_STACKS_SECONDS)
+        os.kill(process, signal.SIGKILL)
 
 
 def _all_of(file: IO[bytes]) -> str:

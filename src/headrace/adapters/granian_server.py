@@ -51,6 +51,7 @@ def serve(
     address: Address,
     stopping: Callable[[], None],
     beside: Callable[[], Coroutine[Any, Any, None]],
+    after: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
     """Host an application until SIGTERM or Ctrl-C; requests under way are answered.
 
@@ -59,6 +60,7 @@ def serve(
         address: Where.
         stopping: Called when it is asked to end, before it takes no more connections.
         beside: What runs in the same loop meanwhile; it is cancelled at the end.
+        after: What runs in it when all requests are answered.
 
     Raises:
         DataError: The address cannot be had.
@@ -92,6 +94,7 @@ def serve(
         with suppress(asyncio.CancelledError):
             await server.serve()
         companion.cancel()
+        await after()
 
     try:
         # asyncio's own loop takes twice the time of a request, most of it to wake up

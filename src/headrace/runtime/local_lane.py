@@ -190,7 +190,6 @@ class LocalLane:
         self.definition = definition
         self.settings = settings or LaneSettings()
         self._pace = self.settings.pace()
-        self._durable = self.settings.durability == "fsync"
         self.folder = home.journal(definition.name, lane)
         self._index = index_folder(home, definition.name, lane)
         self.index = JournalIndex(self.folder, self._index)

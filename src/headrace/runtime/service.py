@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace import __version__
 from headrace.core.errors import DataError
 from headrace.runtime.definitions import Definitions
-from headrace.runtime.http.front import Setting, settings_frame
+from headrace.runtime.http.front_process import front_process
 from headrace.runtime.http.lane import ServedLane, source_name
 from headrace.runtime.http.meters import ServiceMeters
 from headrace.runtime.kernels import cores, load_all
@@ -26,16 +20,14 @@ from headrace.runtime.run import undisturbed
 from headrace.runtime.traces import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from headrace.pipeline.use_case import UseCase
     from headrace.runtime.home import Home
+    from headrace.runtime.http.front import Setting
     from headrace.runtime.recovery import Recovery
 
 _LOG = logging.getLogger("headrace.service")
-
-#: How long the front may take to answer what is under way when it is asked to end.
-_ENDING_SECONDS = 30
 
 
 def is_loopback(host: str) -> bool:
@@ -134,7 +126,7 @@ class Service:
         """
         traces = tracing(setting.traces, self._local.definition.name, "lane")
         try:
-            with self._local, undisturbed(), _front(setting) as channel:
+            with self._local, undisturbed(), front_process(setting) as channel:
                 lane = ServedLane(
                     self._local, self.meters, channel, self._fallback, traces, self._awake_ms
                 )
@@ -167,41 +159,6 @@ class Service:
             "replayed": found.replayed,
         }
         _LOG.info("recovered", extra={"facts": places})
-
-
-@contextmanager
-def _front(setting: Setting) -> Iterator[socket.socket]:
-    """A front in a process of its own, and the socket to it; SIGTERM and Ctrl-C end it."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            command = [sys.executable, "-m", "headrace.runtime.http.front", str(theirs.fileno())]
-            paths = os.pathsep.join(path for path in sys.path if path)
-            # a session of its own: Ctrl-C is for the lane, which then tells the front
-            front = subprocess.Popen(  # noqa: S603 - our own module
-                command,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": paths},
-                start_new_session=True,
-            )
-        before = {
-            number: signal.signal(number, lambda *_: front.terminate())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            ours.sendall(settings_frame(setting))
-            yield ours
-            ours.shutdown(socket.SHUT_RDWR)
-            status = front.wait(_ENDING_SECONDS)
-        except BaseException:
-            front.kill()
-            front.wait()
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if status:
-            raise DataError(f"the front ended with status {status}; what it said stands above")
 
 
 def _check_fallback(case: UseCase, fallback: str | None) -> None:

@@ -112,8 +112,10 @@ class ServiceProcess:
         self.wait()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self.process.poll() is None:
+            status = self.stop()
+            assert kind is not None or status == 0, self.said()
 
 
 def payment(

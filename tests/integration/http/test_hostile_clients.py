@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import sys
 import time
@@ -106,3 +107,32 @@ def test_clients_that_leave_before_the_answer_change_nothing(service: ServicePro
                 time.sleep(0.002)
     answered(service, "left-", 5)
     assert service.decide(body)[0] == 200
+
+
+def test_a_body_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path / "home") as running:
+        answered(running, "first", 1)
+        with connections(running, 3) as (known, in_pieces, silent):
+            known.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+            in_pieces.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+            silent.sendall(HEAD)
+            answered(running, "second", 1)
+            running.process.send_signal(signal.SIGTERM)
+            for one in (known, in_pieces):
+                one.settimeout(120)
+                assert b" 408 " in one.recv(4096)
+            assert running.process.wait(timeout=120) == 0
+
+
+@pytest.mark.slow
+def test_an_answer_that_nobody_takes_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """What is more than sockets hold stays with the service, until it takes no more account."""
+    with ServiceProcess(tmp_path / "home") as running:
+        with connections(running, 1) as (deaf,):
+            events = [payment(n, card=f"{n}") for n in range(15_000)]
+            body = json.dumps(events).encode()
+            deaf.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            answered(running, "other", 1)
+            assert running.stop() == 0
+        assert "cut off" in running.said()
+        assert "stopped after 15,001 decisions" in running.said()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -388,3 +389,22 @@ def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:
                 break
         assert 504 in statuses
         assert statuses <= {200, 504}
+
+
+def test_a_fallback_is_recorded_though_the_service_ends(tmp_path: Path) -> None:
+    """Its decision is still being made when it is answered, and the service asked to end."""
+    home = tmp_path / "home"
+    events = [payment(n, card=f"{n}") for n in range(15_000)]
+    with ServiceProcess(home, "--deadline-ms", "1", "--fallback", "review") as running:
+        asking = http.client.HTTPConnection("127.0.0.1", running.port, timeout=120)
+        asking.request("POST", "/v1/served/decisions", json.dumps(events))
+        answer = asking.getresponse()
+        running.process.send_signal(signal.SIGTERM)
+        with contextlib.closing(asking), answer:
+            told = json.loads(answer.read())
+        assert {item["fallback"] for item in told} == {True}
+        assert running.process.wait(timeout=180) == 0
+    (control,) = tables(home / "journal" / "served" / "0")["controls"].to_pylist()
+    record = json.loads(control["record"])
+    assert (record["first"], record["events"], record["outcome"]) == (0, len(events), "review")
+    assert verified(home) == len(events) + 1

@@ -23,6 +23,7 @@ import msgspec
 
 from headrace.core.errors import DataError, JournalError, NotFound
 from headrace.runtime.http.bodies import events_of
+from headrace.runtime.http.body_reader import Body, BodyReader
 from headrace.runtime.http.link import FrontCounts
 from headrace.runtime.http.problems import PROBLEM_TYPE, Problem
 from headrace.runtime.http.refusals import Refusals
@@ -30,7 +31,7 @@ from headrace.runtime.http.wire import Answered
 from headrace.security.api_keys import Role
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Callable
 
     from headrace.adapters.telemetry import Tracing
     from headrace.runtime.http.link import LaneLink
@@ -61,14 +62,8 @@ class Scope(Protocol):
         """The headers by their names in small letters."""
 
 
-class Exchange(Protocol):
+class Exchange(Body, Protocol):
     """How a request's body is read, and how it is answered."""
-
-    def __call__(self) -> Awaitable[bytes]:
-        """The whole body."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body piece by piece."""
 
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer."""
@@ -120,6 +115,7 @@ class App:
         self._limits = limits
         self._clock = clock
         self._tracing = tracing
+        self._bodies = BodyReader(limits.body_bytes)
         self._counts = FrontCounts(limits.waiting)
         self._refuse = Refusals(self._counts.rejected)
         self._ready = True
@@ -141,6 +137,15 @@ class App:
     def stop(self) -> None:
         """Say that no new requests should come; those that do are still answered."""
         self._ready = False
+        self._bodies.hurry()
+
+    async def watch(self) -> None:
+        """Let no client take for ever, until this is cancelled."""
+        await self._bodies.watch()
+
+    async def finish(self) -> None:
+        """Hear the rest of what was asked, when all requests have their answers."""
+        await self._lane.finish()
 
     def tell_rest(self) -> None:
         """Log the refusals that the log has not heard of yet."""
@@ -213,7 +218,7 @@ class App:
         if denied is not None:
             return self._refuse(exchange, denied)
         headers = scope.headers  # the server makes them anew for each who asks
-        body = await self._body(headers.get("content-length"), exchange)
+        body = await self._bodies.read(headers.get("content-length"), exchange)
         if isinstance(body, Problem):
             return self._refuse(exchange, body)
         events = events_of(body, headers.get("content-type") or "")
@@ -259,19 +264,6 @@ class App:
             )
         self._counts.fallbacks += count
         return Answered(0, 0, b",".join([self._fallback] * count))
-
-    async def _body(self, said: str | None, exchange: Exchange) -> bytes | Problem:
-        """The body of a request, if it is not too long; `said` is what it says of its length."""
-        most = self._limits.body_bytes
-        if said is not None:
-            return await exchange() if int(said) <= most else _too_long(most)
-        pieces, size = [], 0
-        async for piece in exchange:
-            size += len(piece)
-            if size > most:
-                return _too_long(most)
-            pieces.append(piece)
-        return b"".join(pieces)
 
     async def _measured(self, scope: Scope, exchange: Exchange) -> int:
         """What the service counts, for Prometheus."""
@@ -325,10 +317,6 @@ async def _sought(look: Callable[[str], object], name: str) -> object:
         return await asyncio.to_thread(look, name)
     await asyncio.sleep(_SIGNED_SECONDS)
     return await asyncio.to_thread(look, name)
-
-
-def _too_long(most: int) -> Problem:
-    return Problem(413, f"the body is longer than {most:,} bytes; send fewer events at once")
 
 
 def _overloaded(waiting: int) -> Problem:

@@ -12,10 +12,12 @@ when the lane is open, and is its `Hello`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -91,6 +93,11 @@ def settings_frame(setting: Setting) -> bytes:
     return frame([setting])
 
 
+async def _beside(app: App) -> None:
+    """What goes on beside the requests."""
+    await asyncio.gather(app.watch(), keep_together(os.getppid()))
+
+
 def main() -> None:
     """Serve until SIGTERM, or until the lane ends."""
     patient()
@@ -124,7 +131,8 @@ def main() -> None:
                 AccessLog(app) if setting.access_log else app,
                 setting.address,
                 app.stop,
-                lambda: keep_together(os.getppid()),
+                partial(_beside, app),
+                app.finish,
             )
             app.tell_rest()
     except HeadraceError as error:

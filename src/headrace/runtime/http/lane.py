@@ -175,6 +175,8 @@ class ServedLane:
                 contents = self._frames.received(self._channel, flags)
             except BlockingIOError:
                 break
+            except ConnectionResetError:  # it has ended, and left something unread
+                contents = None
             if contents is None:
                 return messages or None
             for content in contents:

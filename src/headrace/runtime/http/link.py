@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _DECODER = msgspec.msgpack.Decoder(list[FromLane])
 #: The longest that the loop waits awake for one answer.
 _AWAKE_SECONDS = 0.005
+#: Between two looks at what is still under way at the end.
+_MOMENT_SECONDS = 0.002
 _GONE = Problem(503, "nothing is decided any more: the lane has ended; start the service again")
 
 
@@ -124,6 +126,11 @@ class LaneLink:
         finally:
             timer.cancel()
 
+    async def finish(self) -> None:
+        """Wait until the lane has decided all that was asked, and was told what stood in for it."""
+        while self._asked or self._unsent or self._unwritten:  # noqa: ASYNC110 - each answer would pay
+            await asyncio.sleep(_MOMENT_SECONDS)
+
     def _stay_awake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Go round the loop again at once, as long as one request alone waits."""
         if len(self._asked) == 1 and loop.time() < self._awake_until:
@@ -202,6 +209,7 @@ class LaneLink:
         """The lane has gone."""
         assert self._loop is not None
         self._loop.remove_reader(self._channel)
+        self._unsent, self._unwritten = [], b""
         self._end(_GONE if self.failed is None else self.failed)
         for measured in self._measured.values():
             _set(measured, _GONE)

@@ -78,6 +78,7 @@ _REFUSALS = {
     "403": "the API key has not the role",
     "404": "there is no such thing",
     "405": "another method is meant",
+    "408": "the body did not come in time",
     "409": "the id has other content",
     "413": "the body, or an event in it, is too long",
     "415": "bodies of this type are not read",
@@ -147,7 +148,9 @@ def _post(
     """The operation of a path that takes events."""
     several = {"type": "array", "items": event, "minItems": 1}
     answers = {"oneOf": [answer, {"type": "array", "items": {"anyOf": [answer, _ref("Problem")]}}]}
-    made = _operation(summary, answers, "400", "409", "413", "415", "422", "429", "503", "504")
+    made = _operation(
+        summary, answers, "400", "408", "409", "413", "415", "422", "429", "503", "504"
+    )
     made["requestBody"] = {
         "required": True,
         "content": {

@@ -1,0 +1,119 @@
+"""The front as a process that the lane starts, and that ends when the lane is asked to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import DataError
+from headrace.runtime.http.front import settings_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from headrace.runtime.http.front import Setting
+
+_LOG = logging.getLogger("headrace.service")
+
+#: How long the front may take to answer what is under way when it is asked to end.
+_ENDING_SECONDS = 30.0
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def front_process(setting: Setting) -> Iterator[socket.socket]:
+    """A front in a process of its own, and the socket to it; SIGTERM and Ctrl-C end it.
+
+    Raises:
+        DataError: It ended on its own.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            command = [sys.executable, "-m", "headrace.runtime.http.front", str(theirs.fileno())]
+            paths = os.pathsep.join(path for path in sys.path if path)
+            # a session of its own: Ctrl-C is for the lane, which then tells the front
+            front = subprocess.Popen(  # noqa: S603 - our own module
+                command,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": paths},
+                start_new_session=True,
+            )
+        ending = _Ending(front)
+        with signals_heard(_ENDS, ending):
+            try:
+                ours.sendall(settings_frame(setting))
+                yield ours
+                ours.shutdown(socket.SHUT_RDWR)
+                status = front.wait(_ENDING_SECONDS)
+            except BaseException:
+                front.kill()
+                front.wait()
+                raise
+        if status and not ending.forced:
+            raise DataError(f"the front ended with status {status}; what it said stands above")
+
+
+class _Ending:
+    """Asks a front to end, and ends it when it does not.
+
+    Attributes:
+        forced: Whether it had to.
+    """
+
+    def __init__(self, front: subprocess.Popen[bytes]) -> None:
+        self._front = front
+        self.forced = False
+
+    def __call__(self) -> None:
+        self._front.terminate()
+        try:
+            self._front.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.forced = True
+            _LOG.warning(
+                f"a client did not take its answer within {_ENDING_SECONDS:.0f} seconds, and is cut"
+                " off; what was decided for it is in the journal"
+            )
+            self._front.kill()
+
+
+@contextmanager
+def signals_heard(numbers: tuple[signal.Signals, ...], react: Callable[[], None]) -> Iterator[None]:
+    """Have a thread of its own react to signals, once to each.
+
+    Python's own handlers run in the main thread, when it comes back from the system. A signal just
+    before it begins to wait there goes unheard until something else wakes it, perhaps for ever. So
+    this listens to what the part of Python's handler writes that runs at once.
+    """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    thread = threading.Thread(target=partial(_react, heard, numbers, react), name="signals")
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    woken = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        told.close()
+        thread.join()
+        heard.close()
+
+
+def _react(
+    heard: socket.socket, numbers: tuple[signal.Signals, ...], react: Callable[[], None]
+) -> None:
+    while told := heard.recv(1):
+        if told[0] in numbers:
+            react()
