@@ -51,7 +51,7 @@ def serve(
     address: Address,
     stopping: Callable[[], None],
     beside: Callable[[], Coroutine[Any, Any, None]],
-    after: Callable[[], Coroutine[Any, Any, None]],
+    after: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Host an application until SIGTERM or Ctrl-C; requests under way are answered.
 
@@ -94,7 +94,8 @@ def serve(
         with suppress(asyncio.CancelledError):
             await server.serve()
         companion.cancel()
-        await after()
+        if after is not None:
+            await after()
 
     try:
         # asyncio's own loop takes twice the time of a request, most of it to wake up
