@@ -13,7 +13,8 @@ from headrace.core.errors import DataError, DefinitionError
 from headrace.runtime.kafka_stage import KafkaStage
 from headrace.runtime.kafka_staging import AdmissionStage, MainStageLanes, SideStageLanes
 from headrace.runtime.kafka_worker import KafkaWorker
-from headrace.runtime.run import stopping, undisturbed
+from headrace.runtime.run import undisturbed
+from headrace.runtime.stopping import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

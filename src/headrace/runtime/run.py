@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import signal
 import sys
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +11,7 @@ from headrace.core.mapping import take_large_pages
 from headrace.runtime.conveyor import Conveyor
 from headrace.runtime.local_lane import Stepped
 from headrace.runtime.meters import Sample
+from headrace.runtime.stopping import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -178,20 +177,3 @@ def undisturbed() -> Iterator[None]:
         sys.setswitchinterval(interval)
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-@contextmanager
-def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a call of `stop`, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, lambda *_: stop())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

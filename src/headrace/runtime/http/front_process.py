@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import DataError
 from headrace.runtime.http.front import settings_frame
+from headrace.runtime.stopping import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from headrace.runtime.http.front import Setting
 
@@ -25,7 +23,6 @@ _LOG = logging.getLogger("headrace.service")
 
 #: How long the front may take to answer what is under way when it is asked to end.
 _ENDING_SECONDS = 30.0
-_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -48,7 +45,7 @@ def front_process(setting: Setting) -> Iterator[socket.socket]:
                 start_new_session=True,
             )
         ending = _Ending(front)
-        with signals_heard(_ENDS, ending):
+        with stopping(ending):
             try:
                 ours.sendall(settings_frame(setting))
                 yield ours
@@ -84,36 +81,3 @@ class _Ending:
                 " off; what was decided for it is in the journal"
             )
             self._front.kill()
-
-
-@contextmanager
-def signals_heard(numbers: tuple[signal.Signals, ...], react: Callable[[], None]) -> Iterator[None]:
-    """Have a thread of its own react to signals, once to each.
-
-    Python's own handlers run in the main thread, when it comes back from the system. A signal just
-    before it begins to wait there goes unheard until something else wakes it, perhaps for ever. So
-    this listens to what the part of Python's handler writes that runs at once.
-    """
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    thread = threading.Thread(target=partial(_react, heard, numbers, react), name="signals")
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    woken = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    thread.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        told.close()
-        thread.join()
-        heard.close()
-
-
-def _react(
-    heard: socket.socket, numbers: tuple[signal.Signals, ...], react: Callable[[], None]
-) -> None:
-    while told := heard.recv(1):
-        if told[0] in numbers:
-            react()
