@@ -112,10 +112,9 @@ def test_clients_that_leave_before_the_answer_change_nothing(service: ServicePro
 def test_a_body_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
     with ServiceProcess(tmp_path / "home") as running:
         answered(running, "first", 1)
-        with connections(running, 3) as (known, in_pieces, silent):
+        with connections(running, 2) as (known, in_pieces):
             known.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
             in_pieces.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
-            silent.sendall(HEAD)
             answered(running, "second", 1)
             running.process.send_signal(signal.SIGTERM)
             for one in (known, in_pieces):
@@ -124,15 +123,39 @@ def test_a_body_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None
             assert running.process.wait(timeout=120) == 0
 
 
+def ask_and_take_nothing(service: ServiceProcess, deaf: socket.socket) -> None:
+    """Ask for more than sockets hold: the rest of the answer stays with the service."""
+    body = json.dumps([payment(n, card=f"{n}") for n in range(15_000)]).encode()
+    deaf.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    answered(service, "other", 1)
+
+
 @pytest.mark.slow
 def test_an_answer_that_nobody_takes_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """What is more than sockets hold stays with the service, until it takes no more account."""
-    with ServiceProcess(tmp_path / "home") as running:
-        with connections(running, 1) as (deaf,):
-            events = [payment(n, card=f"{n}") for n in range(15_000)]
-            body = json.dumps(events).encode()
-            deaf.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            answered(running, "other", 1)
-            assert running.stop() == 0
+    with ServiceProcess(tmp_path / "home") as running, connections(running, 1) as (deaf,):
+        ask_and_take_nothing(running, deaf)
+        assert running.stop() == 0
         assert "cut off" in running.said()
         assert "stopped after 15,001 decisions" in running.said()
+
+
+@pytest.mark.slow
+def test_an_answer_that_nobody_takes_does_not_keep_a_front_without_its_lane(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path / "home") as running, connections(running, 1) as (deaf,):
+        ask_and_take_nothing(running, deaf)
+        lane = Path(f"/proc/{running.process.pid}")
+        (front,) = (lane / "task" / lane.name / "children").read_text().split()
+        assert running.stop(signal.SIGKILL) == -signal.SIGKILL
+        end = time.monotonic() + 60
+        while runs(front):
+            assert time.monotonic() < end, "it waits for ever"
+            time.sleep(0.1)
+
+
+def runs(process: str) -> bool:
+    """Whether a process has not ended, nor waits for somebody to hear of its end."""
+    try:
+        said = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return said.rpartition(")")[2].split()[0] != "Z"

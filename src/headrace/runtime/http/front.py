@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +41,8 @@ from headrace.runtime.run import undisturbed
 from headrace.runtime.traces import tracing
 from headrace.security.api_keys import ApiKeys
 
+#: How long a front whose lane has gone waits for clients to take what they were told.
+_LEAVING_SECONDS = 10.0
 _HELLO = msgspec.msgpack.Decoder(list[FromLane])
 
 
@@ -93,6 +96,14 @@ def settings_frame(setting: Setting) -> bytes:
     return frame([setting])
 
 
+def _leave() -> None:
+    """End, as without a lane there is nothing to answer: others may have the port soon."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    late = threading.Timer(_LEAVING_SECONDS, os._exit, (1,))
+    late.daemon = True
+    late.start()
+
+
 async def _beside(app: App) -> None:
     """What goes on beside the requests."""
     await asyncio.gather(app.watch(), keep_together(os.getppid()))
@@ -116,8 +127,7 @@ def main() -> None:
     traces = tracing(setting.traces, hello.use_case, "front")
     app = App(
         hello,
-        # without a lane there is nothing to answer: others may have the port
-        LaneLink(channel, lambda: os.kill(os.getpid(), signal.SIGTERM), awake=setting.awake),
+        LaneLink(channel, _leave, awake=setting.awake),
         Records(Journals(home), Definitions(home.definitions), signing_key(home).public),
         ApiKeys(home.api_keys),
         Limits(setting.body_bytes, setting.waiting, setting.deadline_ms),

@@ -77,7 +77,7 @@ class _Ending:
         except subprocess.TimeoutExpired:
             self.forced = True
             _LOG.warning(
-                f"a client did not take its answer within {_ENDING_SECONDS:.0f} seconds, and is cut"
-                " off; what was decided for it is in the journal"
+                f"a client has held on to its connection for {_ENDING_SECONDS:.0f} seconds, and is"
+                " cut off; what was decided for it is in the journal"
             )
             self._front.kill()

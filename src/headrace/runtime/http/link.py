@@ -77,6 +77,7 @@ class LaneLink:
         self.waiting = 0
         self.failed: Problem | None = None
         self._channel = channel
+        self._gone = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._frames = Frames()
         self._asked: dict[
@@ -140,7 +141,7 @@ class LaneLink:
 
     async def measure(self, accept: str, counts: FrontCounts) -> Measured | Problem:
         """The page of metrics; a problem when the lane has ended."""
-        if self.failed is _GONE:
+        if self._gone:
             return _GONE
         number = self._number = self._number + 1
         measured: asyncio.Future[Measured | Problem] = asyncio.get_running_loop().create_future()
@@ -209,6 +210,7 @@ class LaneLink:
         """The lane has gone."""
         assert self._loop is not None
         self._loop.remove_reader(self._channel)
+        self._gone = True
         self._unsent, self._unwritten = [], b""
         self._end(_GONE if self.failed is None else self.failed)
         for measured in self._measured.values():
