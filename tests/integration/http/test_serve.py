@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import http.client
 import json
@@ -130,6 +131,14 @@ def test_what_is_no_event_is_a_problem(
     assert (got, told["status"]) == (status, status)
     assert headers["content-type"] == "application/problem+json"
     assert told["detail"]
+
+
+def test_a_body_that_is_compressed_is_not_read(service: ServiceProcess) -> None:
+    body = gzip.compress(json.dumps(payment("packed", card="packed")).encode())
+    status, _, told = service.decide(body, content_encoding="gzip")
+    assert (status, "'gzip'" in told["detail"]) == (415, True)
+    plain = json.dumps(payment("plain", card="packed")).encode()
+    assert service.decide(plain, content_encoding="identity")[0] == 200
 
 
 def test_a_body_that_is_too_long_is_refused_however_it_is_sent(service: ServiceProcess) -> None:

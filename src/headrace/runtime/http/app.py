@@ -221,7 +221,7 @@ class App:
         body = await self._bodies.read(headers.get("content-length"), exchange)
         if isinstance(body, Problem):
             return self._refuse(exchange, body)
-        events = events_of(body, headers.get("content-type") or "")
+        events = _packed(body, headers) or events_of(body, headers.get("content-type") or "")
         if isinstance(events, Problem):
             return self._refuse(exchange, events)
         if self._lane.waiting + events.count > self._limits.waiting:
@@ -317,6 +317,16 @@ async def _sought(look: Callable[[str], object], name: str) -> object:
         return await asyncio.to_thread(look, name)
     await asyncio.sleep(_SIGNED_SECONDS)
     return await asyncio.to_thread(look, name)
+
+
+def _packed(body: bytes, headers: Any) -> Problem | None:
+    """Why a body that is compressed is not read; what is plainly JSON is not asked about."""
+    if body.startswith((b"{", b"[")):
+        return None
+    coding = headers.get("content-encoding") or "identity"
+    if coding == "identity":
+        return None
+    return Problem(415, f"a body of content-encoding {coding!r} is not read here; send it as it is")
 
 
 def _overloaded(waiting: int) -> Problem:

@@ -81,7 +81,7 @@ _REFUSALS = {
     "408": "the body did not come in time",
     "409": "the id has other content",
     "413": "the body, or an event in it, is too long",
-    "415": "bodies of this type are not read",
+    "415": "bodies of this type, or compressed ones, are not read",
     "422": "a field is wrong, or the event is late or early",
     "429": "too many events wait already",
     "503": "nothing can be decided any more",
