@@ -29,8 +29,8 @@ class Body(Protocol):
 class BodyReader:
     """Reads bodies; who is too slow is cut off, as the service could not end before them.
 
-    A timer for each request costs more than reading most bodies does: so one look now and then is
-    taken at those that are under way, in the order that they began in.
+    A timer for each request would cost more than reading most bodies does. So those under way are
+    looked at now and then, and their time counts from the first look.
 
     Args:
         most: Bytes of one body.
@@ -41,7 +41,8 @@ class BodyReader:
         self._most = most
         self._seconds = seconds
         self._end = float("inf")
-        self._begun: dict[asyncio.Task[Any], float] = {}
+        self._reading: set[asyncio.Task[Any]] = set()
+        self._seen: dict[asyncio.Task[Any] | None, float] = {}
         self._late: set[asyncio.Task[Any]] = set()
 
     def hurry(self) -> None:
@@ -59,7 +60,7 @@ class BodyReader:
             return self._too_long()
         task = asyncio.current_task()
         assert task is not None
-        self._begun[task] = time.monotonic()
+        self._reading.add(task)
         try:
             return await body() if said is not None else await self._pieces(body)
         except asyncio.CancelledError:
@@ -68,8 +69,7 @@ class BodyReader:
             task.uncancel()
             return Problem(408, "the body did not come in time; send it faster, or fewer events")
         finally:
-            del self._begun[task]
-            self._late.discard(task)
+            self._reading.remove(task)
 
     async def _pieces(self, body: Body) -> bytes | Problem:
         """A body that does not say how long it is."""
@@ -90,13 +90,13 @@ class BodyReader:
         """Cut off who is too slow, until this is cancelled."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self._cut()
+            self._look()
 
-    def _cut(self) -> None:
+    def _look(self) -> None:
         now = time.monotonic()
-        for task, begun in self._begun.items():
-            if now < begun + self._seconds and now < self._end:
-                break  # those behind it began later
-            if task not in self._late:
+        self._seen = {task: self._seen.get(task, now) for task in self._reading}
+        self._late &= self._reading
+        for task, since in self._seen.items():
+            if now >= min(since + self._seconds, self._end) and task not in self._late:
                 self._late.add(task)
                 task.cancel()
