@@ -42,7 +42,7 @@ class BodyReader:
         self._seconds = seconds
         self._end = float("inf")
         self._reading: set[asyncio.Task[Any]] = set()
-        self._seen: dict[asyncio.Task[Any] | None, float] = {}
+        self._seen: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
 
     def hurry(self) -> None:
