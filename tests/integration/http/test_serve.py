@@ -417,3 +417,14 @@ def test_a_fallback_is_recorded_though_the_service_ends(tmp_path: Path) -> None:
     record = json.loads(control["record"])
     assert (record["first"], record["events"], record["outcome"]) == (0, len(events), "review")
     assert verified(home) == len(events) + 1
+
+
+def test_it_can_be_asked_to_end_before_it_listens(tmp_path: Path) -> None:
+    running = ServiceProcess(tmp_path / "home")
+    lane = Path(f"/proc/{running.process.pid}")
+    while not (lane / "task" / lane.name / "children").read_text():
+        assert running.process.poll() is None, running.said()
+        time.sleep(0.01)
+    time.sleep(0.1)  # the front takes far longer to load what it serves with
+    assert running.stop() == 0, running.said()
+    assert "stopped after 0 decisions" in running.said()

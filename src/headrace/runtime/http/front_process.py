@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ _LOG = logging.getLogger("headrace.service")
 
 #: How long the front may take to answer what is under way when it is asked to end.
 _ENDING_SECONDS = 30.0
+#: The statuses of a front that was asked to end before it heard, or did not end.
+_ENDED = (-signal.SIGTERM, -signal.SIGKILL)
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def front_process(setting: Setting) -> Iterator[socket.socket]:
                 front.kill()
                 front.wait()
                 raise
-        if status and not ending.forced:
+        if status and not (ending.asked and status in _ENDED):
             raise DataError(f"the front ended with status {status}; what it said stands above")
 
 
@@ -63,19 +66,19 @@ class _Ending:
     """Asks a front to end, and ends it when it does not.
 
     Attributes:
-        forced: Whether it had to.
+        asked: Whether it has asked.
     """
 
     def __init__(self, front: subprocess.Popen[bytes]) -> None:
         self._front = front
-        self.forced = False
+        self.asked = False
 
     def __call__(self) -> None:
+        self.asked = True
         self._front.terminate()
         try:
             self._front.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            self.forced = True
             _LOG.warning(
                 f"a client has held on to its connection for {_ENDING_SECONDS:.0f} seconds, and is"
                 " cut off; what was decided for it is in the journal"
