@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
+import numpy as np
 
 from headrace.core.errors import DataError, HeadraceError
 
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+Answer = TypeVar("Answer")
+
 _TIMEOUT_SECONDS = 10.0
+#: What encoding fails with: other classes, half a character, what holds itself.
+_NO_JSON = (NotImplementedError, TypeError, ValueError, RecursionError)
+#: How much is shown of an answer that is not the service's.
+_SHOWN_BYTES = 200
 
 
 class DecidedReason(msgspec.Struct, frozen=True):
@@ -151,7 +159,7 @@ class Client:
             DataError: The service cannot be reached.
         """
         body = self._asked("POST", f"/v1/{self._use_case}/decisions", _encoded(event))
-        return _DECIDED.decode(body)
+        return self._read(_DECIDED, body)
 
     def decide_all(self, events: Iterable[Mapping[str, Any]]) -> list[Decided | Refusal]:
         """The decisions on several events, in their order; a refusal where there is none.
@@ -164,7 +172,7 @@ class Client:
             _REFUSAL.decode(item)
             if b'"decision_id"' not in bytes(item)[:16]
             else _DECIDED.decode(item)
-            for item in _RAW.decode(body)
+            for item in self._read(_RAW, body)
         ]
 
     def feed(self, stream: str, event: Mapping[str, Any]) -> str:
@@ -208,9 +216,19 @@ class Client:
                     ) from error
                 continue
             if answer.status >= http.client.BAD_REQUEST:
-                raise Refused(_REFUSAL.decode(content))
+                raise Refused(_refusal(answer.status, content))
             return content
         raise AssertionError
+
+    def _read(self, decoder: msgspec.json.Decoder[Answer], body: bytes) -> Answer:
+        """What an answer says."""
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError as error:
+            raise DataError(
+                f"{self._parts.geturl()} answers with what is no decision ({error}):"
+                f" {_beginning(body)!r}; is headrace serve running there?"
+            ) from error
 
     def _connection(self) -> http.client.HTTPConnection:
         """The connection of this thread."""
@@ -247,4 +265,42 @@ class Client:
 
 
 def _encoded(event: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(event)
+    """An event as JSON.
+
+    Raises:
+        DataError: A value has no form in it.
+    """
+    try:
+        return msgspec.json.encode(event, enc_hook=_plain)
+    except _NO_JSON as error:
+        raise DataError(f"the event cannot be sent: {error}") from error
+
+
+def _plain(value: object) -> object:
+    """A value of NumPy or pandas, as rows of arrays and frames hold them, as one of Python's."""
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, datetime):  # of a class of its own, and perhaps not equal to itself
+        return value.isoformat() if value == value else None  # noqa: PLR0124 - no time is not
+    if type(value).__name__ == "NAType":
+        return None
+    raise NotImplementedError(
+        f"{value!r} is a {type(value).__name__}, which JSON has no form for; expected a text, a"
+        " number, a truth value, a time, or None"
+    )
+
+
+def _refusal(status: int, content: bytes) -> Refusal:
+    """What a refusal says; of whoever stands before the service, what it looks like."""
+    try:
+        return _REFUSAL.decode(content)
+    except msgspec.DecodeError:
+        title = http.client.responses.get(status, "")
+        return Refusal(status=status, title=title, detail=_beginning(content))
+
+
+def _beginning(content: bytes) -> str:
+    """As much of an answer as fits into a sentence."""
+    return content[:_SHOWN_BYTES].decode(errors="replace")
