@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,7 +44,27 @@ class Address:
     key: Path | None = None
 
     def __str__(self) -> str:
-        return f"{'https' if self.certificate else 'http'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+
+    def number(self) -> str:
+        """The number of the interface; of several that a name stands for, the first of IPv4.
+
+        Raises:
+            DataError: The name stands for none.
+
+        >>> Address("localhost").number()
+        '127.0.0.1'
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise DataError(
+                f"--host {self.host}: no interface has this name ({error}); give the number of one,"
+                " such as 127.0.0.1, or 0.0.0.0 for all"
+            ) from error
+        by_preference = sorted(found, key=lambda item: item[0] != socket.AF_INET)
+        return str(by_preference[0][4][0])
 
 
 def serve(
@@ -67,7 +88,7 @@ def serve(
     """
     server = Server(
         app,
-        address=address.host,
+        address=address.number(),
         port=address.port,
         http=HTTPModes.auto,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MS),
@@ -102,5 +123,11 @@ def serve(
         uvloop.run(hosting())
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{address} cannot be listened at ({error}); name another --port, or stop what has it"
+            f"{address} cannot be listened at ({_first_line(error)}); name another --host or"
+            " --port, or stop what has this one"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong; the library lets the addresses of its functions follow."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

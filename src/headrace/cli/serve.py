@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,6 +56,27 @@ class Listening:
     fallback: str | None = None
     awake_ms: float = 2.0
 
+    def check(self) -> None:
+        """Look at all that would else be found wrong by the front, or by nobody.
+
+        Raises:
+            DataError: A number is out of its bounds, or the certificate cannot be used.
+        """
+        from headrace.runtime.http.app import (  # noqa: PLC0415 - loaded for this command alone
+            LONGEST_DEADLINE_MS,
+        )
+
+        for name, value, least, most in (
+            ("port", self.port, 1, 65_535),
+            ("most-body-bytes", self.most_body_bytes, 1, 2**31),
+            ("most-waiting", self.most_waiting, 1, 2**31),
+            ("deadline-ms", self.deadline_ms, 1, LONGEST_DEADLINE_MS),
+            ("awake-ms", self.awake_ms, 0, _AWAKE_MOST_MS),
+        ):
+            if value is not None and not least <= value <= most:
+                raise DataError(f"--{name} {value:,}: expected {least:,} to {most:,}")
+        _check_certificate(self.certificate, self.certificate_key)
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
@@ -71,6 +93,24 @@ class Logs:
     log: LogFormat = "text"
     access_log: Annotated[bool, Parameter(negative="")] = False
     traces: str | None = None
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> None:
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise DataError("TLS needs two files; name --certificate and --certificate-key")
+    for path in (certificate, key):
+        if not path.is_file():
+            raise DataError(f"no file {path}; check the name, or the folder you are in")
+    try:
+        # a key under a password would be asked for at a terminal that a service has not
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, lambda: b"")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{certificate} and {key} are no certificate and its key ({error}); expected files of"
+            " PEM: the chain, the service's own certificate first, and its key without a password"
+        ) from error
 
 
 def serve(
@@ -121,12 +161,7 @@ def _serve(
         raise DataError(
             "headrace serve needs the extra `serve`; install it: pip install 'headrace[serve]'"
         ) from error
-    if (listening.certificate is None) != (listening.certificate_key is None):
-        raise DataError("TLS needs two files; name --certificate and --certificate-key")
-    if not 0 <= listening.awake_ms <= _AWAKE_MOST_MS:
-        raise DataError(
-            f"--awake-ms {listening.awake_ms:g}: expected 0 to {_AWAKE_MOST_MS:,} milliseconds"
-        )
+    listening.check()
     if not len(ApiKeys(place.api_keys)) and not is_loopback(listening.host):
         raise SecurityError(
             f"whoever reaches {listening.host} could ask for decisions; make an API key first:"

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from service_process import ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
+from service_process import CASE, ServiceProcess, payment  # type: ignore[import-not-found]  # on the path above
+from tests.warm import headrace
 
 from headrace.adapters.service_client import Client, Decided, Refused
 from headrace.journal import verify_proof
@@ -356,12 +357,54 @@ def test_without_keys_it_serves_this_machine_alone(tmp_path: Path) -> None:
     assert "headrace access add" in running.said()
 
 
-@pytest.mark.parametrize("said", ["-1", "inf", "nan", "60000"])
-def test_how_long_it_waits_awake_has_bounds(tmp_path: Path, said: str) -> None:
-    running = ServiceProcess(tmp_path / "home", "--awake-ms", said)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--awake-ms", "-1"), "--awake-ms -1.0: expected 0 to 1,000"),
+        (("--awake-ms", "nan"), "--awake-ms nan: expected 0 to 1,000"),
+        (("--port", "99999"), "--port 99,999: expected 1 to 65,535"),
+        (("--port", "0"), "--port 0: expected 1 to 65,535"),
+        (("--most-waiting", "0"), "--most-waiting 0: expected 1 to"),
+        (("--most-body-bytes", "-5"), "--most-body-bytes -5: expected 1 to"),
+        (("--deadline-ms", "0"), "--deadline-ms 0: expected 1 to 600,000"),
+        (("--certificate", "CASE"), "name --certificate and --certificate-key"),
+        (("--certificate", "none.pem", "--certificate-key", "CASE"), "no file none.pem; check"),
+        (("--certificate", "CASE", "--certificate-key", "CASE"), "are no certificate and its key"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    given = [str(CASE) if option == "CASE" else option for option in options]
+    done = headrace(["serve", str(CASE), *given, "--home", "home"], tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("nowhere.invalid", "--host nowhere.invalid: no interface has this name"),
+        (
+            "203.0.113.7",
+            "203.0.113.7:{port} cannot be listened at (Cannot assign requested address",
+        ),
+    ],
+)
+def test_a_host_that_is_not_here_is_named(tmp_path: Path, host: str, said: str) -> None:
+    home = tmp_path / "home"
+    ApiKeys(home / "keys" / "api-keys.json").add("gateway", [Role.DECIDE])
+    running = ServiceProcess(home, "--host", host)
     assert running.process.wait(timeout=180) == 1
-    assert f"--awake-ms {float(said):g}: expected 0 to 1,000 milliseconds" in running.said()
+    assert said.format(port=running.port) in running.said()
     assert "Traceback" not in running.said()
+    assert "backtrace" not in running.said()
+
+
+def test_it_listens_at_an_interface_by_its_name(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path / "home", "--host", "localhost") as running:
+        assert running.decide(payment("named"))[0] == 200
 
 
 def test_a_fallback_answers_in_time_and_is_recorded(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ _JSON: Headers = [("content-type", "application/json")]
 
 #: The header of a request that says how many milliseconds it waits for its decision at most.
 DEADLINE_HEADER = "headrace-deadline-ms"
-_LONGEST_MS = 600_000
+#: The longest that a request may say it waits.
+LONGEST_DEADLINE_MS = 600_000
 #: How long after its answer a decision may take to be found, where that does not wait for the disk.
 _SIGNED_SECONDS = 0.05
 
@@ -248,9 +249,10 @@ class App:
         """How long a request waits for its decision at most; None for as long as it takes."""
         if said is None:
             return self._limits.deadline_ms
-        if not said.isascii() or not said.isdigit() or not 0 < int(said[:7]) <= _LONGEST_MS:
+        if not said.isascii() or not said.isdigit() or not 0 < int(said[:7]) <= LONGEST_DEADLINE_MS:
             return Problem(
-                400, f"{DEADLINE_HEADER} is {said!r}; expected 1 to {_LONGEST_MS} milliseconds"
+                400,
+                f"{DEADLINE_HEADER} is {said!r}; expected 1 to {LONGEST_DEADLINE_MS} milliseconds",
             )
         return int(said)
 
