@@ -119,9 +119,11 @@ class ApiKeys:
         """Make a key; it is given this once.
 
         Raises:
-            SecurityError: There is one of that name, or it is to have no role.
+            SecurityError: There is one of that name, it is none, or it is to have no role.
         """
         self._look()
+        if not name.isprintable() or name != name.strip() or not name:
+            raise SecurityError(f"a key {name!r} could not be told from others; name its user")
         if any(key.name == name for key in self._keys):
             raise SecurityError(f"there is a key {name!r} already; remove it, or name another")
         if not roles:

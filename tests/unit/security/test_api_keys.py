@@ -70,6 +70,9 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
         keys.add("gateway", [Role.READ])
     with pytest.raises(SecurityError, match="give it a role: decide, feed, read, observe"):
         keys.add("other", [])
+    for name in ("", " ", "gateway ", "a\nb"):
+        with pytest.raises(SecurityError, match="could not be told from others"):
+            keys.add(name, [Role.READ])
     with pytest.raises(NotFound, match="no key 'other'; there are: gateway"):
         keys.remove("other")
     path.write_text("[{]")
