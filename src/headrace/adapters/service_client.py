@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 _TIMEOUT_SECONDS = 10.0
 #: What encoding fails with: other classes, half a character, what holds itself.
-_NO_JSON = (NotImplementedError, TypeError, ValueError, RecursionError)
+_NO_JSON = (TypeError, ValueError, RecursionError)
 #: How much is shown of an answer that is not the service's.
 _SHOWN_BYTES = 200
 
@@ -105,9 +105,17 @@ class Refused(HeadraceError):
         super().__init__(f"{refusal.status} {refusal.title}: {refusal.detail} {fields}".strip())
 
 
+class _Accepted(msgspec.Struct, frozen=True):
+    """What became of an event that is not decided."""
+
+    accepted: str
+
+
 _DECIDED = msgspec.json.Decoder(Decided)
 _REFUSAL = msgspec.json.Decoder(Refusal)
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
+_ACCEPTED = msgspec.json.Decoder(_Accepted)
+_FOUND = msgspec.json.Decoder(dict[str, Any])
 
 
 class Client:
@@ -181,23 +189,19 @@ class Client:
         Raises what `decide` raises.
         """
         body = self._asked("POST", f"/v1/{self._use_case}/events/{quote(stream)}", _encoded(event))
-        return str(msgspec.json.decode(body)["accepted"])
+        return self._read(_ACCEPTED, body).accepted
 
     def decision(self, name: str) -> dict[str, Any]:
         """A decision made before, taken apart; by its id or by that of its event.
 
         Raises what `decide` raises.
         """
-        found: dict[str, Any] = msgspec.json.decode(
-            self._asked("GET", f"/v1/decisions/{quote(name)}")
-        )
-        return found
+        return self._read(_FOUND, self._asked("GET", f"/v1/decisions/{quote(name)}"))
 
     def proof(self, name: str) -> dict[str, Any]:
         """The proof of a decision made before. Raises what `decide` raises."""
         path = f"/v1/decisions/{quote(name)}/proof"
-        found: dict[str, Any] = msgspec.json.decode(self._asked("GET", path))
-        return found
+        return self._read(_FOUND, self._asked("GET", path))
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The body of an answer; a connection that the service has closed is opened once again."""
@@ -226,7 +230,7 @@ class Client:
             return decoder.decode(body)
         except msgspec.DecodeError as error:
             raise DataError(
-                f"{self._parts.geturl()} answers with what is no decision ({error}):"
+                f"{self._parts.geturl()} answers with what no service says ({error}):"
                 f" {_beginning(body)!r}; is headrace serve running there?"
             ) from error
 
@@ -286,7 +290,7 @@ def _plain(value: object) -> object:
         return value.isoformat() if value == value else None  # noqa: PLR0124 - no time is not
     if type(value).__name__ == "NAType":
         return None
-    raise NotImplementedError(
+    raise TypeError(
         f"{value!r} is a {type(value).__name__}, which JSON has no form for; expected a text, a"
         " number, a truth value, a time, or None"
     )

@@ -88,12 +88,19 @@ def test_a_refusal_of_a_proxy_is_one_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda client: client.decide({}), lambda client: client.decide_all([])]
+    "ask",
+    [
+        lambda client: client.decide({}),
+        lambda client: client.decide_all([]),
+        lambda client: client.feed("labels", {}),
+    ],
 )
-def test_an_answer_that_is_no_decision_is_shown(ask: Any) -> None:
+def test_an_answer_that_no_service_gives_is_shown(ask: Any) -> None:
     with (
         answering(200, b"<html>welcome</html>") as url,
         Client(url, "fraud") as client,
-        pytest.raises(DataError, match=r"no decision .*welcome.* is headrace serve running there"),
+        pytest.raises(
+            DataError, match=r"no service says .*welcome.* is headrace serve running there"
+        ),
     ):
         ask(client)
