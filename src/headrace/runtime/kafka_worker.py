@@ -137,7 +137,7 @@ class KafkaWorker:
             if lane not in self._threads
             for place in self.stage.offsets_tell(lane)
         ]
-        if membership.settled() and self._progress.is_through(others):
+        if self._progress.is_through(others) and membership.settled():
             return True
         if not self._told_waiting and idle_s > _IDLE_SECONDS:
             self._told_waiting = True

@@ -12,7 +12,6 @@ try:
     from confluent_kafka import (
         Consumer,
         ConsumerGroupState,
-        ConsumerGroupTopicPartitions,
         KafkaError,
         KafkaException,
         Message,
@@ -20,10 +19,7 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it is documented there
-        AdminClient,
-        OffsetSpec,
-    )
+    from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
     from headrace.adapters.kafka import codes
@@ -40,7 +36,11 @@ _LOG.addHandler(logging.NullHandler())
 #: How long to wait for the first answer of a cluster.
 ANSWER_SECONDS = 15.0
 #: A cluster that does not answer within this is away.
-_PRESENT_SECONDS = 3.0
+PRESENT_SECONDS = 3.0
+#: How long a cluster that is away is waited for by whoever cannot go on without an answer.
+_PATIENCE_SECONDS = 150.0
+#: Between two tries.
+_PAUSE_SECONDS = 2.0
 #: What a message has around its content, at most.
 _AROUND_BYTES = 16_384
 #: Between two words on the same thing.
@@ -114,7 +114,7 @@ class Cluster:
     @staticmethod
     def passes(error: KafkaError) -> bool:
         """Whether an error of reading goes by itself: brokers restart, and leaders move."""
-        return error.code() in codes.PASSING
+        return error.retriable() or error.code() in codes.PASSING
 
     @property
     def message_bytes(self) -> int:
@@ -129,7 +129,7 @@ class Cluster:
     def answers(self) -> bool:
         """Whether it answers now."""
         try:
-            self._admin.describe_cluster(request_timeout=_PRESENT_SECONDS).result()
+            self._admin.describe_cluster(request_timeout=PRESENT_SECONDS).result()
         except KafkaException:
             return False
         return True
@@ -161,42 +161,49 @@ class Cluster:
             )
         return count
 
-    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+    def bounds(
+        self, topic: str, partition: int, within_s: float = _PATIENCE_SECONDS
+    ) -> tuple[int, int]:
         """The first offset of a partition that is held, and that after the last.
 
         The last may belong to a transaction that is still open, or one whose commit has been
         answered and is being written out: a reader of what is committed comes to it a little later.
 
-        Raises:
-            KafkaException: The cluster does not say.
-        """
-        asking = self.consumer(
-            # a name is needed, and nothing is kept under it
-            group_id=f"{topic}.reading",
-            isolation_level="read_uncommitted",
-        )
-        try:
-            place = TopicPartition(topic, partition)
-            return asking.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
-        finally:
-            asking.close()
-
-    def end(self, topic: str, partition: int) -> int:
-        """The offset after the last message of a partition, as `bounds` says it.
+        Args:
+            topic: Its topic.
+            partition: Its number.
+            within_s: Seconds for brokers to come back, and for leaders to be found.
 
         Raises:
             DataError: The cluster does not say.
-            Unavailable: It cannot be reached.
+            Unavailable: It does not answer in time.
         """
-        place = TopicPartition(topic, partition)
-        asked = self._admin.list_offsets(
-            {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # of the client
-            request_timeout=_PRESENT_SECONDS,
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                return self._bounds(TopicPartition(topic, partition), end - time.monotonic())
+            except KafkaException as error:
+                in_time = time.monotonic() + _PAUSE_SECONDS < end
+                if not (in_time and self.passes(error.args[0])):
+                    raise self.failed(f"{topic}/{partition}", error) from error
+            time.sleep(_PAUSE_SECONDS)
+
+    def _bounds(self, place: TopicPartition, within_s: float) -> tuple[int, int]:
+        """The same, asked once.
+
+        A consumer of its own asks: the client's administrator goes on asking for the leader that
+        was, long after another took over.
+        """
+        asking = self.consumer(
+            # a name is needed, and nothing is kept under it
+            group_id=f"{place.topic}.reading",
+            isolation_level="read_uncommitted",
         )
         try:
-            return int(asked[place].result().offset)
-        except KafkaException as error:
-            raise self.failed(f"{topic}/{partition}", error) from error
+            timeout = min(within_s, ANSWER_SECONDS)
+            return asking.get_watermark_offsets(place, timeout=timeout) or (0, 0)
+        finally:
+            asking.close()
 
     def topic_id(self, topic: str) -> str:
         """What tells a topic from another of the same name, made when this one was deleted."""
@@ -214,7 +221,7 @@ class Cluster:
         try:
             found = asked[name].result()
         except KafkaException as error:
-            if error.args[0].code() in codes.UNREACHABLE | codes.MOVING:
+            if self._is_looked_for(error):
                 return None
             raise self.failed(f"group {name}", error) from error
         if found.state != ConsumerGroupState.STABLE:
@@ -235,16 +242,27 @@ class Cluster:
             Unavailable: It does not answer.
         """
         places = [TopicPartition(*name) for name in partitions]
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, places)], request_timeout=ANSWER_SECONDS
+        # not by the client's administrator, which ends the whole process where a broker leaves at
+        # the wrong moment (confluentinc/librdkafka issue 4605)
+        asking = self.consumer(
+            group_id=group,
+            # what a transaction holds that is still open is not waited for
+            isolation_level="read_uncommitted",
         )
         try:
-            found = asked[group].result().topic_partitions
+            found = asking.committed(places, timeout=ANSWER_SECONDS)
         except KafkaException as error:
-            if self.passes(error.args[0]) or error.args[0].code() in codes.MOVING:
+            if self._is_looked_for(error):
                 return {}
             raise self.failed(f"group {group}", error) from error
+        finally:
+            asking.close()
         return {(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+
+    def _is_looked_for(self, error: KafkaException) -> bool:
+        """Whether a group has nobody to look after it for now."""
+        said = error.args[0]
+        return self.passes(said) or said.code() in codes.MOVING
 
     def ensure(self, topic: str, partitions: int, settings: Mapping[str, str], like: str) -> None:
         """Create one of Headrace's own topics if it is not there.
@@ -284,7 +302,7 @@ class Cluster:
     def failed(self, what: str, error: KafkaException) -> DataError | Unavailable:
         """The error to raise when something could not be done."""
         said = error.args[0]
-        if said.code() in codes.UNREACHABLE:
+        if self.passes(said) and said.code() not in codes.UNKNOWN:
             return Unavailable(
                 f"Kafka at {self.servers} does not answer ({said.str()}); check the address, that"
                 " it runs, and the security settings (--kafka-config)"

@@ -13,24 +13,37 @@ OFFSET_GONE = KafkaError._AUTO_OFFSET_RESET
 FATAL = KafkaError._FATAL
 ALL_DOWN = KafkaError._ALL_BROKERS_DOWN
 
-#: No broker answers.
+#: No broker answers; one that was asked may have left the cluster meanwhile.
 UNREACHABLE = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._TIMED_OUT,
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._RESOLVE,
+        KafkaError._DESTROY_BROKER,
+    }
+)
+
+#: A topic or partition is not known yet, or not again, or was deleted.
+UNKNOWN = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
     }
 )
 
 #: Brokers restart and leaders move: reading goes on by itself.
-PASSING = UNREACHABLE | {
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-}
+PASSING = (
+    UNREACHABLE
+    | UNKNOWN
+    | {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 
 #: The broker that looks after a group is being found.
 MOVING = frozenset(

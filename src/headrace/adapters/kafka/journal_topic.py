@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace.adapters.kafka.cluster import PRESENT_SECONDS
 from headrace.adapters.kafka.partition_reader import PartitionReader
 from headrace.adapters.kafka.parts import Gathering, headers_of, in_parts
 from headrace.core.errors import JournalError
@@ -77,8 +78,13 @@ class JournalTopic:
         return in_parts(self.topic, self.lane, message.content, told, size)
 
     def end(self) -> int:
-        """Where the lane's partition ends now; it grows with whatever is written there."""
-        return self._cluster.end(self.topic, self.lane)
+        """Where the lane's partition ends now; it grows with whatever is written there.
+
+        Raises:
+            DataError: The cluster does not say.
+            Unavailable: It does not answer at once.
+        """
+        return self._cluster.bounds(self.topic, self.lane, PRESENT_SECONDS)[1]
 
     def last(self) -> JournalMessage | None:
         """The last message that was committed; None where there is none."""

@@ -129,7 +129,7 @@ class Membership:
         self._raise()
         self.refresh()
         error = None if message is None else message.error()
-        if error is not None and not error.retriable() and not self._cluster.passes(error):
+        if error is not None and not self._cluster.passes(error):
             raise self._cluster.failed(f"group {self._group}", KafkaException(error))
 
     def metadata(self) -> object:

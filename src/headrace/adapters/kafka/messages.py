@@ -189,7 +189,7 @@ class Messages:
         )
 
         if until_end:
-            self._unended = {name: self._end(name) for name in starts}
+            self._unended = {name: cluster.bounds(*name)[1] for name in starts}
 
     def batches(
         self, takes: Callable[[int], bool], stopped: Callable[[], bool]
@@ -215,13 +215,6 @@ class Messages:
                 held = []
         if held:
             yield self._counted(_arrived(held, read_ns))
-
-    def _end(self, name: Partition) -> int:
-        """The offset after the last message of a partition, as it is now."""
-        try:
-            return self._cluster.bounds(name.topic, name.number)[1]
-        except KafkaException as error:
-            raise self._cluster.failed(str(name), error) from error
 
     def _counted(self, arrived: ArrivedMessages) -> ArrivedMessages:
         """The same, once it is known whose end it reaches."""
@@ -260,7 +253,7 @@ class Messages:
                 " retention, and decide the topic from its beginning under another name of the"
                 " use case"
             )
-        if error.retriable() or error.code() in codes.PASSING:
+        if self._cluster.passes(error):
             return True
         raise self._cluster.failed(str(name), KafkaException(error))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Self
 
 from headrace.adapters.kafka import codes
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 #: Seconds to wait for what is there before saying that it does not come: longer than a transaction
 #: of a worker that hangs stays open.
 _SILENT_POLLS = 90
-#: How often a cluster that does not answer is asked where a partition ends.
-_TRIES = 10
-_PAUSE_SECONDS = 2.0
 
 
 class PartitionReader:
@@ -57,16 +53,13 @@ class PartitionReader:
         self._consumer.close()
 
     def bounds(self) -> tuple[int, int]:
-        """The first offset that is held, and that after the last."""
-        for more in reversed(range(_TRIES)):
-            try:
-                low, self._end = self._cluster.bounds(self._topic, self._number)
-            except KafkaException as error:
-                if not more or not self._cluster.passes(error.args[0]):
-                    raise self._cluster.failed(f"{self._topic}/{self._number}", error) from error
-                time.sleep(_PAUSE_SECONDS)
-            else:
-                break
+        """The first offset that is held, and that after the last.
+
+        Raises:
+            DataError: The cluster does not say.
+            Unavailable: It does not answer.
+        """
+        low, self._end = self._cluster.bounds(self._topic, self._number)
         return low, self._end
 
     def messages(self, offset: int) -> Iterator[Message]:
@@ -91,7 +84,7 @@ class PartitionReader:
             elif error.code() == codes.PARTITION_END:
                 if int(message.offset() or 0) >= self._end:
                     return
-            elif not error.retriable() and not self._cluster.passes(error):
+            elif not self._cluster.passes(error):
                 raise self._cluster.failed(f"{self._topic}/{self._number}", KafkaException(error))
         raise Unavailable(
             f"{self._topic}/{self._number} does not answer; what it holds could not be read to its"

@@ -115,14 +115,9 @@ class WholeMessages:
 
         Raises:
             DataError: The cluster does not say.
+            Unavailable: It does not answer.
         """
-        found = {}
-        for name in self._gathering:
-            try:
-                _, found[name] = self._cluster.bounds(name.topic, name.number)
-            except KafkaException as error:
-                raise self._cluster.failed(str(name), error) from error
-        return found
+        return {name: self._cluster.bounds(*name)[1] for name in self._gathering}
 
     def has_reached(self, ends: Mapping[Partition, int]) -> bool:
         """Whether all up to these offsets was handed over, or is no message."""
@@ -163,6 +158,6 @@ class WholeMessages:
                 " retention, and decide the sources from their beginning under another name of"
                 " the use case"
             )
-        if error.retriable() or error.code() in codes.PASSING:
+        if self._cluster.passes(error):
             return True
         raise self._cluster.failed(str(name), KafkaException(error))
