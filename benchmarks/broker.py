@@ -28,6 +28,8 @@ NO_KAFKA = (
     " starts one"
 )
 _READY_SECONDS = 240.0
+#: What a broker tells of marks of transactions that it does not write.
+_MARKS_LOST = "these partitions are likely deleted already and hence can be skipped"
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -85,6 +87,16 @@ class Broker:
     def stop(self) -> None:
         """Stop it in good order."""
         self._end(signal.SIGTERM)
+
+    @property
+    def has_lost_marks(self) -> bool:
+        """Whether it has told that it left a transaction committed in some of its topics alone.
+
+        Kafka 4.3 does, where it was killed while it committed, and finds no leader as it comes back
+        (KAFKA-20734).
+        """
+        log = self.folder / "broker.log"
+        return log.exists() and _MARKS_LOST in log.read_text(errors="replace")
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:
