@@ -40,7 +40,9 @@ def wide_stage(servers: str, tmp_path: Path) -> Stage:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What cannot hold where the broker itself broke a transaction in two does not count."""
     report = yield
     broker = getattr(item, "funcargs", {}).get("own_broker")
