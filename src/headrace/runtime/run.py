@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: New objects between two collections of garbage during a run.
 _COLLECT_AFTER = 100_000
 #: Up to so many rows, a batch is decided and committed by the thread that read it.
-_SMALL_ROWS = 4_096
+_SMALL_ROWS = 2_048
 #: From so many bytes on, a batch is worth handing on while others are under way.
-_WORTH_BYTES = 512 * 1024
+_WORTH_BYTES = 256 * 1024
 #: How long a thread may keep the interpreter while another waits for it.
 _SWITCH_SECONDS = 0.0005
 
