@@ -137,6 +137,8 @@ class KafkaWorker:
             if lane not in self._threads
             for place in self.stage.offsets_tell(lane)
         ]
+        # the group is asked last, and so seldom: the client ends the whole process where a broker
+        # leaves while it is asked (confluentinc/librdkafka issue 4605)
         if self._progress.is_through(others) and membership.settled():
             return True
         if not self._told_waiting and idle_s > _IDLE_SECONDS:
