@@ -287,7 +287,7 @@ def feature_value(
     kind: Kind, category: Kind | None, value: float, texts: Mapping[int, str]
 ) -> object:
     """A feature's value as people read it; None where missing."""
-    if np.isnan(value):
+    if value != value:  # noqa: PLR0124 - only NaN differs from itself
         return None
     if category is not None:
         return category_text(category, int(value), texts)

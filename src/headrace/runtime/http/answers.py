@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,63 +18,41 @@ from headrace.runtime.audit import feature_value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from headrace.core.columns import Kind
     from headrace.definitions.plan import Feature
     from headrace.journal.batch import Decisions, JournalBatch
     from headrace.journal.header import JournalHeader
 
 
 class Answers:
-    """The answers to inputs of one batch: JSON objects, one after the other.
+    """The answers to inputs of one batch: JSON objects.
 
     Args:
         seqs: Sequence numbers of the inputs, ascending.
-        data: The answers, each with a comma behind it.
-        ends: Where each ends, behind its comma.
+        each: The answer to each.
 
-    >>> answers = Answers.of_columns([7, 8, 10], [[b"a", b"b", b"c"]], b"<", b">")
-    >>> answers.get(8), answers.between(7, 9), answers.between(8, 10), answers.get(9)
-    (b'<b>', b'<a>,<b>', None, None)
+    >>> answers = Answers([7, 8, 10], [b"a", b"b", b"c"])
+    >>> answers.get(8), answers.get(9)
+    (b'b', None)
     """
 
-    __slots__ = ("_data", "_dense", "_ends", "_first", "_seqs")
+    __slots__ = ("_seqs", "each")
 
-    def __init__(self, seqs: list[int], data: bytes, ends: list[int]) -> None:
-        self._seqs, self._data, self._ends = seqs, data, ends
-        self._first = seqs[0] if seqs else 0
-        self._dense = not seqs or seqs[-1] - self._first == len(seqs) - 1
-
-    @staticmethod
-    def of_columns(
-        seqs: list[int], columns: Sequence[list[bytes]], begin: bytes = b"", end: bytes = b""
-    ) -> Answers:
-        """Answers of parts that stand in columns, between what all of them begin and end with."""
-        end += b","
-        answers = list(map(b"".join, zip(*columns, strict=True)))
-        same = len(begin) + len(end)
-        ends = list(accumulate([len(answer) + same for answer in answers]))
-        return Answers(seqs, begin + (end + begin).join(answers) + end if seqs else b"", ends)
+    def __init__(self, seqs: list[int], each: list[bytes]) -> None:
+        self._seqs, self.each = seqs, each
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.each)
 
     def get(self, seq: int) -> bytes | None:
         """The answer to an input; None if it has none here."""
-        return self.between(seq, seq + 1)
-
-    def between(self, seq: int, end: int) -> bytes | None:
-        """The answers to inputs `seq` to `end`, with commas between; None if one is missing."""
-        low = seq - self._first if self._dense else bisect_left(self._seqs, seq)
-        high = low + end - seq
-        if low < 0 or high > len(self):
-            return None
-        if not self._dense and (self._seqs[low] != seq or self._seqs[high - 1] != end - 1):
-            return None
-        return self._data[self._ends[low - 1] if low else 0 : self._ends[high - 1] - 1]
+        at = bisect_left(self._seqs, seq)
+        return self.each[at] if at < len(self) and self._seqs[at] == seq else None
 
     def missing(self, seq: int, end: int) -> list[int]:
         """Those of the inputs `seq` to before `end` that have no answer here, ascending.
 
-        >>> Answers.of_columns([7, 9], [[b"1", b"2"]]).missing(6, 10)
+        >>> Answers([7, 9], [b"1", b"2"]).missing(6, 10)
         [6, 8]
         """
         return sorted(set(range(seq, end)).difference(self._seqs))
@@ -80,27 +60,22 @@ class Answers:
     def joined(self, others: Mapping[int, bytes]) -> Answers:
         """These and others, by their sequence numbers.
 
-        >>> answers = Answers.of_columns([7, 9], [[b"1", b"2"]]).joined({8: b"[]", 10: b"{}"})
-        >>> answers.between(7, 11)
-        b'1,[],2,{}'
+        >>> Answers([7, 9], [b"1", b"2"]).joined({8: b"[]", 10: b"{}"}).each
+        [b'1', b'[]', b'2', b'{}']
         """
-        seqs: list[int] = []
-        pieces: list[bytes] = []
-        ends: list[int] = []
-        low, before, moved = 0, 0, 0
-        for seq in sorted(others):
-            high = bisect_left(self._seqs, seq, low)
-            seqs += [*self._seqs[low:high], seq]
-            ends += [end + moved for end in self._ends[low:high]]
-            end = self._ends[high - 1] if high else 0
-            pieces += [self._data[before:end], others[seq], b","]
-            moved += len(others[seq]) + 1
-            ends.append(end + moved)
-            low, before = high, end
-        seqs += self._seqs[low:]
-        ends += [end + moved for end in self._ends[low:]]
-        pieces.append(self._data[before:])
-        return Answers(seqs, b"".join(pieces), ends)
+        both = {**dict(zip(self._seqs, self.each, strict=True)), **others}
+        seqs = sorted(both)
+        return Answers(seqs, [both[seq] for seq in seqs])
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How a reason of one feature is told."""
+
+    name: str
+    kind: Kind
+    category: Kind | None
+    template: str | None
 
 
 class DecisionWriter:
@@ -124,29 +99,29 @@ class DecisionWriter:
         }
         self._end = b',"versions":%b,"durability":%b}' % (_json(versions), _json(durability))
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
+        self._told = [
+            _Told(name, feature.kind, header.category(name), feature.text or None)
+            for name, feature in zip(header.features[: len(features)], features, strict=True)
+        ]
 
     def written(self, batch: JournalBatch) -> Answers:
         """The answers to the accepted inputs of a batch."""
         decisions = batch.decisions
         count = len(decisions)
-        verdicts = zip(
-            decisions.outcome.tolist(),
-            decisions.rule.tolist(),
-            decisions.rules.tolist(),
-            strict=True,
-        )
         reasons = [b',"reasons":[]'] * count
         for at, told in self._reasons(decisions, batch.categories):
             reasons[at] = b',"reasons":' + told
         seqs = decisions.seq.tolist()
         columns = [
+            repeat(self._begin, count),
             _numbers(seqs),
-            [self._verdict(which) for which in verdicts],
+            self._verdicts_of(decisions),
             _numbers(decisions.score.tolist()),
             reasons,
             *self._classes(decisions),
+            repeat(self._end, count),
         ]
-        decided = Answers.of_columns(seqs, columns, self._begin, self._end)
+        decided = Answers(seqs, list(map(b"".join, zip(*columns, strict=True))))
         receipts = self._receipts(batch)
         return decided.joined(receipts) if receipts else decided
 
@@ -190,48 +165,60 @@ class DecisionWriter:
         }
         return _json(said)[:-1] + b',"score":null,"reasons":[],"fallback":true' + self._end
 
-    def _verdict(self, which: tuple[int, int, int]) -> bytes:
-        """Outcome and rules, which are few."""
-        if which not in self._verdicts:
-            outcome, rule, rules = which
-            names = self._header.rules
-            said = {
-                "outcome": self._header.outcomes[outcome],
-                "rule": names[rule] if rule >= 0 else None,
-                "rules": [name for bit, name in enumerate(names) if rules >> bit & 1],
-            }
-            self._verdicts[which] = b'",' + _json(said)[1:-1] + b',"score":'
-        return self._verdicts[which]
+    def _verdicts_of(self, decisions: Decisions) -> list[bytes]:
+        """Outcome and rules of each decision, which are few."""
+        which = list(
+            zip(
+                decisions.outcome.tolist(),
+                decisions.rule.tolist(),
+                decisions.rules.tolist(),
+                strict=True,
+            )
+        )
+        for new in set(which).difference(self._verdicts):
+            self._verdicts[new] = self._verdict(*new)
+        return [self._verdicts[one] for one in which]
+
+    def _verdict(self, outcome: int, rule: int, rules: int) -> bytes:
+        names = self._header.rules
+        said = {
+            "outcome": self._header.outcomes[outcome],
+            "rule": names[rule] if rule >= 0 else None,
+            "rules": [name for bit, name in enumerate(names) if rules >> bit & 1],
+        }
+        return b'",' + _json(said)[1:-1] + b',"score":'
 
     def _reasons(
         self, decisions: Decisions, categories: Mapping[int, str]
     ) -> Iterator[tuple[int, bytes]]:
         """The reasons of those decisions that have some, by row."""
-        if not len(decisions.reason_feature):
+        rows, places = (decisions.reason_feature.T >= 0).nonzero()
+        if not len(rows):
             return
-        for row in (decisions.reason_feature[0] >= 0).nonzero()[0].tolist():
+        numbers = decisions.reason_feature[places, rows]
+        reasons = zip(
+            rows.tolist(),
+            numbers.tolist(),
+            decisions.features[numbers, rows].tolist(),
+            decisions.reason_contribution[places, rows].tolist(),
+            strict=True,
+        )
+        for row, some in groupby(reasons, itemgetter(0)):
             told = [
-                self._reason(decisions, row, number, place, categories)
-                for place, number in enumerate(decisions.reason_feature[:, row].tolist())
-                if number >= 0
+                self._reason(self._told[number], value, contribution, categories)
+                for _, number, value, contribution in some
             ]
             yield row, _json(told)
 
+    @staticmethod
     def _reason(
-        self,
-        decisions: Decisions,
-        row: int,
-        number: int,
-        place: int,
-        categories: Mapping[int, str],
+        told: _Told, number: float, contribution: float, categories: Mapping[int, str]
     ) -> dict[str, Any]:
-        name, feature = self._header.features[number], self._features[number]
-        number_there = float(decisions.features[number, row])
-        value = feature_value(feature.kind, self._header.category(name), number_there, categories)
+        value = feature_value(told.kind, told.category, number, categories)
         return {
-            "feature": name,
-            "contribution": float(decisions.reason_contribution[place, row]),
-            "text": reason_text(name, value, feature.text or None),
+            "feature": told.name,
+            "contribution": contribution,
+            "text": reason_text(told.name, value, told.template),
         }
 
 

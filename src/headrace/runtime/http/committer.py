@@ -191,13 +191,15 @@ class Committer:
                 problems[seq] = refusals.problem(seq)
                 others[seq] = problems[seq].encoded()
             known = known.joined(others)
-        first = batch.first_seq
+        invariant(len(known) == len(batch), "every input has an answer")
+        each, at = known.each, 0
         for ask in asks:
-            body = known.between(first, first + ask.count)
-            invariant(body is not None, "every input has an answer")
-            problem = problems.get(first) if ask.count == 1 else None
-            yield Answered(ask.number, first, body or b"", problem)
-            first += ask.count
+            end, first = at + ask.count, batch.first_seq + at
+            if ask.count == 1:
+                yield Answered(ask.number, first, each[at], problems.get(first))
+            else:
+                yield Answered(ask.number, first, b",".join(each[at:end]))
+            at = end
 
     def _earlier(self, seq: int) -> bytes:
         """The answer that an earlier event got, by its sequence number."""

@@ -21,7 +21,7 @@ class RecentAnswers:
     >>> from headrace.runtime.http.answers import Answers
     >>> recent = RecentAnswers(2)
     >>> for seq in range(5):
-    ...     recent.add(seq, Answers.of_columns([seq], [[b"%d" % seq]]))
+    ...     recent.add(seq, Answers([seq], [b"%d" % seq]))
     >>> recent.get(4), recent.get(3), recent.get(0)
     (b'4', b'3', None)
     """
