@@ -295,9 +295,13 @@ class LocalLane:
         `catch_up` is to follow once decisions have gone out, which what does not wait for the disk
         is signed in. It may be called from another thread than `step`, which goes on meanwhile.
         """
+        # the disk takes the surrogates while the records that name them are hashed
+        self.vault.commit(durable=False, soon=self._durable)
         for item in stepped:
             self.journal.append(item.batch)
-        commit = self.commit(sealed=True)
+        if self._durable:
+            self.vault.sync()
+        commit = self.journal.commit(sealed=True)
         for item in stepped:
             if item.state is not None:  # never kept before the inputs that led to it
                 self._writer.keep(item.state)
@@ -315,16 +319,13 @@ class LocalLane:
         self.lane.next_seq = batch.next_seq
         return Stepped(batch, None)
 
-    def commit(self, *, sealed: bool = False) -> Commit:
+    def commit(self) -> Commit:
         """Make all that was decided durable: surrogates first, then the records that name them.
 
         As durable as the settings say; where that is less than on disk, `settle` is to follow.
-
-        Args:
-            sealed: Whether `catch_up` may sign it.
         """
         self.vault.commit(durable=self._durable)
-        return self.journal.commit(sealed=sealed)
+        return self.journal.commit()
 
     def catch_up(self) -> None:
         """Do what commits leave for later, once decisions have gone out.

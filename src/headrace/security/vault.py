@@ -255,11 +255,12 @@ class Vault:
         owners[rows] = self._entries[entries * kernels.ENTRY + kernels.OWNER].astype(np.int64)
         return owners
 
-    def commit(self, *, durable: bool = True) -> None:
+    def commit(self, *, durable: bool = True, soon: bool = False) -> None:
         """Write every surrogate and seal given out so far; others may be drawn meanwhile.
 
         Args:
             durable: Whether they are synced to disk too; `sync` does it later where they are not.
+            soon: Whether `sync` is to follow at once: the disk begins meanwhile.
         """
         with self._writing:
             with self._lock:
@@ -274,7 +275,7 @@ class Vault:
                 if not size and not self._store.unwritten:
                     return
                 part = tail.part(8 * word, *self._laid_out(word, last_word, key, last_key))
-            tail.append(part, durable=durable)
+            tail.append(part, durable=durable, soon=soon)
             self._in_tail = last_word, last_key
 
     def sync(self) -> None:

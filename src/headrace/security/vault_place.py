@@ -19,8 +19,8 @@ class AppendedTo(Protocol):
     def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
         """Keys and entries that `add` gets again as pages, and refused bytes, to be appended."""
 
-    def append(self, unwritten: Unwritten, *, durable: bool) -> None:
-        """Keep what `part` laid out."""
+    def append(self, unwritten: Unwritten, *, durable: bool, soon: bool) -> None:
+        """Keep what `part` laid out; where it is not durable, `sync` may be to follow soon."""
 
     def sync(self) -> None:
         """Make durable what was appended without."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.core.errors import SecurityError
 from headrace.core.folders import sync_folder
+from headrace.core.writeback import begin_writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,8 +115,13 @@ class VaultTail:
             yield part
             at = end
 
-    def append(self, part: Part, *, durable: bool = True) -> None:
+    def append(self, part: Part, *, durable: bool = True, soon: bool = False) -> None:
         """Write a part, and sync it to disk unless that is for `sync` to do.
+
+        Args:
+            part: What follows the last one.
+            durable: Whether it is synced.
+            soon: Whether `sync` is to follow at once, so that the disk may begin.
 
         Raises:
             OSError: It could not be written. The tail can be used further.
@@ -127,6 +133,8 @@ class VaultTail:
         self._write(encoded)
         if durable:
             os.fdatasync(self._file)
+        elif soon:
+            begin_writing(self._file, self._size, len(encoded))
         self._unsynced = not durable
         self._size += len(encoded)
         self._unsure = False
