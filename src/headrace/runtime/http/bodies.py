@@ -109,11 +109,12 @@ def _of_arrow(body: bytes) -> Events | Problem:
 
 
 def _of_array(body: bytes) -> Events | Problem:
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_UNFOLDED)
     try:
         items = _ARRAY.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         return Problem(400, f"the body is no JSON array (RFC 8259): {error}")
     if not items:
         return Problem(400, "the array holds no event; send at least one")
-    lines = [bytes(item).translate(_UNFOLDED) for item in items]
-    return Events(b"\n".join(lines) + b"\n", len(lines), single=False)
+    return Events(b"\n".join(items) + b"\n", len(items), single=False)
