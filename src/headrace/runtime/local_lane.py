@@ -295,12 +295,13 @@ class LocalLane:
         `catch_up` is to follow once decisions have gone out, which what does not wait for the disk
         is signed in. It may be called from another thread than `step`, which goes on meanwhile.
         """
+
+        def hashed() -> None:
+            for item in stepped:
+                self.journal.append(item.batch)
+
         # the disk takes the surrogates while the records that name them are hashed
-        self.vault.commit(durable=False, soon=self._durable)
-        for item in stepped:
-            self.journal.append(item.batch)
-        if self._durable:
-            self.vault.sync()
+        self.vault.commit(durable=self._durable, meanwhile=hashed)
         commit = self.journal.commit(sealed=True)
         for item in stepped:
             if item.state is not None:  # never kept before the inputs that led to it

@@ -41,6 +41,7 @@ from headrace.security.random_bytes import stretch
 from headrace.security.sealing import Sealer, library, opened
 from headrace.security.stored_pages import walk, without
 from headrace.security.vault_store import VaultStore
+from headrace.security.vault_tail import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,12 +256,12 @@ class Vault:
         owners[rows] = self._entries[entries * kernels.ENTRY + kernels.OWNER].astype(np.int64)
         return owners
 
-    def commit(self, *, durable: bool = True, soon: bool = False) -> None:
+    def commit(self, *, durable: bool = True, meanwhile: Callable[[], None] = nothing) -> None:
         """Write every surrogate and seal given out so far; others may be drawn meanwhile.
 
         Args:
             durable: Whether they are synced to disk too; `sync` does it later where they are not.
-            soon: Whether `sync` is to follow at once: the disk begins meanwhile.
+            meanwhile: Called once, while the disk writes; what it raises ends the commit.
         """
         with self._writing:
             with self._lock:
@@ -268,14 +269,15 @@ class Vault:
                 last_word = int(self._state[kernels.WORDS])
                 last_key = int(self._state[kernels.KEYS])
                 size = 8 * (last_word - word)
-                tail = self._store.tail
+                tail, part = self._store.tail, None
                 if tail is None or self._new_domains or not tail.fits_tail(size):
                     self._write_pages()
-                    return
-                if not size and not self._store.unwritten:
-                    return
-                part = tail.part(8 * word, *self._laid_out(word, last_word, key, last_key))
-            tail.append(part, durable=durable, soon=soon)
+                elif size or self._store.unwritten:
+                    part = tail.part(8 * word, *self._laid_out(word, last_word, key, last_key))
+            if tail is None or part is None:
+                meanwhile()
+                return
+            tail.append(part, durable=durable, meanwhile=meanwhile)
             self._in_tail = last_word, last_key
 
     def sync(self) -> None:

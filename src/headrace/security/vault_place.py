@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from headrace.security.vault_store import Unwritten
 
@@ -19,8 +19,8 @@ class AppendedTo(Protocol):
     def part(self, at: int, keys: bytes, entries: bytes) -> Unwritten:
         """Keys and entries that `add` gets again as pages, and refused bytes, to be appended."""
 
-    def append(self, unwritten: Unwritten, *, durable: bool, soon: bool) -> None:
-        """Keep what `part` laid out; where it is not durable, `sync` may be to follow soon."""
+    def append(self, unwritten: Unwritten, *, durable: bool, meanwhile: Callable[[], None]) -> None:
+        """Keep what `part` laid out; the disk may write while `meanwhile` is called."""
 
     def sync(self) -> None:
         """Make durable what was appended without."""

@@ -291,19 +291,19 @@ class VaultStore:
         sealed = self._seal(counter, plain, _part_context(page, at))
         return Unwritten(Part(page, at, self._epoch, counter, sealed), len(self._refused))
 
-    def append(self, unwritten: Unwritten, *, durable: bool, soon: bool) -> None:
+    def append(self, unwritten: Unwritten, *, durable: bool, meanwhile: Callable[[], None]) -> None:
         """Write a part; more may be sealed meanwhile, but no pages added.
 
         Args:
             unwritten: As `part` gave it.
             durable: Whether it is synced to disk too.
-            soon: Whether `sync` is to follow at once.
+            meanwhile: Called once, while the disk writes.
 
         Raises:
             SecurityError: It could not be written. This can be tried again.
         """
         try:
-            self._tail.append(unwritten.part, durable=durable, soon=soon)
+            self._tail.append(unwritten.part, durable=durable, meanwhile=meanwhile)
         except OSError as error:
             raise _not_written(error) from error
         self._refused_in_tail = unwritten.refused

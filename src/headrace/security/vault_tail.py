@@ -26,7 +26,7 @@ from headrace.core.folders import sync_folder
 from headrace.core.writeback import begin_writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _MARK = b"\xf5VTAIL1\n"
@@ -61,6 +61,10 @@ class Part(NamedTuple):
         """The part as it stands in the file."""
         body = _HEAD.pack(*self[:4], len(self.sealed)) + self.sealed
         return _MARK + _CHECKSUM.pack(zlib.crc32(body)) + body
+
+
+def nothing() -> None:
+    """What is done meanwhile where there is nothing to do."""
 
 
 class VaultTail:
@@ -115,13 +119,15 @@ class VaultTail:
             yield part
             at = end
 
-    def append(self, part: Part, *, durable: bool = True, soon: bool = False) -> None:
+    def append(
+        self, part: Part, *, durable: bool = True, meanwhile: Callable[[], None] = nothing
+    ) -> None:
         """Write a part, and sync it to disk unless that is for `sync` to do.
 
         Args:
             part: What follows the last one.
             durable: Whether it is synced.
-            soon: Whether `sync` is to follow at once, so that the disk may begin.
+            meanwhile: Called once, while the disk writes.
 
         Raises:
             OSError: It could not be written. The tail can be used further.
@@ -132,9 +138,10 @@ class VaultTail:
         encoded = part.encoded()
         self._write(encoded)
         if durable:
-            os.fdatasync(self._file)
-        elif soon:
             begin_writing(self._file, self._size, len(encoded))
+        meanwhile()
+        if durable:
+            os.fdatasync(self._file)
         self._unsynced = not durable
         self._size += len(encoded)
         self._unsure = False

@@ -141,11 +141,8 @@ def test_whatever_was_committed_is_there_when_the_folder_is_opened_again(
     vault.close()
 
 
-@pytest.mark.parametrize("soon", [False, True], ids=["at once", "soon"])
 def test_a_copy_of_the_files_at_any_step_has_all_that_was_committed(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    soon: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before and after every sync and every cut, through a tail that is full several times."""
     folder = tmp_path / "vault"
@@ -174,8 +171,7 @@ def test_a_copy_of_the_files_at_any_step_has_all_that_was_committed(
             fresh = drawn(vault, f"a {step}", f"b {step}")
             if step % 5 == 0:
                 vault.seal(b"x", reason="malformed", expires_ns=1)
-            vault.commit(durable=not soon, soon=soon)
-            vault.sync()
+            vault.commit(meanwhile=copy)
             known |= fresh
     vault.close()
     assert len(copies) > 90
